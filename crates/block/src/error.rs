@@ -1,0 +1,28 @@
+//! Why a block replica could not start, or had to stop.
+
+use std::io;
+
+use dynomesh_runtime::net::NetError;
+
+/// Ends the process; printed once, with its causes.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// An address cannot be listened on.
+    #[error(transparent)]
+    Listen(#[from] NetError),
+    /// The log, the snapshots or the identity cannot be used.
+    #[error("cannot start the replica")]
+    Start(#[source] dynomesh_consensus::StartError),
+    /// The map cannot be joined.
+    #[error("cannot start gossip")]
+    Gossip(#[source] dynomesh_runtime::gossip::GossipError),
+    /// A thread cannot be had.
+    #[error("cannot start a thread")]
+    Thread(#[source] io::Error),
+    /// A data thread ended by a panic: its requests are lost, and its counts with them.
+    #[error("a data thread failed")]
+    Panicked(#[source] dynomesh_runtime::workers::Panicked),
+    /// The consensus thread ended by itself.
+    #[error("the consensus thread ended")]
+    Consensus,
+}

@@ -1,0 +1,234 @@
+//! From a request to a slot it may use: picked, committed, claimed.
+//!
+//! [`acquire`] is the one way to a slot. It asks the [`Router`], waits in the queue if it must, has the grant committed by the group
+//! (or, leased, relies on the lease), and returns a [`Claim`]. Whatever becomes of the caller, dropping the claim settles the slot:
+//! nothing sent frees it, something sent leaves it in doubt until it is proven idle (P11, P13).
+
+mod router;
+
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+
+use dynomesh_consensus::{Lease, ProposeError, Replica};
+use dynomesh_core::balance::{Full, Outcome};
+use dynomesh_core::block::{BlockSettings, Command, Reply};
+use dynomesh_core::id::{AppName, BlockName, DynoId, SlotId};
+use dynomesh_core::time::{Span, Time};
+use dynomesh_runtime::clock::Clock;
+use tracing::debug;
+
+pub(crate) use router::{Admission, Ask, Doubt, DueProbe, DynoReport, Load, Pick, Refusal, Router};
+
+use crate::config::Limits;
+use crate::machine::BlockMachine;
+use crate::metrics::Metrics;
+
+/// What every thread of the daemon shares.
+pub(crate) struct Shared {
+    pub(crate) block: BlockName,
+    pub(crate) clock: Clock,
+    pub(crate) limits: Limits,
+    pub(crate) metrics: Metrics,
+    pub(crate) proposer: Proposer,
+    router: Mutex<Router>,
+}
+
+/// The way to the log. Empty until the replica runs; then the same for all threads.
+#[derive(Clone, Default)]
+pub(crate) struct Proposer {
+    replica: Arc<OnceLock<Replica<BlockMachine>>>,
+    /// What would have gone into the log.
+    #[cfg(test)]
+    written: Arc<Mutex<Vec<Command>>>,
+}
+
+// === impl Proposer ===
+
+impl Proposer {
+    /// Called once, when the replica has started.
+    pub(crate) fn set(&self, replica: Replica<BlockMachine>) {
+        assert!(self.replica.set(replica).is_ok(), "the replica starts once");
+    }
+
+    pub(crate) fn replica(&self) -> Option<&Replica<BlockMachine>> {
+        self.replica.get()
+    }
+
+    /// Frees ride with the next grant, or go after a millisecond.
+    pub(crate) fn free(&self, slots: Vec<SlotId>) {
+        self.lazily(Command::Free { slots });
+    }
+
+    /// Proposed as the office opens.
+    pub(crate) fn settings(&self, settings: BlockSettings) {
+        self.lazily(Command::Configure(settings));
+    }
+
+    /// Whatever nobody waits for.
+    pub(crate) fn lazily(&self, command: Command) {
+        #[cfg(test)]
+        self.written.lock().expect("no test panics under this lock").push(command.clone());
+        if let Some(replica) = self.replica() {
+            replica.propose_lazily(command);
+        }
+    }
+}
+
+// === impl Shared ===
+
+impl Shared {
+    pub(crate) fn new(block: BlockName, clock: Clock, limits: Limits, metrics: Metrics, proposer: Proposer, router: Router) -> Arc<Self> {
+        Arc::new(Shared { block, clock, limits, metrics, proposer, router: Mutex::new(router) })
+    }
+
+    /// The picture, for a moment; never across an await.
+    pub(crate) fn router(&self) -> MutexGuard<'_, Router> {
+        self.router.lock().expect("a panic under this lock stops the process")
+    }
+
+    pub(crate) fn replica(&self) -> &Replica<BlockMachine> {
+        self.proposer.replica().expect("threads that ask start after the replica")
+    }
+
+    pub(crate) fn lease(&self) -> Arc<Lease> {
+        self.replica().lease()
+    }
+}
+
+/// A slot that is committed and may be used once. Dropped, it settles itself.
+pub(crate) struct Claim {
+    shared: Arc<Shared>,
+    pub(crate) pick: Pick,
+    /// What dropping it now would mean.
+    fate: Outcome,
+    settled: bool,
+}
+
+/// What it took to get a slot.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Waited {
+    pub(crate) queue: Span,
+    pub(crate) grant: Span,
+}
+
+/// A place in the queue that is given up when its request goes away.
+struct Place<'a> {
+    shared: &'a Shared,
+    app: &'a AppName,
+    key: u64,
+}
+
+// === impl Claim ===
+
+impl Claim {
+    pub(crate) fn new(shared: Arc<Shared>, pick: Pick) -> Self {
+        Claim { shared, pick, fate: Outcome::Done, settled: false }
+    }
+
+    /// From here on something may have reached the dyno: dropping the claim leaves the slot in doubt.
+    pub(crate) fn dispatched(&mut self) {
+        self.fate = Outcome::Unknown;
+    }
+
+    /// The request's end is known.
+    pub(crate) fn end(mut self, outcome: Outcome) {
+        self.settle(outcome);
+    }
+
+    fn settle(&mut self, outcome: Outcome) {
+        if !std::mem::replace(&mut self.settled, true) {
+            let now = self.shared.clock.now();
+            self.shared.router().end(now, self.pick.slot, outcome);
+        }
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.settle(self.fate);
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.shared.router().leave(self.app, self.key);
+    }
+}
+
+/// Gets a slot for a request, or says why there is none; nothing was sent to a dyno either way.
+pub(crate) async fn acquire(
+    shared: &Arc<Shared>,
+    app: &AppName,
+    deadline: Time,
+    exclude: &[DynoId],
+    must_queue: bool,
+) -> Result<(Claim, Waited), Refusal> {
+    let began = shared.clock.now();
+    let mut waited = Waited::default();
+    for _ in 0..GRANT_TRIES_MAX {
+        let ask = Ask { app, deadline, exclude, must_queue };
+        let admission = {
+            let now = shared.clock.now();
+            let mut router = shared.router();
+            match router.leads() {
+                None => return Err(Refusal::NotLeader),
+                Some(term) if !shared.lease().valid_in(term, now) => return Err(Refusal::Electing),
+                Some(_) => router.admit(now, &ask),
+            }
+        };
+        let pick = match admission {
+            Admission::Go(pick) => pick,
+            Admission::Refuse(refusal) => return Err(refusal),
+            Admission::Wait { key, answer } => {
+                let place = Place { shared, app, key };
+                let answered = tokio::time::timeout(shared.clock.now().until(deadline).to_std(), answer).await;
+                drop(place);
+                match answered {
+                    Ok(Ok(picked)) => picked?,
+                    Ok(Err(_)) => return Err(Refusal::Electing),
+                    Err(_) => return Err(Refusal::QueueTimeout),
+                }
+            }
+        };
+        let picked_at = shared.clock.now();
+        waited.queue = picked_at.since(began);
+        let claim = Claim::new(shared.clone(), pick);
+        if let Some(claim) = commit(shared, claim).await? {
+            waited.grant = shared.clock.now().since(picked_at);
+            return Ok((claim, waited));
+        }
+    }
+    Err(Refusal::NoDyno)
+}
+
+/// A grant that the log refuses (the dyno was drained or re-adopted meanwhile) is asked for anew, this often.
+const GRANT_TRIES_MAX: u32 = 3;
+
+/// Has the grant committed. `None`: the log refused it. A grant whose fate is unknown is given up for ever (P11): dropping the claim
+/// puts a free behind it.
+pub(crate) async fn commit(shared: &Arc<Shared>, claim: Claim) -> Result<Option<Claim>, Refusal> {
+    if !claim.pick.commit_first {
+        return Ok(Some(claim));
+    }
+    let Pick { slot, dyno, epoch, span, .. } = &claim.pick;
+    let command = Command::Grant { slot: *slot, dyno: dyno.clone(), epoch: *epoch, span: *span };
+    let proposal = shared.replica().propose(command);
+    match tokio::time::timeout(shared.limits.grant_wait.to_std(), proposal).await {
+        Ok(Ok(Reply::Granted)) => Ok(Some(claim)),
+        Ok(Ok(refused)) => {
+            debug!(slot = %slot, dyno = %dyno, ?refused, "grant refused");
+            shared.metrics.grants_refused.inc();
+            Ok(None)
+        }
+        Ok(Err(ProposeError::NotLeader { .. })) => Err(Refusal::NotLeader),
+        Ok(Err(ProposeError::NotAppended(_))) => Err(Refusal::Electing),
+        Ok(Err(ProposeError::Stopping)) => Err(Refusal::Stopping),
+        Ok(Err(_)) | Err(_) => Err(Refusal::Late),
+    }
+}
+
+fn refusal_of(full: Full) -> Refusal {
+    match full {
+        Full::Length => Refusal::QueueFull,
+        Full::Overload => Refusal::Overloaded,
+    }
+}

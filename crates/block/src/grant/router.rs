@@ -1,0 +1,378 @@
+//! The block's one picture of its dynos: what the group has agreed, and on top of it what the leader knows by the moment.
+//!
+//! Below is the replicated state, the same on every replica. Above it, only where this replica leads, stands the *office*: per app a
+//! ledger of slots and a queue. The ledger runs ahead of the log (a slot counts from the moment it is picked, and is free from the
+//! moment its response ends) and never behind it: a free is put into the log before the next grant of the same place.
+//!
+//! One mutex guards all of it; nothing here waits. The consensus thread applies entries, data threads ask for slots and return them,
+//! and the housekeeping thread lets holds lapse and proves orphans.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use dynomesh_core::app::{AppSpec, Phase, Probe, Serial};
+use dynomesh_core::balance::{
+    DynoShape, DynoView, Ended, Ledger, LedgerSettings, Occupied, Outcome, Place, Probed, Queue, QueueSettings, Standing,
+};
+use dynomesh_core::block::{BlockSettings, BlockState, Command, DynoRecord, Reply, SlotsMode};
+use dynomesh_core::id::{Address, AppName, DynoId, Epoch, Holder, Incarnation, Index, ReplicaId, SlotId, Term};
+use dynomesh_core::time::{Span, Time};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use tokio::sync::oneshot;
+
+use super::Proposer;
+use crate::config::Limits;
+use crate::metrics::Metrics;
+use crate::upstream::Cut;
+
+mod housekeeping;
+mod log;
+mod office;
+mod probes;
+mod reports;
+#[cfg(test)]
+mod tests;
+
+/// A slot and the dyno it is for, picked but not yet known to be committed.
+#[derive(Debug, Clone)]
+pub(crate) struct Pick {
+    pub(crate) slot: SlotId,
+    pub(crate) dyno: DynoId,
+    pub(crate) address: Address,
+    pub(crate) epoch: Epoch,
+    /// The term in which it was picked: the write gate asks for the lease of this term.
+    pub(crate) term: Term,
+    pub(crate) span: Span,
+    /// Told when the slot must be given up: its time ran out unrenewed, or another freed it.
+    pub(crate) cut: Arc<Cut>,
+    /// Whether the grant must be committed before the slot is used.
+    pub(crate) commit_first: bool,
+}
+
+/// Why a request gets no slot here. Nothing was sent to any dyno.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    NotLeader,
+    Electing,
+    UnknownApp,
+    NoDyno,
+    QueueFull,
+    Overloaded,
+    QueueTimeout,
+    Late,
+    Stopping,
+}
+
+/// Answer to a request that asks for a slot.
+pub(crate) enum Admission {
+    Go(Pick),
+    Wait { key: u64, answer: oneshot::Receiver<Result<Pick, Refusal>> },
+    Refuse(Refusal),
+}
+
+/// What a request asks for.
+pub(crate) struct Ask<'a> {
+    pub(crate) app: &'a AppName,
+    pub(crate) deadline: Time,
+    /// Dynos that failed this request before.
+    pub(crate) exclude: &'a [DynoId],
+    /// The edge has been sent away twice: wait here rather than be sent away again (P25).
+    pub(crate) must_queue: bool,
+}
+
+/// How loaded an app is, as edges are told.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Load {
+    pub(crate) used: u32,
+    pub(crate) slots: u32,
+    pub(crate) queued: u32,
+    pub(crate) dynos: u32,
+}
+
+/// One dyno as operators see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct DynoReport {
+    pub(crate) id: DynoId,
+    pub(crate) epoch: Epoch,
+    pub(crate) phase: Phase,
+    pub(crate) up: Option<bool>,
+    pub(crate) in_flight: u32,
+}
+
+/// A slot whose fate must be proven: its holder is gone, or its request was cut with unknown outcome.
+#[derive(Debug, Clone)]
+pub(crate) struct Doubt {
+    pub(crate) slot: SlotId,
+    pub(crate) dyno: DynoId,
+    pub(crate) address: Address,
+    pub(crate) app: AppSpec,
+    pub(crate) serial: Option<bool>,
+    /// When this replica saw the grant applied, and for how long it was granted.
+    pub(crate) seen: Time,
+    pub(crate) span: Span,
+}
+
+/// A dyno whose probe is due, its place already taken in the ledger.
+#[derive(Debug, Clone)]
+pub(crate) struct DueProbe {
+    pub(crate) app: AppSpec,
+    pub(crate) dyno: DynoId,
+    pub(crate) address: Address,
+    /// The term in which it was allowed.
+    pub(crate) term: Term,
+    /// The slot of a probe that is a request; its grant is to be committed first.
+    pub(crate) pick: Option<Pick>,
+}
+
+struct Waiter {
+    exclude: Vec<DynoId>,
+    span: Span,
+    answer: oneshot::Sender<Result<Pick, Refusal>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Holding {
+    Running,
+    /// Ended in an error that was seen; counted until then.
+    Held(Time),
+    /// Cut with unknown outcome; counted until an idle proof or its deadline.
+    Doubted,
+}
+
+struct Own {
+    app: AppName,
+    dyno: DynoId,
+    holding: Holding,
+    /// Whether a grant of this slot was proposed, so that a free must follow it.
+    logged: bool,
+    since: Time,
+    span: Span,
+    cut: Arc<Cut>,
+}
+
+struct Floor {
+    ledger: Ledger,
+    queue: Queue<Waiter>,
+}
+
+struct Office {
+    term: Term,
+    since: Time,
+    /// Took over from another leader: its first second is gentle.
+    ramps: bool,
+    leased: bool,
+    floors: BTreeMap<AppName, Floor>,
+}
+
+/// Requests per slot that may wait in a block when no other has room: at 100 ms each they wait 3 s, well within the usual limit.
+const MUST_QUEUE_FACTOR: u32 = 32;
+/// Slots freed in one go by a sweep.
+const SWEEP_MAX: usize = 1024;
+
+/// See the module's doc.
+pub(crate) struct Router {
+    me: Holder,
+    limits: Limits,
+    wanted: BlockSettings,
+    proposer: Proposer,
+    metrics: Metrics,
+    rng: StdRng,
+    state: BlockState,
+    /// When this replica applied each slot's grant or renewal (P10).
+    seen: BTreeMap<SlotId, Time>,
+    /// Slots of this run of this replica that are still counted on purpose (P11).
+    own: BTreeMap<SlotId, Own>,
+    seq: u64,
+    key: u64,
+    office: Option<Office>,
+    /// Whose blank entry was applied last.
+    led: Option<(Term, ReplicaId)>,
+    stopping: bool,
+}
+
+impl Router {
+    pub(crate) fn new(limits: Limits, wanted: BlockSettings, proposer: Proposer, metrics: Metrics, seed: u64) -> Self {
+        Router {
+            me: Holder { replica: ReplicaId(0), incarnation: Incarnation(0) },
+            limits,
+            wanted,
+            proposer,
+            metrics,
+            rng: StdRng::seed_from_u64(seed),
+            state: BlockState::new(),
+            seen: BTreeMap::new(),
+            own: BTreeMap::new(),
+            seq: 0,
+            key: 0,
+            office: None,
+            led: None,
+            stopping: false,
+        }
+    }
+
+    /// Who this run is, known once its disk is open. The log may have been replayed before that, so the last word about who leads is
+    /// heard again; if it was an old one, the lease will not stand for its term.
+    pub(crate) fn identify(&mut self, now: Time, me: Holder) {
+        self.me = me;
+        if let Some((term, leader)) = self.led {
+            self.lead(now, term, leader);
+        }
+    }
+
+    pub(crate) fn state(&self) -> &BlockState {
+        &self.state
+    }
+
+    /// Since when this replica leads.
+    pub(crate) fn led_since(&self) -> Option<Time> {
+        self.office.as_ref().map(|office| office.since)
+    }
+
+    pub(crate) fn stopping(&self) -> bool {
+        self.stopping
+    }
+
+    pub(crate) fn leads(&self) -> Option<Term> {
+        self.office.as_ref().map(|office| office.term)
+    }
+
+    // === requests ===
+
+    /// Gives a slot, a place in the queue, or the reason why neither is to be had.
+    pub(crate) fn admit(&mut self, now: Time, ask: &Ask<'_>) -> Admission {
+        if self.stopping {
+            return Admission::Refuse(Refusal::Stopping);
+        }
+        let Some(office) = self.office.as_mut() else { return Admission::Refuse(Refusal::NotLeader) };
+        let Some(floor) = office.floors.get_mut(ask.app) else { return Admission::Refuse(Refusal::UnknownApp) };
+        if floor.ledger.slots() == 0 {
+            return Admission::Refuse(Refusal::NoDyno);
+        }
+        let span = self.limits.slot_span.max(now.until(ask.deadline));
+        // Who came first goes first: a newcomer takes a slot only past an empty queue.
+        if floor.queue.is_empty()
+            && let Some(pick) = self.pick(now, ask.app, ask.exclude, span)
+        {
+            return Admission::Go(pick);
+        }
+        let Some(floor) = self.office.as_mut().and_then(|office| office.floors.get_mut(ask.app)) else {
+            return Admission::Refuse(Refusal::UnknownApp);
+        };
+        self.key += 1;
+        let (sender, answer) = oneshot::channel();
+        let waiter = Waiter { exclude: ask.exclude.to_vec(), span, answer: sender };
+        let pushed = match ask.must_queue {
+            true => floor.queue.push_must(now, self.key, waiter, ask.deadline),
+            false => floor.queue.push(now, self.key, waiter, ask.deadline),
+        };
+        match pushed {
+            Ok(()) => Admission::Wait { key: self.key, answer },
+            Err((full, _)) => Admission::Refuse(super::refusal_of(full)),
+        }
+    }
+
+    /// A request left the queue by itself.
+    pub(crate) fn leave(&mut self, app: &AppName, key: u64) {
+        if let Some(floor) = self.office.as_mut().and_then(|office| office.floors.get_mut(app)) {
+            floor.queue.remove(key);
+        }
+    }
+
+    /// A slot's request is over, or was never dispatched (`Outcome::Done`).
+    pub(crate) fn end(&mut self, now: Time, slot: SlotId, outcome: Outcome) {
+        let Some(own) = self.own.get_mut(&slot) else { return };
+        let app = own.app.clone();
+        let ended = match self.office.as_mut().and_then(|office| office.floors.get_mut(&app)) {
+            Some(floor) => floor.ledger.end(slot, outcome, now),
+            None => Ended::NotHere,
+        };
+        match (outcome, ended) {
+            (Outcome::Done, _) | (_, Ended::Freed) => {
+                let logged = own.logged;
+                self.own.remove(&slot);
+                if logged {
+                    self.free_in_log(vec![slot]);
+                }
+                self.pump(now, &app);
+            }
+            (Outcome::Error, ended) => {
+                let until = if let Ended::HeldUntil(until) = ended { until } else { now + self.limits.hold };
+                own.holding = Holding::Held(until);
+                self.metrics.holds.inc();
+            }
+            (Outcome::Unknown, _) => own.holding = Holding::Doubted,
+        }
+    }
+
+    fn pick(&mut self, now: Time, app: &AppName, exclude: &[DynoId], span: Span) -> Option<Pick> {
+        let office = self.office.as_mut()?;
+        let floor = office.floors.get_mut(app)?;
+        let slot = SlotId { holder: self.me, seq: self.seq };
+        let dyno = match floor.ledger.pick(&mut self.rng, slot, exclude) {
+            // Better a dyno that failed this request before than none.
+            None if !exclude.is_empty() => floor.ledger.pick(&mut self.rng, slot, &[]),
+            picked => picked,
+        }?;
+        floor.queue.served();
+        self.seq += 1;
+        let (term, leased) = (office.term, office.leased);
+        Some(self.register(now, app, slot, dyno, span, term, leased))
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "called twice, with what both callers already hold")]
+    fn register(&mut self, now: Time, app: &AppName, slot: SlotId, dyno: DynoId, span: Span, term: Term, leased: bool) -> Pick {
+        let record = self.state.dyno(&dyno).expect("the ledger holds only dynos of the state");
+        let cut = Arc::new(Cut::default());
+        let pick = Pick {
+            slot,
+            address: record.spec.address,
+            epoch: record.epoch,
+            dyno: dyno.clone(),
+            term,
+            span,
+            cut: cut.clone(),
+            commit_first: !leased,
+        };
+        let own = Own { app: app.clone(), dyno, holding: Holding::Running, logged: !leased, since: now, span, cut };
+        self.own.insert(slot, own);
+        pick
+    }
+
+    /// Hands free slots to the requests that wait longest.
+    fn pump(&mut self, now: Time, app: &AppName) {
+        loop {
+            let Some(floor) = self.office.as_mut().and_then(|office| office.floors.get_mut(app)) else { return };
+            if floor.queue.is_empty() || !floor.ledger.has_room() {
+                return;
+            }
+            let popped = floor.queue.pop(now);
+            for waiter in popped.expired {
+                let _ = waiter.answer.send(Err(Refusal::QueueTimeout));
+            }
+            let Some(waiter) = popped.item else { return };
+            if waiter.answer.is_closed() {
+                continue;
+            }
+            let picked = self.pick(now, app, &waiter.exclude, waiter.span).ok_or(Refusal::NoDyno);
+            if let Err(Ok(unclaimed)) = waiter.answer.send(picked) {
+                self.withdraw(now, unclaimed.slot);
+            }
+        }
+    }
+
+    /// A picked slot that nobody proposed or used.
+    fn withdraw(&mut self, now: Time, slot: SlotId) {
+        if let Some(own) = self.own.remove(&slot)
+            && let Some(floor) = self.office.as_mut().and_then(|office| office.floors.get_mut(&own.app))
+        {
+            floor.ledger.end(slot, Outcome::Done, now);
+        }
+    }
+
+    fn free_in_log(&self, slots: Vec<SlotId>) {
+        if self.office.is_some() {
+            self.proposer.free(slots);
+        }
+    }
+}

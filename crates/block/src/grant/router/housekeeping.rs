@@ -1,0 +1,131 @@
+//! What lapses, must be freed or renewed, and what is in doubt.
+
+use super::*;
+
+impl Router {
+    /// Lets holds lapse, waits expire and long slots be renewed; frees what the log still counts and this run does not (P11).
+    pub(crate) fn sweep(&mut self, now: Time) {
+        let lapsed: Vec<SlotId> =
+            self.own.iter().filter(|(_, own)| matches!(own.holding, Holding::Held(until) if until <= now)).map(|(slot, _)| *slot).collect();
+        for slot in lapsed {
+            self.settle(now, slot);
+        }
+        let apps: Vec<AppName> = self.office.iter().flat_map(|office| office.floors.keys().cloned()).collect();
+        for app in &apps {
+            if let Some(floor) = self.office.as_mut().and_then(|office| office.floors.get_mut(app)) {
+                let lapsed = floor.ledger.lapse(now);
+                for waiter in floor.queue.expire(now) {
+                    let _ = waiter.answer.send(Err(Refusal::QueueTimeout));
+                }
+                for slot in lapsed {
+                    self.settle(now, slot);
+                }
+            }
+            self.pump(now, app);
+        }
+    }
+
+    /// Frees a slot of this run whose doubt or hold is over.
+    pub(crate) fn settle(&mut self, now: Time, slot: SlotId) {
+        let Some(own) = self.own.remove(&slot) else { return };
+        if let Some(floor) = self.office.as_mut().and_then(|office| office.floors.get_mut(&own.app)) {
+            floor.ledger.release(slot);
+        }
+        if own.logged {
+            self.free_in_log(vec![slot]);
+        }
+        self.pump(now, &own.app);
+    }
+
+    /// Slots that the log counts for this run and the run does not: to be freed through whoever leads (P11).
+    pub(crate) fn unowned(&self) -> Vec<SlotId> {
+        let mine = self.state.slots_of(self.me).map(|(slot, _)| slot);
+        mine.filter(|slot| !self.own.contains_key(slot)).take(SWEEP_MAX).collect()
+    }
+
+    /// Running slots past half their span: to be renewed. Past the whole of it they are cut (P10).
+    pub(crate) fn renewals(&mut self, now: Time) -> Vec<SlotId> {
+        let mut due = Vec::new();
+        for (slot, own) in &mut self.own {
+            if own.holding != Holding::Running || !own.logged {
+                continue;
+            }
+            let since = self.seen.get(slot).copied().unwrap_or(own.since).min(now);
+            let age = now.since(since);
+            if age >= own.span {
+                own.cut.cut();
+            } else if age >= own.span.over(2) {
+                due.push(*slot);
+            }
+        }
+        due
+    }
+
+    /// Leased slots that still run and are not in the log yet (P14).
+    pub(crate) fn checkpoint(&mut self) -> Vec<Command> {
+        let mut grants = Vec::new();
+        if self.office.is_none() {
+            return grants;
+        }
+        for (slot, own) in &mut self.own {
+            if own.logged {
+                continue;
+            }
+            if let Some(record) = self.state.dyno(&own.dyno) {
+                own.logged = true;
+                grants.push(Command::Grant { slot: *slot, dyno: own.dyno.clone(), epoch: record.epoch, span: own.span });
+            }
+        }
+        grants
+    }
+
+    /// Slots in doubt: those of other holders while leading, and this run's own that were cut with unknown outcome.
+    pub(crate) fn doubts(&self) -> Vec<Doubt> {
+        let leading = self.office.is_some();
+        let mut doubts = Vec::new();
+        for (slot, record) in self.state.slots() {
+            let concerns_me =
+                if slot.holder == self.me { self.own.get(&slot).is_some_and(|own| own.holding == Holding::Doubted) } else { leading };
+            if concerns_me && let Some(doubt) = self.doubt(slot, &record.dyno, record.span) {
+                doubts.push(doubt);
+            }
+        }
+        doubts
+    }
+
+    fn doubt(&self, slot: SlotId, dyno: &DynoId, span: Span) -> Option<Doubt> {
+        let record = self.state.dyno(dyno)?;
+        let app = self.state.app(&record.spec.app)?.spec.clone();
+        let serial = match app.policy.serial {
+            Serial::Yes => Some(true),
+            Serial::No => Some(false),
+            Serial::Auto => record.serial,
+        };
+        let seen = self.seen.get(&slot).copied().unwrap_or(Time::ZERO);
+        Some(Doubt { slot, dyno: dyno.clone(), address: record.spec.address, app, serial, seen, span })
+    }
+
+    /// Dynos in quarantine after a leased takeover.
+    pub(crate) fn quarantined(&self) -> Vec<Doubt> {
+        let Some(office) = self.office.as_ref() else { return Vec::new() };
+        let nobody = SlotId { holder: self.me, seq: u64::MAX };
+        let mut found = Vec::new();
+        for floor in office.floors.values() {
+            for dyno in floor.ledger.dynos().filter(|dyno| dyno.quarantined) {
+                if let Some(mut doubt) = self.doubt(nobody, dyno.id, self.limits.slot_span) {
+                    doubt.seen = office.since;
+                    found.push(doubt);
+                }
+            }
+        }
+        found
+    }
+
+    /// The quarantine of a dyno ends.
+    pub(crate) fn clear_quarantine(&mut self, now: Time, app: &AppName, dyno: &DynoId) {
+        if let Some(floor) = self.office.as_mut().and_then(|office| office.floors.get_mut(app)) {
+            floor.ledger.quarantine(dyno, false);
+        }
+        self.pump(now, app);
+    }
+}

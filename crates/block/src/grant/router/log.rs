@@ -1,0 +1,168 @@
+//! What a committed command changes above the replicated state.
+
+use super::*;
+
+impl Router {
+    /// Applies one committed command: the replicated state first, then what this replica keeps above it.
+    pub(crate) fn apply(&mut self, now: Time, at: Index, command: Command) -> Reply {
+        let touched = Touched::by(&command);
+        let reply = self.state.apply(at, command);
+        match touched {
+            Touched::Nothing => {}
+            Touched::Dyno(dyno) => self.sync_dyno(now, &dyno),
+            Touched::App(app) => self.sync_app(&app),
+            Touched::Granted(slot, dyno) => {
+                if matches!(reply, Reply::Granted) {
+                    self.seen.insert(slot, now);
+                    self.count_foreign(slot, &dyno);
+                }
+            }
+            Touched::Renewed(slots) => {
+                for slot in slots {
+                    if let Some(seen) = self.seen.get_mut(&slot) {
+                        *seen = now;
+                    }
+                }
+                if let Reply::Missing(gone) = &reply {
+                    self.freed(now, gone);
+                }
+            }
+            Touched::Freed(slots) => self.freed(now, &slots),
+            Touched::Settings => self.sync_settings(),
+        }
+        reply
+    }
+
+    fn count_foreign(&mut self, slot: SlotId, dyno: &DynoId) {
+        if slot.holder == self.me {
+            return;
+        }
+        let app = self.state.dyno(dyno).map(|record| record.spec.app.clone());
+        if let Some(floor) = app.and_then(|app| self.office.as_mut()?.floors.get_mut(&app)) {
+            floor.ledger.occupy(slot, dyno, Occupied::Orphan);
+        }
+    }
+
+    fn freed(&mut self, now: Time, slots: &[SlotId]) {
+        let mut apps = Vec::new();
+        for slot in slots {
+            self.seen.remove(slot);
+            if let Some(own) = self.own.remove(slot) {
+                // Freed by another while it ran: what still streams must stop.
+                own.cut.cut();
+            }
+            for (app, floor) in self.office.iter_mut().flat_map(|office| office.floors.iter_mut()) {
+                if floor.ledger.release(*slot).is_some() && !apps.contains(app) {
+                    apps.push(app.clone());
+                }
+            }
+        }
+        for app in apps {
+            self.pump(now, &app);
+        }
+    }
+
+    pub(super) fn sync_dyno(&mut self, now: Time, dyno: &DynoId) {
+        let Some(office) = self.office.as_mut() else { return };
+        let record = self.state.dyno(dyno);
+        for (app, floor) in &mut office.floors {
+            match record {
+                Some(record) if record.spec.app == *app => {
+                    let shape = DynoShape { max_conns: record.spec.max_conns, epoch: record.epoch, phase: record.phase };
+                    floor.ledger.upsert(dyno.clone(), shape);
+                }
+                _ => floor.ledger.remove(dyno),
+            }
+        }
+        if let Some(app) = record.map(|record| record.spec.app.clone()) {
+            // The queue is as long as the app has slots here, unless the app says otherwise.
+            self.sync_app(&app);
+            self.pump(now, &app);
+        }
+    }
+
+    pub(super) fn sync_app(&mut self, app: &AppName) {
+        let hold = self.limits.hold;
+        let slots = self.slots_of(app);
+        let Some(office) = self.office.as_mut() else { return };
+        match self.state.app(app) {
+            Some(record) => {
+                let settings = queue_settings(&record.spec, slots);
+                let floor = office.floors.entry(app.clone()).or_insert_with(|| Floor {
+                    ledger: Ledger::new(LedgerSettings { hold, ..LedgerSettings::default() }),
+                    queue: Queue::new(settings),
+                });
+                floor.queue.set(settings);
+            }
+            None => {
+                for waiter in office.floors.remove(app).map(|mut floor| floor.queue.drain_all()).unwrap_or_default() {
+                    let _ = waiter.answer.send(Err(Refusal::UnknownApp));
+                }
+            }
+        }
+    }
+
+    fn slots_of(&self, app: &AppName) -> u32 {
+        let of_app = self.state.dynos().filter(|record| record.spec.app == *app && record.phase == Phase::Active);
+        of_app.map(|record| record.spec.max_conns).fold(0, u32::saturating_add)
+    }
+
+    pub(super) fn sync_settings(&mut self) {
+        let leased = self.state.settings() == self.wanted && self.wanted.slots == SlotsMode::Leased;
+        if let Some(office) = self.office.as_mut() {
+            office.leased = leased;
+        }
+    }
+
+    /// Before a change of a dyno's ownership is proposed: nothing more is picked there, and what was picked is in the log first (P14).
+    /// False if the change must wait, because slots may run that the state does not know of.
+    pub(crate) fn prepare(&mut self, command: &Command) -> bool {
+        let (dyno, releases) = match command {
+            Command::Drain { dyno, .. } => (dyno, false),
+            Command::Release { dyno, .. } => (dyno, true),
+            _ => return true,
+        };
+        let Some(record) = self.state.dyno(dyno) else { return true };
+        let shape = DynoShape { max_conns: record.spec.max_conns, epoch: record.epoch, phase: Phase::Draining };
+        let Some(floor) = self.office.as_mut().and_then(|office| office.floors.get_mut(&record.spec.app)) else { return false };
+        floor.ledger.upsert(dyno.clone(), shape);
+        let unsure = floor.ledger.dyno(dyno).is_some_and(|view| view.quarantined);
+        let unlogged = self.own.values().any(|own| own.dyno == *dyno && !own.logged);
+        !(releases && (unsure || unlogged))
+    }
+}
+
+fn queue_settings(spec: &AppSpec, slots: u32) -> QueueSettings {
+    let len_max = spec.policy.queue_len.unwrap_or(slots.max(1));
+    // An operator's limit is a limit; the default one only spreads requests over blocks.
+    let must_len_max = spec.policy.queue_len.unwrap_or(slots.max(1).saturating_mul(MUST_QUEUE_FACTOR));
+    let count = |len: u32| usize::try_from(len).unwrap_or(usize::MAX);
+    QueueSettings { len_max: count(len_max), must_len_max: count(must_len_max), wait_max: spec.policy.queue_wait }
+}
+
+/// What a command can change above the replicated state.
+enum Touched {
+    Nothing,
+    Dyno(DynoId),
+    App(AppName),
+    Granted(SlotId, DynoId),
+    Renewed(Vec<SlotId>),
+    Freed(Vec<SlotId>),
+    Settings,
+}
+
+impl Touched {
+    fn by(command: &Command) -> Self {
+        match command {
+            Command::Adopt(adopt) => Touched::Dyno(adopt.spec.id.clone()),
+            Command::Drain { dyno, .. } | Command::Release { dyno, .. } | Command::Forget { dyno, .. } => Touched::Dyno(dyno.clone()),
+            Command::SetApp { spec, .. } => Touched::App(spec.name.clone()),
+            Command::RemoveApp { name, .. } => Touched::App(name.clone()),
+            Command::Grant { slot, dyno, .. } => Touched::Granted(*slot, dyno.clone()),
+            Command::Renew { slots, .. } => Touched::Renewed(slots.clone()),
+            Command::Free { slots } => Touched::Freed(slots.clone()),
+            Command::Learn { .. } => Touched::Nothing,
+            Command::Configure(_) => Touched::Settings,
+        }
+    }
+}

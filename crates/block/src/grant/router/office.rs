@@ -1,0 +1,76 @@
+//! Taking office, losing it, and what is counted at a takeover.
+
+use super::*;
+
+impl Router {
+    /// The blank entry of a new leader's term was applied: all before it is known here.
+    pub(crate) fn lead(&mut self, now: Time, term: Term, leader: ReplicaId) {
+        self.stand_down(Refusal::NotLeader);
+        self.led = Some((term, leader));
+        if leader != self.me.replica {
+            return;
+        }
+        let ramps = self.state.slots().len() > 0;
+        self.office = Some(Office { term, since: now, ramps, leased: false, floors: BTreeMap::new() });
+        let apps: Vec<AppName> = self.state.apps().map(|record| record.spec.name.clone()).collect();
+        for app in &apps {
+            self.sync_app(app);
+        }
+        let dynos: Vec<DynoId> = self.state.dynos().map(|record| record.spec.id.clone()).collect();
+        for dyno in &dynos {
+            self.sync_dyno(now, dyno);
+        }
+        self.take_over();
+        if self.state.settings() != self.wanted {
+            self.proposer.settings(self.wanted);
+        }
+        self.sync_settings();
+    }
+
+    /// Counts what the state says is in flight, and everything where the state cannot know (P14).
+    fn take_over(&mut self) {
+        let unsure = self.state.settings().slots == SlotsMode::Leased && self.state.settings().leased_quarantine;
+        let Some(office) = self.office.as_mut() else { return };
+        for floor in office.floors.values_mut() {
+            floor.ledger.assume_up();
+        }
+        for (slot, record) in self.state.slots() {
+            let app = self.state.dyno(&record.dyno).map(|dyno| &dyno.spec.app);
+            let Some(floor) = app.and_then(|app| office.floors.get_mut(app)) else { continue };
+            let kind = if slot.holder == self.me { Occupied::Live } else { Occupied::Orphan };
+            floor.ledger.occupy(slot, &record.dyno, kind);
+        }
+        if unsure {
+            for record in self.state.dynos() {
+                if let Some(floor) = office.floors.get_mut(&record.spec.app) {
+                    floor.ledger.quarantine(&record.spec.id, true);
+                }
+            }
+        }
+    }
+
+    /// This replica does not lead, or can no longer prove it: who waits is told at once (P6).
+    pub(crate) fn stand_down(&mut self, reason: Refusal) {
+        let Some(office) = self.office.take() else { return };
+        for mut floor in office.floors.into_values() {
+            for waiter in floor.queue.drain_all() {
+                let _ = waiter.answer.send(Err(reason.clone()));
+            }
+        }
+    }
+
+    /// The lease lapsed while leading: whoever waits may go elsewhere, new requests are refused by the caller.
+    pub(crate) fn turn_away(&mut self, reason: Refusal) {
+        for floor in self.office.iter_mut().flat_map(|office| office.floors.values_mut()) {
+            for waiter in floor.queue.drain_all() {
+                let _ = waiter.answer.send(Err(reason.clone()));
+            }
+        }
+    }
+
+    /// A graceful stop began: nothing new is admitted.
+    pub(crate) fn stop(&mut self) {
+        self.stopping = true;
+        self.turn_away(Refusal::Stopping);
+    }
+}

@@ -1,0 +1,189 @@
+//! Asks dynos whether they are up, and learns which of them take one request at a time.
+//!
+//! A probe takes a place of its dyno for as long as it lasts, so that it never adds to a full one; a probe by GET is a request with a
+//! slot of its own. What is learned about a serial dyno goes through the log, for the next leader needs it at its takeover (P9).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use dynomesh_core::app::Probe;
+use dynomesh_core::balance::{Outcome, Probed};
+use dynomesh_core::block::Command;
+use dynomesh_core::id::{Address, DynoId, Epoch, SlotId};
+use dynomesh_core::time::Span;
+use http::Request;
+use http_body_util::Empty;
+use tracing::{debug, info};
+
+use crate::grant::{Claim, DueProbe, Shared, commit};
+use crate::upstream::probe;
+
+/// How often due probes are looked for.
+const LOOK: Span = Span::from_millis(25);
+/// How often a follower looks whether it leads now: a new leader takes its dynos for up at first anyway.
+const FOLLOWER_LOOK: Span = Span::from_millis(200);
+/// A probe without an answer for this long has failed.
+const PROBE_LIMIT: Span = Span::from_millis(500);
+/// A probe meant to learn whether a dyno is serial waits this long for the running request to end.
+const LEARN_LIMIT: Span = Span::from_secs(30);
+/// How long a question must have waited for its wait to say anything.
+const LEARN_MIN: Span = Span::from_millis(10);
+/// How far apart dyno and block may see the same end, and how long a request must outlast an answer to say that it did.
+const LEARN_SLACK: Span = Span::from_millis(40);
+/// How often the request is looked at while the question waits.
+const LEARN_LOOK: Span = Span::from_millis(5);
+
+/// Questions to learn from that may be open at once.
+const LEARNERS_MAX: usize = 4;
+/// The same answer so often in a row decides.
+const LEARN_TIMES: u32 = 3;
+
+/// What is being learned.
+#[derive(Default)]
+struct Lessons {
+    busy: BTreeSet<DynoId>,
+    /// The last lesson and how often it came.
+    seen: BTreeMap<DynoId, (bool, u32)>,
+}
+
+/// Probes until the process ends. Runs on the housekeeping thread.
+pub(crate) async fn run(shared: Arc<Shared>) {
+    let lessons = Arc::new(Mutex::new(Lessons::default()));
+    loop {
+        let leads = shared.router().leads().is_some();
+        tokio::time::sleep(if leads { LOOK } else { FOLLOWER_LOOK }.to_std()).await;
+        let now = shared.clock.now();
+        let due = shared.router().probes_due(now);
+        for due in due {
+            tokio::spawn(ask(shared.clone(), due));
+        }
+        let mut known = lock(&lessons);
+        if known.busy.len() < LEARNERS_MAX
+            && let Some(lesson) = shared.router().to_learn(now, &known.busy)
+        {
+            known.busy.insert(lesson.0.clone());
+            tokio::spawn(learn(shared.clone(), lessons.clone(), lesson));
+        }
+    }
+}
+
+fn lock(lessons: &Mutex<Lessons>) -> MutexGuard<'_, Lessons> {
+    lessons.lock().expect("a panic under this lock stops the process")
+}
+
+async fn ask(shared: Arc<Shared>, due: DueProbe) {
+    let (app, dyno) = (due.app.name.clone(), due.dyno.clone());
+    let passed = match due.app.policy.probe.clone() {
+        Probe::Connect => Some(probe::accepts(due.address, PROBE_LIMIT).await),
+        Probe::Get(path) => get(&shared, due, &path).await,
+    };
+    debug!(%dyno, ?passed, "probed");
+    let now = shared.clock.now();
+    match passed {
+        Some(true) => shared.router().probed(now, &app, &dyno, Probed::Passed),
+        Some(false) => shared.router().probed(now, &app, &dyno, Probed::Failed),
+        // Nothing was asked, so nothing is said.
+        None => shared.router().unprobed(&app, &dyno),
+    }
+}
+
+/// A GET with a slot of its own, or in the place of one that is held. `None`: it could not be asked.
+async fn get(shared: &Arc<Shared>, due: DueProbe, path: &str) -> Option<bool> {
+    let mut claim = match due.pick {
+        Some(pick) => Some(commit(shared, Claim::new(shared.clone(), pick)).await.ok().flatten()?),
+        None => None,
+    };
+    let Ok(stream) = dynomesh_runtime::net::connect(due.address, PROBE_LIMIT).await else {
+        return Some(false);
+    };
+    if !shared.lease().valid_in(due.term, shared.clock.now()) {
+        return None;
+    }
+    if let Some(claim) = claim.as_mut() {
+        claim.dispatched();
+    }
+    let mut request = Request::new(Empty::new());
+    *request.uri_mut() = path.parse().ok()?;
+    let answered = tokio::time::timeout(PROBE_LIMIT.to_std(), probe::request(stream, due.address, request)).await;
+    // Answered in full or ended by the dyno: it is done with it. Otherwise dropping the claim leaves the slot in doubt.
+    if answered.is_ok()
+        && let Some(claim) = claim
+    {
+        claim.end(Outcome::Done);
+    }
+    Some(answered.ok().flatten().is_some_and(|(status, _)| !status.is_server_error()))
+}
+
+/// Sends one idle question behind a running request and sees which ends first. A dyno that takes several at a time answers while the
+/// request goes on and on; one that takes one at a time answers just as the request ends. What lies between says nothing.
+async fn learn(shared: Arc<Shared>, lessons: Arc<Mutex<Lessons>>, (dyno, epoch, address, slot): (DynoId, Epoch, Address, SlotId)) {
+    let lesson = watch(&shared, address, slot).await;
+    let serial = lock(&lessons).note(&dyno, lesson);
+    let Some(serial) = serial else { return };
+    info!(%dyno, serial, "dyno learned to take {}", if serial { "one request at a time" } else { "several requests at a time" });
+    let learned = shared.replica().propose(Command::Learn { dyno, epoch, serial }).await;
+    if let Err(error) = learned {
+        debug!(%error, "what was learned could not be recorded; it will be learned again");
+    }
+}
+
+/// What one question showed: `Some(true)`, the answer waited for the request; `Some(false)`, the request outlasted the answer.
+async fn watch(shared: &Shared, address: Address, slot: SlotId) -> Option<bool> {
+    let began = shared.clock.now();
+    let mut asking = std::pin::pin!(probe::until_idle(address, PROBE_LIMIT, LEARN_LIMIT));
+    let mut ended = None;
+    let answered = loop {
+        tokio::select! {
+            answer = &mut asking => {
+                answer.ok()?;
+                break shared.clock.now();
+            }
+            () = tokio::time::sleep(LEARN_LOOK.to_std()) => {
+                if ended.is_none() && !shared.router().still_running(slot) {
+                    ended = Some(shared.clock.now());
+                }
+            }
+        }
+    };
+    // Dyno and block see the end of a request at slightly different times.
+    tokio::time::sleep(LEARN_SLACK.to_std()).await;
+    if shared.router().still_running(slot) {
+        return Some(false);
+    }
+    let waited = answered.since(began) >= LEARN_MIN;
+    let together = ended.is_none_or(|ended| answered.since(ended) <= LEARN_SLACK);
+    (waited && together).then_some(true)
+}
+
+impl Lessons {
+    /// Counts a lesson; the same one so many times in a row decides.
+    fn note(&mut self, dyno: &DynoId, lesson: Option<bool>) -> Option<bool> {
+        self.busy.remove(dyno);
+        let lesson = lesson?;
+        let (last, times) = self.seen.entry(dyno.clone()).or_insert((lesson, 0));
+        *times = if *last == lesson { *times + 1 } else { 1 };
+        *last = lesson;
+        if *times < LEARN_TIMES {
+            return None;
+        }
+        self.seen.remove(dyno);
+        Some(lesson)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dyno_is_known_after_the_same_lesson_three_times_in_a_row() {
+        let dyno = DynoId::new("d1").unwrap();
+        let mut lessons = Lessons::default();
+        for lesson in [Some(true), Some(true), None, Some(false), Some(true), Some(true)] {
+            assert_eq!(lessons.note(&dyno, lesson), None);
+        }
+        assert_eq!(lessons.note(&dyno, Some(true)), Some(true));
+        let told: Vec<_> = (0..3).map(|_| lessons.note(&dyno, Some(false))).collect();
+        assert_eq!(told, [None, None, Some(false)]);
+    }
+}

@@ -1,0 +1,226 @@
+//! What becomes of slots whose end nobody saw: those of a leader that died or fell silent, and requests cut with unknown outcome.
+//!
+//! A holder that answers is left alone: it streams on and frees its slots through the log. One that is proven dead leaves orphans, freed
+//! as soon as the dyno is proven idle, or after `orphan_hold` where no such proof can be had and the app allows it. One that is merely
+//! silent may wake: its slots count until nothing it wrote can still be on its way, and then until proof or deadline (P8, P9). Deadlines are counted from this
+//! replica's own apply with a margin, since clocks differ (P10).
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use dynomesh_core::app::Orphans;
+use dynomesh_core::block::Command;
+use dynomesh_core::id::{Address, DynoId, Holder, Incarnation, SlotId};
+use dynomesh_core::time::{Span, Time};
+use dynomesh_proto::raft::v1::IdentityRequest;
+use dynomesh_proto::raft::v1::peer_client::PeerClient;
+use dynomesh_runtime::net;
+use tracing::{debug, info};
+
+use crate::grant::{Doubt, Shared};
+use crate::upstream::{USER_TIMEOUT, probe};
+
+/// How often doubtful slots are looked at, and how often for the first.
+const LOOK: Span = Span::from_millis(20);
+const IDLE_LOOK: Span = Span::from_millis(60);
+/// How often a holder that answers is asked again.
+const ALIVE_LOOK: Span = Span::from_millis(200);
+/// How long a holder has to answer before it counts as silent.
+const ANSWER_LIMIT: Span = Span::from_millis(100);
+/// A silent holder's slots count for this long before a dyno is asked: what the holder wrote last has arrived by then or never will.
+const SILENT_HOLD: Span = Span::from_millis(USER_TIMEOUT.as_millis() * 11 / 10);
+/// An idle question is asked anew after this long without an answer.
+const IDLE_LIMIT: Span = Span::from_secs(30);
+
+/// What is known of a holder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Known {
+    Alive,
+    Silent,
+    /// Since this replica had the proof.
+    Dead(Time),
+}
+
+/// What runs at a dyno according to the last idle question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    Waiting,
+    /// Idle at some moment after the question was sent at this time.
+    IdleSince(Time),
+    Failed,
+}
+
+#[derive(Default)]
+struct Findings {
+    holders: BTreeMap<Holder, Known>,
+    dynos: BTreeMap<DynoId, Asked>,
+}
+
+/// Settles doubts until the process ends. Runs on the housekeeping thread.
+pub(crate) async fn run(shared: Arc<Shared>) {
+    let findings = Arc::new(Mutex::new(Findings::default()));
+    let mut pause = IDLE_LOOK;
+    loop {
+        tokio::time::sleep(pause.to_std()).await;
+        let (doubts, quarantined, led_since) = {
+            let router = shared.router();
+            (router.doubts(), router.quarantined(), router.led_since())
+        };
+        if doubts.is_empty() && quarantined.is_empty() {
+            *lock(&findings) = Findings::default();
+            pause = IDLE_LOOK;
+            continue;
+        }
+        pause = LOOK;
+        let now = shared.clock.now();
+        let mut free = Vec::new();
+        for doubt in &doubts {
+            if let Some(why) = verdict(&shared, &findings, doubt, led_since, now) {
+                info!(slot = %doubt.slot, dyno = %doubt.dyno, why, "orphaned slot freed");
+                free.push(doubt.slot);
+            }
+        }
+        for doubt in &quarantined {
+            if over(doubt, now) || (doubt.serial == Some(true) && idle_after(&shared, &findings, doubt, doubt.seen, now)) {
+                shared.router().clear_quarantine(now, &doubt.app.name, &doubt.dyno);
+            }
+        }
+        settle(&shared, free, now).await;
+    }
+}
+
+/// Why a slot may be freed now, if it may.
+fn verdict(
+    shared: &Arc<Shared>,
+    findings: &Arc<Mutex<Findings>>,
+    doubt: &Doubt,
+    led_since: Option<Time>,
+    now: Time,
+) -> Option<&'static str> {
+    let own = doubt.slot.holder == me(shared);
+    // An own slot was cut: the connection is closed, so its holder is as good as dead since then.
+    let known = if own { Known::Dead(doubt.seen) } else { holder(shared, findings, doubt.slot.holder) };
+    let since = led_since.unwrap_or(doubt.seen);
+    match known {
+        Known::Alive => None,
+        _ if over(doubt, now) => Some("its deadline passed"),
+        Known::Dead(_) if doubt.serial == Some(true) && idle_after(shared, findings, doubt, since, now) => Some("its dyno is idle"),
+        // No proof is to be had where several requests run at once, or where the dyno does not even accept a question.
+        Known::Dead(proof) if !own && doubt.app.policy.orphans == Orphans::Prompt => {
+            let waits = doubt.serial == Some(true) && lock(findings).dynos.get(&doubt.dyno) != Some(&Asked::Failed);
+            (!waits && now.since(proof) >= shared.limits.orphan_hold).then_some("its holder is dead")
+        }
+        Known::Dead(_) => None,
+        Known::Silent => {
+            let idle = doubt.serial == Some(true) && idle_after(shared, findings, doubt, since + SILENT_HOLD, now);
+            idle.then_some("its holder is silent and its dyno idle")
+        }
+    }
+}
+
+fn me(shared: &Shared) -> Holder {
+    Holder { replica: shared.replica().id(), incarnation: shared.replica().incarnation() }
+}
+
+/// Whether the slot's time is up, with the margin that replicas other than the holder add.
+fn over(doubt: &Doubt, now: Time) -> bool {
+    let margin = doubt.span.over(10) + Span::from_secs(2);
+    now >= doubt.seen + doubt.span + margin
+}
+
+/// Whether the dyno was idle at some moment after `after`; asks it if nobody does.
+fn idle_after(shared: &Arc<Shared>, findings: &Arc<Mutex<Findings>>, doubt: &Doubt, after: Time, now: Time) -> bool {
+    if now < after {
+        return false;
+    }
+    let mut found = lock(findings);
+    match found.dynos.get(&doubt.dyno) {
+        Some(Asked::IdleSince(asked)) if *asked >= after => return true,
+        Some(Asked::Waiting) => return false,
+        _ => {}
+    }
+    found.dynos.insert(doubt.dyno.clone(), Asked::Waiting);
+    let (shared, findings, dyno, address) = (shared.clone(), findings.clone(), doubt.dyno.clone(), doubt.address);
+    tokio::spawn(async move {
+        let asked = shared.clock.now();
+        let answer = probe::until_idle(address, shared.limits.connect, IDLE_LIMIT).await;
+        if answer.is_err() {
+            // A dyno that is down is asked again, but not at every look.
+            tokio::time::sleep(ANSWER_LIMIT.to_std()).await;
+        }
+        debug!(%dyno, ?answer, "asked whether it is idle");
+        let asked = if answer.is_ok() { Asked::IdleSince(asked) } else { Asked::Failed };
+        lock(&findings).dynos.insert(dyno, asked);
+    });
+    false
+}
+
+/// What is known of a holder; asks it on the way.
+fn holder(shared: &Arc<Shared>, findings: &Arc<Mutex<Findings>>, holder: Holder) -> Known {
+    let mut found = lock(findings);
+    if let Some(known) = found.holders.get(&holder) {
+        return *known;
+    }
+    found.holders.insert(holder, Known::Silent);
+    let (shared, findings) = (shared.clone(), findings.clone());
+    tokio::spawn(async move {
+        loop {
+            let known = ask(&shared, holder).await;
+            // Forgotten meanwhile: nobody waits for the answer.
+            let Some(()) = lock(&findings).holders.get_mut(&holder).map(|entry| *entry = known) else { return };
+            if matches!(known, Known::Dead(_)) {
+                info!(replica = %holder.replica, "former slot holder is dead");
+                return;
+            }
+            let pause = if known == Known::Alive { ALIVE_LOOK } else { LOOK };
+            tokio::time::sleep(pause.to_std()).await;
+        }
+    });
+    Known::Silent
+}
+
+async fn ask(shared: &Shared, holder: Holder) -> Known {
+    // Where its peers reach it: that listener closes last, when nothing is left to finish, while the one for requests closes first.
+    let member = shared.replica().role().borrow().members.iter().find(|member| member.id == holder.replica).map(|member| member.grpc);
+    let Some(address) = member else { return Known::Silent };
+    if holder.replica == shared.replica().id() {
+        // A former run of this very process's disk: its lock is held by this run.
+        return Known::Dead(shared.clock.now());
+    }
+    match incarnation_at(address).await {
+        Ok(Some(incarnation)) if incarnation == holder.incarnation => Known::Alive,
+        Ok(Some(_)) => Known::Dead(shared.clock.now()),
+        Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => Known::Dead(shared.clock.now()),
+        Ok(None) | Err(_) => Known::Silent,
+    }
+}
+
+/// The run that answers at a replica's address.
+async fn incarnation_at(address: Address) -> std::io::Result<Option<Incarnation>> {
+    drop(net::connect(address, ANSWER_LIMIT).await?);
+    let mut peer = PeerClient::new(dynomesh_runtime::grpc::channel(address, ANSWER_LIMIT, Some(ANSWER_LIMIT)));
+    let identity = peer.identity(IdentityRequest { version: 1 }).await;
+    Ok(identity.ok().map(|identity| Incarnation(identity.into_inner().incarnation)))
+}
+
+async fn settle(shared: &Shared, free: Vec<SlotId>, now: Time) {
+    if free.is_empty() {
+        return;
+    }
+    shared.metrics.orphans_freed.inc_by(free.len() as u64);
+    let mine = me(shared);
+    for slot in free.iter().filter(|slot| slot.holder == mine) {
+        shared.router().settle(now, *slot);
+    }
+    let others: Vec<SlotId> = free.into_iter().filter(|slot| slot.holder != mine).collect();
+    if others.is_empty() {
+        return;
+    }
+    if let Err(error) = shared.replica().propose(Command::Free { slots: others }).await {
+        debug!(%error, "orphans could not be freed; whoever leads will");
+    }
+}
+
+fn lock(findings: &Mutex<Findings>) -> std::sync::MutexGuard<'_, Findings> {
+    findings.lock().expect("a panic under this lock stops the process")
+}

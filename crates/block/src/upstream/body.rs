@@ -1,0 +1,174 @@
+//! Bodies on their way through the block: a request's towards the dyno, a response's towards the edge.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use dynomesh_core::balance::Outcome;
+use dynomesh_core::time::Span;
+use dynomesh_runtime::http::headers;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::time::{Instant, Sleep};
+
+use super::Drain;
+use crate::grant::Claim;
+
+/// Why a body ended before its end. The connection is then closed without a clean end (P27).
+pub(crate) type BodyError = Box<dyn std::error::Error + Send + Sync>;
+
+/// A request's body: what was asked for first, to learn that it starts, then the rest.
+pub(crate) struct RequestBody {
+    first: Option<Frame<Bytes>>,
+    rest: Option<Incoming>,
+    length: Option<u64>,
+}
+
+/// A response's body. While it streams it holds the slot of its dyno; its end frees it.
+pub(crate) enum DynoBody {
+    /// Words of the block's own.
+    Whole(Option<Bytes>),
+    /// A dyno's response.
+    Streaming(Box<Streaming>),
+}
+
+/// See [`DynoBody::Streaming`].
+pub(crate) struct Streaming {
+    inner: Option<Incoming>,
+    claim: Option<Claim>,
+    drain: Drain,
+    idle: Span,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+// === impl RequestBody ===
+
+impl RequestBody {
+    /// No body.
+    pub(crate) fn none() -> Self {
+        RequestBody { first: None, rest: None, length: Some(0) }
+    }
+
+    /// The frame read first, if any, and what follows it; `length` where it was told.
+    pub(crate) fn new(first: Option<Frame<Bytes>>, rest: Incoming, length: Option<u64>) -> Self {
+        RequestBody { first, rest: Some(rest), length }
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if let Some(frame) = self.first.take() {
+            return Poll::Ready(Some(Ok(frame)));
+        }
+        match self.rest.as_mut() {
+            Some(rest) => Pin::new(rest).poll_frame(cx).map_err(Into::into),
+            None => Poll::Ready(None),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.first.is_none() && self.rest.as_ref().is_none_or(|rest| self.length == Some(0) || rest.is_end_stream())
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.length.map_or_else(SizeHint::default, SizeHint::with_exact)
+    }
+}
+
+// === impl DynoBody ===
+
+impl DynoBody {
+    pub(crate) fn whole(bytes: Bytes) -> Self {
+        DynoBody::Whole(Some(bytes))
+    }
+
+    pub(crate) fn streaming(inner: Incoming, claim: Claim, drain: Drain, idle: Span) -> Self {
+        DynoBody::Streaming(Box::new(Streaming { inner: Some(inner), claim: Some(claim), drain, idle, timer: None }))
+    }
+}
+
+impl Streaming {
+    fn end(&mut self, outcome: Outcome) {
+        self.inner = None;
+        if let Some(claim) = self.claim.take() {
+            if outcome == Outcome::Unknown {
+                claim.pick.cut.cut();
+            }
+            claim.end(outcome);
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let Some(inner) = self.inner.as_mut() else { return Poll::Ready(None) };
+        if let Poll::Ready(frame) = Pin::new(inner).poll_frame(cx) {
+            self.timer = None;
+            match frame {
+                Some(Ok(mut frame)) => {
+                    // A dyno must not speak for the block, in trailers neither (P21).
+                    if let Some(trailers) = frame.trailers_mut() {
+                        headers::strip_mesh(trailers);
+                    }
+                    return Poll::Ready(Some(Ok(frame)));
+                }
+                Some(Err(error)) => {
+                    let was_cut = self.claim.as_ref().is_some_and(|claim| claim.pick.cut.is_cut());
+                    self.end(if was_cut { Outcome::Unknown } else { Outcome::Error });
+                    return Poll::Ready(Some(Err(error.into())));
+                }
+                None => {
+                    self.end(Outcome::Done);
+                    return Poll::Ready(None);
+                }
+            }
+        }
+        let idle = self.idle.to_std();
+        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(Instant::now() + idle)));
+        ready!(timer.as_mut().poll(cx));
+        self.end(Outcome::Unknown);
+        Poll::Ready(Some(Err("the dyno's response stood still for too long".into())))
+    }
+}
+
+impl Body for DynoBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match &mut *self {
+            DynoBody::Whole(bytes) => Poll::Ready(bytes.take().filter(|b| !b.is_empty()).map(|b| Ok(Frame::data(b)))),
+            DynoBody::Streaming(streaming) => streaming.poll(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            DynoBody::Whole(bytes) => bytes.as_ref().is_none_or(Bytes::is_empty),
+            DynoBody::Streaming(streaming) => streaming.inner.as_ref().is_none_or(Body::is_end_stream),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            DynoBody::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64)),
+            DynoBody::Streaming(streaming) => streaming.inner.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint),
+        }
+    }
+}
+
+impl Drop for Streaming {
+    /// The edge took all there was, or went away: what is left is read on for a moment, so that the slot's end is seen.
+    fn drop(&mut self) {
+        match (self.inner.take(), self.claim.take()) {
+            (Some(inner), Some(claim)) if inner.is_end_stream() => {
+                drop(inner);
+                claim.end(Outcome::Done);
+            }
+            (Some(inner), Some(claim)) => self.drain.take(inner, claim),
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! Who a disk is: the replica id minted for it, the group it belongs to, and the lease its replica may have promised.
+//!
+//! An id is minted once per disk and never reused (P5). A directory of another group or one that another process uses is
+//! refused. The promised lease is kept because a restarted voter has forgotten to whom it promised (P4): it stays silent for
+//! as long as it may have promised, also when the setting was lowered meanwhile.
+
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use dynomesh_core::id::{GroupId, Incarnation, ReplicaId};
+use dynomesh_core::time::Span;
+use serde::{Deserialize, Serialize};
+
+use crate::error::StartError;
+use crate::options::Options;
+
+const VERSION: u32 = 1;
+const FILE: &str = "identity.json";
+const LOCK: &str = "lock";
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Card {
+    version: u32,
+    replica: ReplicaId,
+    kind: String,
+    name: String,
+    group: Option<GroupId>,
+    lease_nanos: u64,
+}
+
+/// The identity of a disk in use. Dropping it gives the directory free.
+#[derive(Debug)]
+pub(crate) struct Identity {
+    dir: PathBuf,
+    incarnation: Incarnation,
+    /// The longest lease this replica may have promised before this start; `None` on a disk that never voted.
+    promised: Option<Span>,
+    card: Mutex<Card>,
+    _lock: File,
+}
+
+impl Identity {
+    /// Opens the directory, minting an id if it is new.
+    pub(crate) fn open(options: &Options, rng: &mut impl rand::Rng) -> Result<Self, StartError> {
+        let dir = &options.dir;
+        fs::create_dir_all(dir).map_err(StartError::disk(dir))?;
+        let lock = lock(dir)?;
+        let lease = options.timers.election_max;
+        let (card, promised) = match read(&dir.join(FILE))? {
+            Some(mut card) => {
+                if card.kind != options.kind || card.name != options.name {
+                    let has = format!("{} {:?}", card.kind, card.name);
+                    let wanted = format!("{} {:?}", options.kind, options.name);
+                    return Err(StartError::Foreign { dir: dir.clone(), has, wanted });
+                }
+                let promised = card.group.map(|_| Span::from_nanos(card.lease_nanos).max(lease));
+                // A raised lease is on disk before it is promised. A lowered one is not written: the old promise may still run.
+                card.lease_nanos = card.lease_nanos.max(lease.as_nanos());
+                (card, promised)
+            }
+            None => {
+                let replica = ReplicaId(rng.next_u64().max(1));
+                let (kind, name) = (options.kind.to_owned(), options.name.clone());
+                (Card { version: VERSION, replica, kind, name, group: None, lease_nanos: lease.as_nanos() }, None)
+            }
+        };
+        write(dir, &card).map_err(StartError::disk(dir.join(FILE)))?;
+        let incarnation = Incarnation(rng.next_u64());
+        Ok(Identity { dir: dir.clone(), incarnation, promised, card: Mutex::new(card), _lock: lock })
+    }
+
+    pub(crate) fn replica(&self) -> ReplicaId {
+        self.card().replica
+    }
+
+    pub(crate) fn incarnation(&self) -> Incarnation {
+        self.incarnation
+    }
+
+    pub(crate) fn group(&self) -> Option<GroupId> {
+        self.card().group
+    }
+
+    pub(crate) fn promised(&self) -> Option<Span> {
+        self.promised
+    }
+
+    /// Joins `group`, durably, before anything is promised in its name. Refused once the disk belongs to another.
+    pub(crate) fn join(&self, group: GroupId) -> io::Result<()> {
+        let mut card = self.card();
+        match card.group {
+            Some(has) if has == group => Ok(()),
+            Some(has) => Err(io::Error::other(format!("this replica belongs to group {has}, not to {group}"))),
+            None => {
+                let joined = Card { group: Some(group), ..card.clone() };
+                write(&self.dir, &joined)?;
+                *card = joined;
+                Ok(())
+            }
+        }
+    }
+
+    fn card(&self) -> std::sync::MutexGuard<'_, Card> {
+        self.card.lock().expect("nothing panics while it holds the identity")
+    }
+}
+
+fn lock(dir: &Path) -> Result<File, StartError> {
+    let path = dir.join(LOCK);
+    let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(StartError::disk(&path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StartError::InUse { dir: dir.to_owned() }),
+        Err(TryLockError::Error(cause)) => Err(StartError::Disk { path, cause }),
+    }
+}
+
+fn read(path: &Path) -> Result<Option<Card>, StartError> {
+    let text = match fs::read(path) {
+        Ok(text) => text,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(cause) => return Err(StartError::Disk { path: path.to_owned(), cause }),
+    };
+    let corrupt = |problem: String| StartError::Corrupt { path: path.to_owned(), problem };
+    let card: Card = serde_json::from_slice(&text).map_err(|e| corrupt(e.to_string()))?;
+    if card.version != VERSION {
+        return Err(corrupt(format!("has version {}; this program knows version {VERSION}", card.version)));
+    }
+    Ok(Some(card))
+}
+
+fn write(dir: &Path, card: &Card) -> io::Result<()> {
+    let text = serde_json::to_vec_pretty(card).expect("plain fields serialize");
+    replace(dir, FILE, &[&text])
+}
+
+/// Replaces a file as a whole: after a crash at any point the old or the new content is there.
+pub(crate) fn replace(dir: &Path, name: &str, parts: &[&[u8]]) -> io::Result<()> {
+    let temporary = dir.join(format!("{name}.tmp"));
+    let mut file = File::create(&temporary)?;
+    for part in parts {
+        file.write_all(part)?;
+    }
+    file.sync_all()?;
+    fs::rename(&temporary, dir.join(name))?;
+    File::open(dir)?.sync_all()
+}

@@ -1,0 +1,180 @@
+//! Applies committed entries to the machine, answers whoever proposed them here, and takes and installs snapshots.
+
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use dynomesh_core::id::{Index, ReplicaId, Term};
+use futures::{Stream, StreamExt};
+use openraft::storage::EntryResponder;
+use openraft::storage::RaftStateMachine;
+use openraft::{EntryPayload, OptionalSend, RaftSnapshotBuilder};
+use tokio::sync::watch;
+
+use crate::batcher::Waiters;
+use crate::engine::{Engine, LogId, SnapshotMeta, StoredMembership, term_of};
+use crate::log::Log;
+use crate::machine::Machine;
+use crate::payload::{Content, Payload, invalid};
+use crate::snapshot::{Shelf, Snapshot};
+
+type EngineSnapshot = openraft::type_config::alias::SnapshotOf<Engine, Bytes>;
+
+/// openraft's state machine: a [`Machine`] and where it stands.
+pub(crate) struct Keeper<M> {
+    /// Only the state machine's task takes the lock; it is here because openraft wants to share what it owns.
+    machine: Mutex<M>,
+    applied: Option<LogId>,
+    membership: StoredMembership,
+    shelf: Shelf,
+    log: Log,
+    current: Arc<Mutex<Option<Snapshot>>>,
+    watched: Arc<Applied>,
+}
+
+/// What others may know of the progress.
+#[derive(Debug)]
+pub(crate) struct Applied {
+    /// The newest leader whose first entry is applied: term and id.
+    pub(crate) lead: watch::Sender<(u64, u64)>,
+    /// Commands applied.
+    pub(crate) commands: AtomicU64,
+}
+
+/// Writes one snapshot.
+pub(crate) struct Builder {
+    snapshot: Snapshot,
+    shelf: Shelf,
+    log: Log,
+    current: Arc<Mutex<Option<Snapshot>>>,
+}
+
+impl<M: Machine> Keeper<M> {
+    pub(crate) fn new(machine: M, shelf: Shelf, current: Option<Snapshot>, log: Log) -> Self {
+        let watched = Arc::new(Applied { lead: watch::channel((0, 0)).0, commands: AtomicU64::new(0) });
+        Keeper {
+            machine: Mutex::new(machine),
+            applied: None,
+            membership: StoredMembership::default(),
+            shelf,
+            log,
+            current: Arc::new(Mutex::new(current)),
+            watched,
+        }
+    }
+
+    pub(crate) fn watched(&self) -> Arc<Applied> {
+        self.watched.clone()
+    }
+
+    fn perform(&self, id: &LogId, payload: &Payload) -> io::Result<()> {
+        let mut machine = self.machine.lock().expect("a machine that panicked ends the consensus thread");
+        let (term, index) = (term_of(id), Index(id.index));
+        let waiters = payload.local().and_then(|local| local.downcast_ref::<Waiters<M>>());
+        if let Some(commands) = waiters.and_then(Waiters::take) {
+            self.watched.commands.fetch_add(commands.len() as u64, Ordering::Relaxed);
+            for (command, waiter) in commands {
+                let reply = machine.apply(index, command);
+                if let Some(waiter) = waiter {
+                    // Whoever proposed it may have left.
+                    let _ = waiter.send(Ok(reply));
+                }
+            }
+            return Ok(());
+        }
+        match payload.decode::<M::Command>()? {
+            Content::Lead(leader) => {
+                machine.lead(Term(term), ReplicaId(leader));
+                self.watched.lead.send_replace((term, leader));
+            }
+            Content::Batch(commands) => {
+                self.watched.commands.fetch_add(commands.len() as u64, Ordering::Relaxed);
+                for command in commands {
+                    machine.apply(index, command);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn meta(&self) -> SnapshotMeta {
+        SnapshotMeta { last_log_id: self.applied, last_membership: self.membership.clone() }
+    }
+}
+
+impl<M: Machine> RaftStateMachine<Engine> for Keeper<M> {
+    type SnapshotData = Bytes;
+    type SnapshotBuilder = Builder;
+
+    async fn applied_state(&mut self) -> Result<(Option<LogId>, StoredMembership), io::Error> {
+        Ok((self.applied, self.membership.clone()))
+    }
+
+    async fn apply<S>(&mut self, mut entries: S) -> Result<(), io::Error>
+    where
+        S: Stream<Item = Result<EntryResponder<Engine>, io::Error>> + Unpin + OptionalSend,
+    {
+        while let Some(next) = entries.next().await {
+            let (entry, responder) = next?;
+            match &entry.payload {
+                EntryPayload::Blank => {}
+                EntryPayload::Normal(payload) => self.perform(&entry.log_id, payload)?,
+                EntryPayload::Membership(membership) => {
+                    self.membership = StoredMembership::new(Some(entry.log_id), membership.clone());
+                }
+            }
+            self.applied = Some(entry.log_id);
+            if let Some(responder) = responder {
+                responder.send(());
+            }
+        }
+        Ok(())
+    }
+
+    async fn get_snapshot_builder(&mut self) -> Builder {
+        let saved = self.machine.lock().expect("a machine that panicked ends the consensus thread").save();
+        let snapshot = Snapshot { meta: self.meta(), data: saved.into() };
+        Builder { snapshot, shelf: self.shelf.clone(), log: self.log.clone(), current: self.current.clone() }
+    }
+
+    async fn install_snapshot(&mut self, meta: &SnapshotMeta, data: Bytes) -> Result<(), io::Error> {
+        let snapshot = Snapshot { meta: meta.clone(), data };
+        self.machine.lock().expect("a machine that panicked ends the consensus thread").load(&snapshot.data).map_err(invalid)?;
+        let known = current(&self.current).as_ref().is_some_and(|has| has.meta == snapshot.meta);
+        if !known {
+            publish(&self.shelf, &snapshot).await?;
+        }
+        self.applied = snapshot.meta.last_log_id;
+        self.membership = snapshot.meta.last_membership.clone();
+        *current(&self.current) = Some(snapshot);
+        Ok(())
+    }
+
+    async fn get_current_snapshot(&mut self) -> Result<Option<EngineSnapshot>, io::Error> {
+        let present = current(&self.current).clone();
+        Ok(present.map(|snapshot| EngineSnapshot { meta: snapshot.meta, snapshot: snapshot.data }))
+    }
+}
+
+impl RaftSnapshotBuilder<Engine> for Builder {
+    type SnapshotData = Bytes;
+
+    async fn build_snapshot(&mut self) -> Result<EngineSnapshot, io::Error> {
+        // Followers may have made a quorum without this disk: what the snapshot covers must not be newer than its log.
+        self.log.flushed().await?;
+        publish(&self.shelf, &self.snapshot).await?;
+        let Snapshot { meta, data } = self.snapshot.clone();
+        *current(&self.current) = Some(self.snapshot.clone());
+        Ok(EngineSnapshot { meta, snapshot: data })
+    }
+}
+
+fn current(current: &Mutex<Option<Snapshot>>) -> std::sync::MutexGuard<'_, Option<Snapshot>> {
+    current.lock().expect("nothing panics while it holds the snapshot")
+}
+
+async fn publish(shelf: &Shelf, snapshot: &Snapshot) -> io::Result<()> {
+    let (shelf, snapshot) = (shelf.clone(), snapshot.clone());
+    tokio::task::spawn_blocking(move || shelf.publish(&snapshot)).await.map_err(io::Error::other)?
+}

@@ -1,0 +1,35 @@
+//! A replicated state machine on openraft: propose in batches, durable log, snapshots, lease, leadership transfer.
+//!
+//! This crate is the only one that names openraft. It knows nothing of blocks or directories: they bring a [`Machine`].
+//!
+//! # Tasks and threads
+//! [`Replica::start`] spawns on the runtime it is called on: openraft's own tasks; `role::follow`, which turns openraft's
+//! metrics into a [`Role`] and starts and ends the [`Lease`]; the batcher, fed by an unbounded channel that a counter bounds at
+//! [`WAITING_MAX`]. All end with [`Replica::stop`]. One thread, `log`, writes and flushes the log; it ends when the last handle
+//! is dropped. The service that `start` returns runs wherever it is mounted; mount it on the same runtime.
+
+mod batcher;
+mod engine;
+mod error;
+mod identity;
+mod keeper;
+mod lease;
+mod log;
+mod machine;
+mod metrics;
+mod options;
+mod payload;
+mod replica;
+mod role;
+mod snapshot;
+mod transport;
+
+pub use batcher::{BATCH_MAX, COMMAND_LEN_MAX, WAITING_MAX};
+pub use error::{BootstrapError, ProposeError, StartError};
+pub use lease::Lease;
+pub use machine::Machine;
+pub use metrics::{LATENCY_BOUNDS, Latency, Metrics};
+pub use options::{Cut, FlushMode, HEARTBEAT_MIN, Member, OnFatal, Options, Timers};
+pub use replica::{RaftServer, Replica, TransferError, bootstrap_group};
+pub use role::{Role, State};
+pub use transport::Server;

@@ -1,0 +1,120 @@
+//! Opening the disk and starting the tasks.
+
+use std::sync::Arc;
+
+use dynomesh_core::time::{Span, Time};
+use openraft::async_runtime::watch::WatchReceiver;
+use openraft::errors::Fatal;
+use openraft::{Config, Raft, SnapshotPolicy};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use tokio::sync::watch;
+
+use super::{Inner, RaftServer, Replica};
+use crate::batcher::{self, Batcher};
+use crate::engine::seed_thread;
+use crate::error::StartError;
+use crate::identity::Identity;
+use crate::keeper::Keeper;
+use crate::lease::Lease;
+use crate::log::Log;
+use crate::machine::Machine;
+use crate::metrics::Counters;
+use crate::options::Options;
+use crate::role::{self, Role};
+use crate::snapshot::Shelf;
+use crate::transport::{Muzzle, Network, Peers, Server};
+
+/// Entries per request to a follower; their bytes are bounded by the log reader.
+const REQUEST_ENTRIES_MAX: u64 = 64;
+/// Entries are purged this many at a time: each purge is flushed.
+const PURGE_BATCH: u64 = 256;
+
+pub(super) async fn start<M: Machine>(options: Options, machine: M) -> Result<(Replica<M>, RaftServer<M>), StartError> {
+    options.timers.check().map_err(StartError::Options)?;
+    seed_thread(options.seed);
+    let identity = Arc::new(Identity::open(&options, &mut StdRng::seed_from_u64(options.seed))?);
+    let shelf = Shelf::new(&options.dir);
+    let snapshot = shelf.read()?;
+    let log = Log::open(&options.dir.join("log"), options.segment_len, options.on_fatal.clone())?;
+    let covered = snapshot.as_ref().and_then(|snapshot| snapshot.meta.last_log_id);
+    if log.purged() > covered {
+        let problem = "the log was purged behind a snapshot that is gone".to_owned();
+        return Err(StartError::Corrupt { path: options.dir, problem });
+    }
+
+    let keeper = Keeper::new(machine, shelf, snapshot, log.clone());
+    let applied = keeper.watched();
+    let lease = Arc::new(Lease::default());
+    let peers = Peers::new(identity.clone(), lease.clone(), options.clock.clone(), options.cut.clone());
+    let config = config(&options, identity.promised().is_none())?;
+    let network = Network(peers.clone());
+    let raft = Raft::new(identity.replica().0, config, network, log.clone(), keeper);
+    let raft = raft.await.map_err(|e| StartError::Raft(e.to_string()))?;
+
+    let (role_tx, role) = watch::channel(Role::default());
+    let (closed, closed_rx) = watch::channel(false);
+    let (proposer, queue) = batcher::channel();
+    let counters = Arc::new(Counters::default());
+    let (following, core, on_fatal) =
+        (role::follow(raft.server_metrics(), applied.clone(), lease.clone(), role_tx), raft.metrics(), options.on_fatal.clone());
+    tokio::spawn(async move {
+        following.await;
+        // A replica whose core broke (a snapshot that cannot be written, an entry that cannot be read) must not linger.
+        if let Err(fatal) = core.borrow_watched().running_state.clone()
+            && fatal != Fatal::Stopped
+        {
+            on_fatal.report(&std::io::Error::other(fatal));
+        }
+    });
+    tokio::spawn(Batcher::new(raft.clone(), queue, role.clone(), closed_rx, counters.clone(), options.clock.clone()).run());
+    let muzzle = muzzle(&raft, &options, identity.promised());
+
+    tracing::info!(
+        kind = options.kind, name = options.name, replica = %identity.replica(), incarnation = %identity.incarnation(),
+        group = ?identity.group().map(|g| g.to_string()), grpc = %options.grpc, http = %options.http, timers = ?options.timers,
+        "replica started"
+    );
+    let inner = Inner { raft, log, proposer, role, closed, lease, identity, options, peers, counters, applied };
+    let replica = Replica(Arc::new(inner));
+    let Inner { raft, identity, options, .. } = &*replica.0;
+    let server = Server::new(replica.clone(), raft.clone(), identity.clone(), options, muzzle);
+    let len = dynomesh_proto::MESSAGE_LEN_MAX;
+    let server = RaftServer::new(server).max_decoding_message_size(len).max_encoding_message_size(len);
+    Ok((replica, server))
+}
+
+fn config(options: &Options, elect: bool) -> Result<Arc<Config>, StartError> {
+    let timers = options.timers;
+    let config = Config {
+        cluster_name: options.name.clone(),
+        heartbeat_interval: timers.heartbeat.as_millis(),
+        election_timeout_min: timers.election_min.as_millis(),
+        election_timeout_max: timers.election_max.as_millis(),
+        max_payload_entries: REQUEST_ENTRIES_MAX,
+        snapshot_policy: SnapshotPolicy::LogsSinceLast(options.snapshot_every),
+        max_in_snapshot_log_to_keep: options.snapshot_keep,
+        purge_batch_size: PURGE_BATCH,
+        // A follower is sent a snapshot only when the entries it lacks are gone.
+        replication_lag_threshold: u64::MAX,
+        broadcast_submitted_on_append: Some(true),
+        enable_elect: elect,
+        // A leader removed from the group would hand over by itself, past its lease. openraft does not export the type.
+        removed_leader_step_down: serde_json::from_str("\"Never\"").expect("a variant of openraft's StepDownPolicy"),
+        enable_pre_vote: Some(true),
+        enable_leader_restore: Some(false),
+        ..Config::default()
+    };
+    Ok(Arc::new(config.validate().map_err(|e| StartError::Options(e.to_string()))?))
+}
+
+/// A voter that was restarted neither votes nor stands for as long as it may have promised to follow (P4).
+fn muzzle<M: Machine>(raft: &Raft<crate::engine::Engine, Keeper<M>>, options: &Options, promised: Option<Span>) -> Muzzle {
+    let Some(promised) = promised else { return Muzzle { until: Time::ZERO } };
+    let raft = raft.clone();
+    tokio::spawn(async move {
+        tokio::time::sleep(promised.to_std()).await;
+        raft.runtime_config().elect(true);
+    });
+    Muzzle { until: options.clock.now() + promised }
+}

@@ -1,0 +1,120 @@
+//! Snapshots on disk: one file, replaced as a whole.
+//!
+//! The order is what keeps a crash harmless (P3): the log is flushed before a snapshot of it is published, the snapshot (file,
+//! name, directory) before the log behind it is purged. A snapshot that cannot be read was published once, and the log before
+//! it may be gone: refused to start, never skipped.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::engine::{LogId, SnapshotMeta, StoredMembership, log_id, term_of};
+use crate::error::StartError;
+use crate::identity::replace;
+use crate::payload::{MembershipRecord, invalid};
+
+/// Version of the file and of [`encode_meta`].
+const VERSION: u8 = 1;
+const MAGIC: [u8; 7] = *b"dynosnp";
+const FILE: &str = "snapshot";
+/// Magic and version, length of the meta data, CRC of the whole rest.
+const HEAD_LEN: usize = 8 + 4 + 4;
+
+/// A snapshot in memory.
+#[derive(Debug, Clone)]
+pub(crate) struct Snapshot {
+    pub(crate) meta: SnapshotMeta,
+    pub(crate) data: Bytes,
+}
+
+/// Where the present snapshot is kept.
+#[derive(Debug, Clone)]
+pub(crate) struct Shelf {
+    dir: PathBuf,
+}
+
+#[derive(Serialize, Deserialize)]
+struct MetaRecord {
+    last: Option<(u64, u64)>,
+    membership_at: Option<(u64, u64)>,
+    membership: MembershipRecord,
+}
+
+impl Shelf {
+    pub(crate) fn new(dir: &Path) -> Self {
+        Shelf { dir: dir.to_owned() }
+    }
+
+    /// Reads the present snapshot.
+    pub(crate) fn read(&self) -> Result<Option<Snapshot>, StartError> {
+        let path = self.dir.join(FILE);
+        match fs::read(&path) {
+            Ok(bytes) => {
+                let snapshot = decode(&bytes.into()).map_err(|e| StartError::Corrupt { path, problem: e.to_string() })?;
+                Ok(Some(snapshot))
+            }
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(cause) => Err(StartError::Disk { path, cause }),
+        }
+    }
+
+    /// Publishes `snapshot` in place of the present one; blocks.
+    pub(crate) fn publish(&self, snapshot: &Snapshot) -> io::Result<()> {
+        let meta = encode_meta(&snapshot.meta);
+        let mut crc = crc32fast::Hasher::new();
+        crc.update(&meta);
+        crc.update(&snapshot.data);
+        let mut head = [0; HEAD_LEN];
+        head[..7].copy_from_slice(&MAGIC);
+        head[7] = VERSION;
+        head[8..12].copy_from_slice(&u32::try_from(meta.len()).map_err(io::Error::other)?.to_le_bytes());
+        head[12..].copy_from_slice(&crc.finalize().to_le_bytes());
+        replace(&self.dir, FILE, &[&head, &meta, &snapshot.data])
+    }
+}
+
+fn decode(bytes: &Bytes) -> io::Result<Snapshot> {
+    let head = bytes.get(..HEAD_LEN).ok_or_else(|| invalid("is shorter than a snapshot's head".into()))?;
+    if head[..7] != MAGIC {
+        return Err(invalid("does not begin as a snapshot does".into()));
+    }
+    if head[7] != VERSION {
+        return Err(invalid(format!("has version {}; this program knows version {VERSION}", head[7])));
+    }
+    let number = |at: usize| u32::from_le_bytes(head[at..at + 4].try_into().expect("4 bytes of 16"));
+    let rest = bytes.slice(HEAD_LEN..);
+    if crc32fast::hash(&rest) != number(12) {
+        return Err(invalid("is damaged".into()));
+    }
+    let meta_len = number(8) as usize;
+    if meta_len > rest.len() {
+        return Err(invalid("is cut short".into()));
+    }
+    Ok(Snapshot { meta: decode_meta(&rest[..meta_len])?, data: rest.slice(meta_len..) })
+}
+
+/// The description of a snapshot as it is stored and sent.
+pub(crate) fn encode_meta(meta: &SnapshotMeta) -> Vec<u8> {
+    let parts = |id: &LogId| (term_of(id), id.index);
+    let record = MetaRecord {
+        last: meta.last_log_id.as_ref().map(parts),
+        membership_at: meta.last_membership.log_id().as_ref().map(parts),
+        membership: MembershipRecord::from(meta.last_membership.membership()),
+    };
+    postcard::to_extend(&record, vec![VERSION]).expect("a vector takes any length")
+}
+
+/// Reads what [`encode_meta`] wrote; refuses other versions.
+pub(crate) fn decode_meta(bytes: &[u8]) -> io::Result<SnapshotMeta> {
+    let [version, rest @ ..] = bytes else { return Err(invalid("a snapshot's description is empty".into())) };
+    if *version != VERSION {
+        return Err(invalid(format!("a snapshot's description has version {version}; this program knows version {VERSION}")));
+    }
+    let record: MetaRecord = postcard::from_bytes(rest).map_err(|e| invalid(format!("a snapshot's description cannot be read: {e}")))?;
+    let id = |(term, index)| log_id(term, index);
+    let membership = record.membership.into_membership()?;
+    Ok(SnapshotMeta { last_log_id: record.last.map(id), last_membership: StoredMembership::new(record.membership_at.map(id), membership) })
+}

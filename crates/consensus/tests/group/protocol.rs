@@ -1,0 +1,59 @@
+//! What a replica refuses to hear.
+
+use dynomesh_proto::raft::v1 as wire;
+use dynomesh_proto::raft::v1::peer_client::PeerClient;
+use tonic::Code;
+
+use crate::cluster::*;
+
+fn header(cluster: &Cluster, at: usize) -> wire::Header {
+    let replica = &cluster.node(at).replica;
+    let group = replica.group().unwrap().0.to_be_bytes().to_vec().into();
+    wire::Header { version: 1, group, from: 7, to: replica.id().0 }
+}
+
+fn ask(header: wire::Header) -> wire::VoteRequest {
+    let vote = Some(wire::Ballot { term: 1_000, replica: 7, committed: false });
+    wire::VoteRequest { header: Some(header), vote, last: Some(wire::LogId { term: 1_000, index: 1_000 }), transfer: false }
+}
+
+#[tokio::test]
+async fn what_is_of_another_version_replica_or_group_is_refused_with_the_reason() {
+    let cluster = Cluster::group(3, |_| {}).await;
+    let leader = cluster.leader().await;
+    let term = cluster.node(leader).role().term;
+    let mut peer = PeerClient::connect(format!("http://{}", cluster.addresses[leader])).await.unwrap();
+
+    let mut version = header(&cluster, leader);
+    version.version = 2;
+    let refused = peer.vote(ask(version)).await.unwrap_err();
+    assert_eq!(refused.code(), Code::Unimplemented);
+    assert!(refused.message().contains("version 2"), "{refused}");
+
+    let mut elsewhere = header(&cluster, leader);
+    elsewhere.to += 1;
+    assert_eq!(peer.vote(ask(elsewhere)).await.unwrap_err().code(), Code::FailedPrecondition);
+
+    let mut foreign = header(&cluster, leader);
+    foreign.group = vec![9; 16].into();
+    assert_eq!(peer.vote(ask(foreign)).await.unwrap_err().code(), Code::FailedPrecondition);
+
+    let none = wire::VoteRequest { header: None, ..ask(header(&cluster, leader)) };
+    assert_eq!(peer.vote(none).await.unwrap_err().code(), Code::InvalidArgument);
+
+    // A leader under a valid lease gives its vote to nobody, however new the term and the log of who asks.
+    let lease = cluster.node(leader).replica.lease();
+    until("a lease", || lease.valid(dynomesh_runtime::clock::Clock::system().now()).then_some(())).await;
+    assert_eq!(peer.vote(ask(header(&cluster, leader))).await.unwrap_err().code(), Code::Unavailable);
+
+    let entry = wire::Entry { id: Some(wire::LogId { term: 1, index: 1 }), payload: vec![9, 0].into() };
+    let vote = Some(wire::Ballot { term: 1_000, replica: 7, committed: true });
+    let append =
+        wire::AppendRequest { header: Some(header(&cluster, leader)), vote, previous: None, entries: vec![entry], committed: None };
+    let mut answers = peer.append(futures::stream::iter([append])).await.unwrap().into_inner();
+    let refused = answers.message().await.unwrap_err();
+    assert!(refused.message().contains("version 9"), "{refused}");
+
+    cluster.add(1).await;
+    assert_eq!(cluster.node(leader).role().term, term, "none of it was heard");
+}

@@ -1,0 +1,192 @@
+//! Disks: what comes back after a restart, and which disks are refused.
+
+use std::net::TcpListener;
+
+use dynomesh_consensus::*;
+use dynomesh_core::id::Index;
+
+use crate::cluster::*;
+
+fn snapshot_often(options: &mut Options) {
+    options.snapshot_every = 40;
+    options.snapshot_keep = 5;
+}
+
+#[tokio::test]
+async fn everything_is_back_after_all_replicas_were_killed() {
+    let mut cluster = Cluster::group(3, |_| {}).await;
+    for number in 1..=20 {
+        cluster.add(number).await;
+    }
+    let ids: Vec<_> = cluster.alive().map(|(_, n)| (n.replica.id(), n.replica.group())).collect();
+    (0..3).for_each(|at| cluster.kill(at));
+    (0..3).for_each(|at| cluster.restart(at));
+    cluster.add(21).await;
+    cluster.converge(&(1..=21).collect::<Vec<_>>()).await;
+    assert_eq!(cluster.alive().map(|(_, n)| (n.replica.id(), n.replica.group())).collect::<Vec<_>>(), ids);
+}
+
+#[tokio::test]
+async fn a_follower_that_lagged_behind_the_purged_log_catches_up_by_a_snapshot() {
+    let mut cluster = Cluster::group(3, snapshot_often).await;
+    let leader = cluster.leader().await;
+    let lagging = (leader + 1) % 3;
+    cluster.kill(lagging);
+    for number in 1..=300 {
+        cluster.add(number).await;
+    }
+    let metrics = cluster.node(leader).replica.metrics();
+    assert!(metrics.snapshot >= Index(200), "{metrics:?}");
+    cluster.restart(lagging);
+    let expected: Vec<u64> = (1..=300).collect();
+    cluster.converge(&expected).await;
+    cluster.add(301).await;
+    // The snapshot it was sent is on its disk.
+    cluster.kill(lagging);
+    cluster.restart(lagging);
+    cluster.converge(&(1..=301).collect::<Vec<_>>()).await;
+}
+
+#[tokio::test]
+async fn the_log_is_purged_behind_snapshots_and_a_restart_needs_only_the_rest() {
+    let mut cluster = Cluster::group(1, |o| {
+        snapshot_often(o);
+        o.segment_len = 4_096;
+    })
+    .await;
+    for number in 1..=1_200 {
+        cluster.add(number).await;
+    }
+    let segments = || files(&cluster.path(0).join("log"), ".log").len();
+    until("old segments to go", || (segments() < 12).then_some(())).await;
+    cluster.kill(0);
+    cluster.restart(0);
+    cluster.add(1_201).await;
+    cluster.converge(&(1..=1_201).collect::<Vec<_>>()).await;
+}
+
+#[tokio::test]
+async fn a_torn_tail_on_every_replica_is_cut_and_the_group_goes_on() {
+    let mut cluster = Cluster::group(3, |_| {}).await;
+    cluster.add(1).await;
+    cluster.converge(&[1]).await;
+    for at in 0..3 {
+        cluster.kill(at);
+        // Half a record behind the flushed end, as a power cut leaves it.
+        let newest = files(&cluster.path(at).join("log"), ".log").pop().unwrap();
+        let mut bytes = std::fs::read(&newest).unwrap();
+        let end = bytes.iter().rposition(|byte| *byte != 0).unwrap().next_multiple_of(8);
+        bytes[end + 8..end + 48].fill(0xa7);
+        std::fs::write(&newest, bytes).unwrap();
+    }
+    (0..3).for_each(|at| cluster.restart(at));
+    cluster.add(2).await;
+    cluster.converge(&[1, 2]).await;
+}
+
+#[tokio::test]
+async fn a_directory_in_use_and_one_of_another_group_are_refused() {
+    let mut cluster = Cluster::group(1, |_| {}).await;
+    let listener = || TcpListener::bind("127.0.0.1:0").unwrap();
+    assert!(matches!(launch(cluster.options(0), listener()), Err(StartError::InUse { .. })));
+    cluster.kill(0);
+    let mut foreign = cluster.options(0);
+    foreign.name = "b2".into();
+    assert!(matches!(launch(foreign, listener()), Err(StartError::Foreign { .. })));
+    let mut mad = cluster.options(0);
+    mad.timers.election_max = mad.timers.election_min;
+    assert!(matches!(launch(mad, listener()), Err(StartError::Options(_))));
+    cluster.restart(0);
+    cluster.leader().await;
+}
+
+#[tokio::test]
+async fn a_lost_snapshot_refuses_to_start() {
+    let mut cluster = Cluster::group(1, snapshot_often).await;
+    for number in 1..=400 {
+        cluster.add(number).await;
+    }
+    until("a snapshot", || (cluster.node(0).replica.metrics().snapshot > Index(300)).then_some(())).await;
+    cluster.kill(0);
+    let snapshot = cluster.path(0).join("snapshot");
+    let bytes = std::fs::read(&snapshot).unwrap();
+    let mut damaged = bytes.clone();
+    *damaged.last_mut().unwrap() ^= 1;
+    std::fs::write(&snapshot, &damaged).unwrap();
+    let listener = || TcpListener::bind("127.0.0.1:0").unwrap();
+    assert!(matches!(launch(cluster.options(0), listener()), Err(StartError::Corrupt { .. })));
+    std::fs::remove_file(&snapshot).unwrap();
+    assert!(matches!(launch(cluster.options(0), listener()), Err(StartError::Corrupt { .. })));
+    std::fs::write(&snapshot, &bytes).unwrap();
+    cluster.restart(0);
+    cluster.converge(&(1..=400).collect::<Vec<_>>()).await;
+}
+
+#[tokio::test]
+async fn a_group_is_made_once_and_on_pristine_disks_only() {
+    let cluster = Cluster::start(3, |_| {});
+    assert!(cluster.alive().all(|(_, n)| n.replica.is_pristine()));
+    let group = bootstrap_group(&cluster.addresses).await.unwrap();
+    cluster.leader().await;
+    until("all to join", || cluster.alive().all(|(_, n)| n.replica.group() == Some(group)).then_some(())).await;
+    let again = bootstrap_group(&cluster.addresses).await;
+    assert!(matches!(again, Err(BootstrapError::NotPristine { group: Some(has), .. }) if has == group), "{again:?}");
+    let other = Cluster::start(1, |o| o.name = "b9".into());
+    let mixed = [other.addresses[0], Cluster::start(1, |_| {}).addresses[0]];
+    assert!(bootstrap_group(&mixed).await.is_err());
+    assert!(matches!(bootstrap_group(&[]).await, Err(BootstrapError::Members(_))));
+}
+
+#[tokio::test]
+async fn bootstrap_refuses_a_member_list_that_makes_no_sense() {
+    let cluster = Cluster::start(2, |_| {});
+    let member = |at: usize| Member { id: cluster.node(at).replica.id(), http: cluster.addresses[at], grpc: cluster.addresses[at] };
+    let replica = &cluster.node(0).replica;
+    let group = group_id(7);
+    assert!(matches!(replica.bootstrap(vec![member(1)], group).await, Err(BootstrapError::Members(_))));
+    assert!(matches!(replica.bootstrap(vec![member(0), member(0)], group).await, Err(BootstrapError::Members(_))));
+    assert!(replica.is_pristine(), "nothing was changed");
+    replica.bootstrap(vec![member(0), member(1)], group).await.unwrap();
+    cluster.leader().await;
+}
+
+#[tokio::test]
+async fn a_disk_as_it_was_at_any_moment_holds_every_acknowledged_command() {
+    let cluster = Cluster::group(1, |o| o.segment_len = 8_192).await;
+    cluster.leader().await;
+    for round in 0..20u64 {
+        let last = round * 25 + 25;
+        let replica = cluster.node(0).replica.clone();
+        let acknowledged = last - 5;
+        for number in round * 25 + 1..=acknowledged {
+            soon(replica.propose(Command::Add(number))).await.unwrap();
+        }
+        // These race with the copy: they may be in it or not, but in order.
+        let racing: Vec<_> = (acknowledged + 1..=last).map(|number| replica.propose(Command::Add(number))).collect();
+        let image = tempfile::TempDir::new().unwrap();
+        copy(&cluster.path(0), image.path());
+        let mut options = cluster.options(0);
+        options.dir = image.path().to_owned();
+        let revived = launch(options, TcpListener::bind("127.0.0.1:0").unwrap()).unwrap();
+        until("the copy to lead", || revived.role().is_ready_leader().then_some(())).await;
+        let numbers = revived.numbers();
+        assert!(numbers.len() as u64 >= acknowledged, "{} of {acknowledged} acknowledged commands", numbers.len());
+        assert_eq!(numbers, (1..=numbers.len() as u64).collect::<Vec<_>>());
+        revived.kill();
+        soon(futures::future::try_join_all(racing)).await.unwrap();
+    }
+}
+
+/// What kill -9 would leave: the files as they are now.
+fn copy(from: &std::path::Path, to: &std::path::Path) {
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            std::fs::create_dir(&target).unwrap();
+            copy(&entry.path(), &target);
+        } else if let Ok(bytes) = std::fs::read(entry.path()) {
+            std::fs::write(&target, bytes).unwrap();
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! What a block's leader, and the directory's, propose when they look at the map.
+//!
+//! Both functions are pure and repeatable: they compare the view with the replicated state and return what is missing. A leader calls
+//! its function whenever the view or the state has changed, and proposes what it returns; whatever is lost, repeated or refused on
+//! the way is returned again. Safety never depends on the view being fresh: a stale view can only delay.
+//!
+//! A move from B to C: the directory assigns the dyno to C under a higher epoch, after B. B drains, releases once no slot is left, and
+//! publishes its promise. C adopts when it has seen that promise, or when the directory has and no longer names B.
+
+use crate::app::Phase;
+use crate::block::{self, AdoptDyno, BlockState};
+use crate::directory::{self, DirectoryState};
+use crate::id::{BlockName, Epoch};
+use crate::map::MapView;
+use crate::map::fact::AssignedFact;
+
+/// Promises that a block keeps while forgetting them would delay an adoption.
+const PROMISES_KEPT: usize = 1_000;
+
+/// What block `me` should propose to its own group now, in this order.
+pub fn steps(view: &MapView, me: &BlockName, state: &BlockState) -> Vec<block::Command> {
+    let mut commands = Vec::new();
+    set_apps(view, me, state, &mut commands);
+    for assigned in view.assigned() {
+        let step = if assigned.block.as_ref() == Some(me) { take(view, me, state, assigned) } else { leave(me, state, assigned) };
+        commands.extend(step);
+    }
+    commands.extend(outranked(view, me, state));
+    commands.extend(removed_apps(view, state));
+    // Last, for they raise the floor under what has yet to be adopted.
+    commands.extend(forgettable(view, me, state));
+    commands
+}
+
+/// What the directory's leader should propose: blocks it has not bound yet, and promises it has not taken note of.
+pub fn directory_steps(view: &MapView, state: &DirectoryState) -> Vec<directory::Command> {
+    let unbound = view.leaders().filter(|leader| state.block(&leader.block).is_none());
+    let mut commands: Vec<_> =
+        unbound.map(|leader| directory::Command::BindBlock { name: leader.block.clone(), group: leader.group }).collect();
+    for dyno in state.dynos() {
+        let id = &dyno.spec.id;
+        let earlier = dyno.after.iter().map(|earlier| (&earlier.block, earlier.epoch));
+        // The present block is asked too: it may have promised more than it can keep under this epoch.
+        for (block, epoch) in earlier.chain(dyno.block().map(|block| (block, dyno.epoch))) {
+            if let Some(promised) = view.released(id, block).filter(|promised| *promised >= epoch) {
+                commands.push(directory::Command::Released { dyno: id.clone(), block: block.clone(), epoch: promised });
+            }
+        }
+    }
+    commands
+}
+
+/// Apps of dynos that are assigned to this block or owned by it: they must be known before their dynos are adopted.
+fn set_apps(view: &MapView, me: &BlockName, state: &BlockState, commands: &mut Vec<block::Command>) {
+    let assigned = view.assigned_to(me).map(|assigned| &assigned.dyno.app);
+    let mut apps: Vec<_> = assigned.chain(state.apps().map(|app| &app.spec.name)).collect();
+    apps.sort();
+    apps.dedup();
+    for fact in apps.into_iter().filter_map(|name| view.app(name)) {
+        let newer = state.app(&fact.name).is_none_or(|known| known.version < fact.version);
+        if let (true, Some(spec)) = (newer, &fact.spec) {
+            commands.push(block::Command::SetApp { spec: Box::new(spec.clone()), version: fact.version });
+        }
+    }
+}
+
+/// The step for a dyno that is assigned to this block.
+fn take(view: &MapView, me: &BlockName, state: &BlockState, assigned: &AssignedFact) -> Option<block::Command> {
+    let AssignedFact { dyno: spec, epoch, drain, .. } = assigned;
+    let own = state.dyno(&spec.id);
+    if own.is_some_and(|own| own.epoch >= *epoch) {
+        return None;
+    }
+    let promised = state.promised(&spec.id);
+    if own.is_none() && promised >= *epoch {
+        // It lies under a forgotten promise. Saying so in a fresh one lets the directory assign the dyno anew.
+        let untold = state.promise(&spec.id).is_none();
+        return untold.then(|| block::Command::Release { dyno: spec.id.clone(), epoch: *epoch });
+    }
+    let outranked = view.owner(&spec.id).is_some_and(|owner| owner.block != *me && owner.epoch > *epoch);
+    let clear = assigned.after.iter().all(|earlier| view.released(&spec.id, &earlier.block) >= Some(earlier.epoch));
+    let app_known = state.app(&spec.app).is_some() || view.app(&spec.app).is_some_and(|app| app.spec.is_some());
+    if clear && app_known && !outranked {
+        return Some(block::Command::Adopt(AdoptDyno { spec: spec.clone(), epoch: *epoch, drain: *drain }));
+    }
+    // Until then nothing is granted under the older epoch either (P19).
+    let own = own.filter(|own| own.phase == Phase::Active)?;
+    Some(block::Command::Drain { dyno: spec.id.clone(), epoch: own.epoch })
+}
+
+/// The step for a dyno that is assigned elsewhere or to nobody.
+fn leave(me: &BlockName, state: &BlockState, assigned: &AssignedFact) -> Option<block::Command> {
+    let id = &assigned.dyno.id;
+    if let Some(own) = state.dyno(id) {
+        return match own.phase {
+            _ if own.epoch >= assigned.epoch => None,
+            Phase::Active => Some(block::Command::Drain { dyno: id.clone(), epoch: own.epoch }),
+            // The promise covers all that was assigned here before, whether it was seen or not.
+            _ if own.used == 0 => Some(block::Command::Release { dyno: id.clone(), epoch: assigned.epoch }),
+            _ => None,
+        };
+    }
+    // Somebody waits for a promise that was never made, for a dyno that never came (P15), or for one that was forgotten.
+    let untold = awaited(me, assigned).is_some_and(|earlier| state.promise(id) < Some(earlier));
+    untold.then(|| block::Command::Release { dyno: id.clone(), epoch: assigned.epoch })
+}
+
+/// Up to which epoch a promise of this block is waited for, if the directory has not yet taken note of one.
+fn awaited(me: &BlockName, assigned: &AssignedFact) -> Option<Epoch> {
+    assigned.after.iter().find(|earlier| earlier.block == *me).map(|earlier| earlier.epoch)
+}
+
+/// Promises that nobody waits for. One up to a later epoch than the view knows of may still be waited for by an assignment that is not
+/// in this view, unless the floor says it anyhow. While adoptions are pending that the floor would pass, promises are kept, but for so
+/// many.
+fn forgettable(view: &MapView, me: &BlockName, state: &BlockState) -> Vec<block::Command> {
+    let adoptable = |assigned: &&AssignedFact| {
+        let id = &assigned.dyno.id;
+        state.dyno(id).is_none() && state.promised(id) < assigned.epoch
+    };
+    let pending = view.assigned_to(me).filter(adoptable).map(|assigned| assigned.epoch).min();
+    let crowded = state.released().len() > PROMISES_KEPT;
+    let idle = state.released().filter(|(dyno, promise)| {
+        let settled = |assigned: &AssignedFact| {
+            let elsewhere = assigned.block.as_ref() != Some(me) && awaited(me, assigned).is_none();
+            elsewhere && *promise <= assigned.epoch.max(state.floor()) && has_arrived(view, assigned)
+        };
+        view.assignment(dyno).is_some_and(settled) && (crowded || pending.is_none_or(|pending| *promise < pending))
+    });
+    idle.map(|(dyno, epoch)| block::Command::Forget { dyno: dyno.clone(), epoch }).collect()
+}
+
+/// Whether a dyno's last move is over: it is gone, or its block has told that it owns it (P18).
+fn has_arrived(view: &MapView, assigned: &AssignedFact) -> bool {
+    assigned.block.is_none() || view.owner(&assigned.dyno.id).is_some_and(|owner| owner.epoch >= assigned.epoch)
+}
+
+/// Own dynos that another block says it owns under a higher epoch: nothing more is granted, whatever the assignment says (P19).
+fn outranked(view: &MapView, me: &BlockName, state: &BlockState) -> Vec<block::Command> {
+    let active = state.dynos().filter(|own| own.phase == Phase::Active);
+    // With a newer assignment in sight, that has been seen to already.
+    let unseen = active.filter(|own| view.assignment(&own.spec.id).is_none_or(|assigned| assigned.epoch <= own.epoch));
+    let outranked = unseen.filter(|own| view.owner(&own.spec.id).is_some_and(|owner| owner.block != *me && owner.epoch > own.epoch));
+    outranked.map(|own| block::Command::Drain { dyno: own.spec.id.clone(), epoch: own.epoch }).collect()
+}
+
+/// Apps that were deleted, once no dyno of them is left here.
+fn removed_apps(view: &MapView, state: &BlockState) -> Vec<block::Command> {
+    let deleted = state.apps().filter_map(|app| view.app(&app.spec.name).filter(|fact| fact.spec.is_none() && fact.version > app.version));
+    let unused = deleted.filter(|fact| !state.dynos().any(|dyno| dyno.spec.app == fact.name));
+    unused.map(|fact| block::Command::RemoveApp { name: fact.name.clone(), version: fact.version }).collect()
+}

@@ -1,0 +1,140 @@
+//! What one process has seen of the map.
+//!
+//! A view only grows, by joining facts; it does not forget what it was once told. Copies are cheap and share what has not changed since,
+//! so that a process can publish one to its readers after every datagram.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::fact::{AppFact, AssignedFact, Fact, LeaderFact, LoadFact, OwnedFact, PREDECESSORS_MAX, ReleasedFact};
+use super::join::Join;
+use crate::app::check_max_conns;
+use crate::id::{AppName, BlockName, DynoId, Epoch};
+
+/// All facts seen, joined.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct MapView {
+    apps: Arc<BTreeMap<AppName, AppFact>>,
+    assigned: Arc<BTreeMap<DynoId, AssignedFact>>,
+    owned: Arc<BTreeMap<DynoId, OwnedFact>>,
+    released: Arc<BTreeMap<(DynoId, BlockName), ReleasedFact>>,
+    leaders: Arc<BTreeMap<BlockName, LeaderFact>>,
+    loads: Arc<BTreeMap<AppName, BTreeMap<BlockName, LoadFact>>>,
+}
+
+impl MapView {
+    /// A view that has seen nothing.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Joins a fact into the view; tells whether that changed anything. A fact that contradicts itself is ignored.
+    pub fn absorb(&mut self, fact: Fact) -> bool {
+        if !is_sound(&fact) {
+            return false;
+        }
+        match fact {
+            Fact::App(f) => put(&mut self.apps, f.name.clone(), f),
+            Fact::Assigned(f) => put(&mut self.assigned, f.dyno.id.clone(), f),
+            Fact::Owned(f) => put(&mut self.owned, f.dyno.clone(), f),
+            Fact::Released(f) => put(&mut self.released, (f.dyno.clone(), f.block.clone()), f),
+            Fact::Leader(f) => put(&mut self.leaders, f.block.clone(), f),
+            Fact::Load(f) => {
+                let known = self.loads.get(&f.app).and_then(|blocks| blocks.get(&f.block));
+                let joined = known.map_or(Some(f.clone()), |known| known.joined(&f));
+                let changed = joined.is_some();
+                if let Some(joined) = joined {
+                    Arc::make_mut(&mut self.loads).entry(f.app).or_default().insert(f.block, joined);
+                }
+                changed
+            }
+        }
+    }
+
+    /// Apps by name, deleted ones (without a specification) included.
+    pub fn apps(&self) -> impl ExactSizeIterator<Item = &AppFact> {
+        self.apps.values()
+    }
+
+    /// One app.
+    pub fn app(&self, name: &AppName) -> Option<&AppFact> {
+        self.apps.get(name)
+    }
+
+    /// Assignments by dyno, those of removed dynos (to no block) included.
+    pub fn assigned(&self) -> impl ExactSizeIterator<Item = &AssignedFact> {
+        self.assigned.values()
+    }
+
+    /// The assignment of one dyno.
+    pub fn assignment(&self, dyno: &DynoId) -> Option<&AssignedFact> {
+        self.assigned.get(dyno)
+    }
+
+    /// Assignments to one block.
+    pub fn assigned_to<'a>(&'a self, block: &'a BlockName) -> impl Iterator<Item = &'a AssignedFact> {
+        self.assigned.values().filter(move |fact| fact.block.as_ref() == Some(block))
+    }
+
+    /// Owners by dyno, as they last said themselves; one that has released its dyno since is still listed.
+    pub fn owned(&self) -> impl ExactSizeIterator<Item = &OwnedFact> {
+        self.owned.values()
+    }
+
+    /// The owner of one dyno, as it last said itself.
+    pub fn owner(&self, dyno: &DynoId) -> Option<&OwnedFact> {
+        self.owned.get(dyno)
+    }
+
+    /// The epoch up to which a block promised never to own a dyno.
+    pub fn released(&self, dyno: &DynoId, block: &BlockName) -> Option<Epoch> {
+        self.released.get(&(dyno.clone(), block.clone())).map(|fact| fact.epoch)
+    }
+
+    /// Leaders by block.
+    pub fn leaders(&self) -> impl ExactSizeIterator<Item = &LeaderFact> {
+        self.leaders.values()
+    }
+
+    /// The leader of one block.
+    pub fn leader(&self, block: &BlockName) -> Option<&LeaderFact> {
+        self.leaders.get(block)
+    }
+
+    /// The load of an app in each block that ever told it.
+    pub fn loads(&self, app: &AppName) -> impl Iterator<Item = &LoadFact> {
+        self.loads.get(app).into_iter().flat_map(BTreeMap::values)
+    }
+
+    /// The load of all apps in all blocks.
+    pub fn all_loads(&self) -> impl Iterator<Item = &LoadFact> {
+        self.loads.values().flat_map(BTreeMap::values)
+    }
+}
+
+fn put<K: Ord + Clone, F: Join + Clone>(facts: &mut Arc<BTreeMap<K, F>>, key: K, fact: F) -> bool {
+    let joined = match facts.get(&key) {
+        None => Some(fact),
+        Some(known) => known.joined(&fact),
+    };
+    let changed = joined.is_some();
+    if let Some(joined) = joined {
+        Arc::make_mut(facts).insert(key, joined);
+    }
+    changed
+}
+
+/// Whether a fact could have been meant: facts come from the network, whoever sealed them.
+fn is_sound(fact: &Fact) -> bool {
+    match fact {
+        Fact::App(f) => f.spec.as_ref().is_none_or(|spec| spec.name == f.name && spec.check().is_ok()),
+        Fact::Assigned(f) => {
+            let own = |block: &BlockName| f.block.as_ref() == Some(block);
+            f.after.len() <= PREDECESSORS_MAX
+                && f.after.iter().all(|earlier| earlier.epoch < f.epoch && !own(&earlier.block))
+                && check_max_conns(f.dyno.max_conns).is_ok()
+        }
+        Fact::Leader(f) => f.replicas.iter().any(|replica| replica.id == f.leader),
+        Fact::Owned(_) | Fact::Released(_) | Fact::Load(_) => true,
+    }
+}

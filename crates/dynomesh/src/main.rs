@@ -1,0 +1,52 @@
+//! The one binary of the mesh: reads the command line and hands over. It decides nothing itself.
+
+mod args;
+mod daemon;
+mod dev;
+mod error;
+mod found;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{BlockCommand, Cli, Command, ControlCommand, Kind};
+use error::Failure;
+
+fn main() -> ExitCode {
+    let Cli { global, command } = Cli::parse();
+    let client = |command| Ok(dynomesh_ctl::run(command, &global));
+    let result = match command {
+        Command::App(command) => client(dynomesh_ctl::Command::App(command)),
+        Command::Dyno(command) => client(dynomesh_ctl::Command::Dyno(command)),
+        Command::Status(args) => client(dynomesh_ctl::Command::Status(args)),
+        Command::Block(args::Block { command: Some(BlockCommand::Client(command)), .. }) => client(dynomesh_ctl::Command::Block(command)),
+        Command::Block(args::Block { command: Some(BlockCommand::Bootstrap(args)), .. }) => found::run(&args.members),
+        Command::Block(args::Block { command: None, daemon }) => done(daemon::run(Kind::Block, daemon.config.as_deref())),
+        Command::Control(args::Control { command: Some(ControlCommand::Bootstrap(args)), .. }) => found::run(&args.members),
+        Command::Control(args::Control { command: None, daemon }) => done(daemon::run(Kind::Control, daemon.config.as_deref())),
+        Command::Edge(daemon) => done(daemon::run(Kind::Edge, daemon.config.as_deref())),
+        Command::Agent(agent) => done(demo(agent.settings)),
+        Command::CheckConfig(args) => check_config(&args),
+        Command::Dev(args) => done(dev::run(*args)),
+        Command::Reap(args) => done(dev::reap(&args.leftovers)),
+    };
+    result.unwrap_or_else(Failure::report)
+}
+
+fn done(result: Result<(), Failure>) -> Result<ExitCode, Failure> {
+    result.map(|()| ExitCode::SUCCESS)
+}
+
+fn demo(settings: args::Demo) -> Result<(), Failure> {
+    let args::Demo { listen, id, seed, floor, mean, log } = settings;
+    let seed = seed.unwrap_or_else(rand::random);
+    let config = dynomesh_agent::demo::Config { listen: listen.socket(), id, seed, floor, mean, journal: log };
+    daemon::serve("agent", async |shutdown| dynomesh_agent::demo::run(config, async { shutdown.wait().await }).await)
+}
+
+fn check_config(args: &args::CheckConfig) -> Result<ExitCode, Failure> {
+    let kind = daemon::check(&args.file, args.kind)?;
+    println!("{}: a valid {} configuration", args.file.display(), kind.name());
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,141 @@
+//! What is withheld, replayed and streamed.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+
+use futures::FutureExt;
+use http_body_util::{Empty, Full, StreamBody};
+
+use super::*;
+
+type Frames = StreamBody<futures::stream::Iter<std::vec::IntoIter<Result<Frame<Bytes>, Infallible>>>>;
+
+fn frames(pieces: &[&'static str]) -> Frames {
+    let frames: Vec<_> = pieces.iter().map(|piece| Ok(Frame::data(Bytes::from_static(piece.as_bytes())))).collect();
+    StreamBody::new(futures::stream::iter(frames))
+}
+
+/// Reads all an attempt hands out.
+async fn read<B>(mut body: AttemptBody<B>) -> Result<String, BodyError>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<BoxError>,
+{
+    let mut text = String::new();
+    while let Some(frame) = body.frame().await {
+        if let Ok(data) = frame?.into_data() {
+            text.push_str(std::str::from_utf8(&data).unwrap());
+        }
+    }
+    Ok(text)
+}
+
+#[tokio::test]
+async fn a_small_body_is_replayed_as_often_as_needed() {
+    let upload = Upload::gather(frames(&["one ", "two ", "three"]), true, 64).await.unwrap();
+    assert_eq!(upload.length(), Length::Chunked);
+    for _ in 0..3 {
+        let (body, gate) = upload.attempt(false);
+        assert_eq!(read(body).await.unwrap(), "one two three");
+        assert!(gate.ended());
+        assert!(upload.replayable());
+    }
+}
+
+#[tokio::test]
+async fn a_large_body_is_replayable_until_it_is_drawn_past_the_prefix() {
+    let piece: &'static str = "x".repeat(2000).leak();
+    let upload = Upload::gather(frames(&[piece; 5]), true, 4000).await.unwrap();
+    let (mut body, gate) = upload.attempt(false);
+    for _ in 0..2 {
+        body.frame().await.unwrap().unwrap();
+    }
+    assert!(gate.withdraw(), "two frames were handed out");
+    assert!(upload.replayable());
+    let (mut body, _) = upload.attempt(false);
+    for _ in 0..3 {
+        body.frame().await.unwrap().unwrap();
+    }
+    assert!(!upload.replayable(), "the third came from the client and is gone");
+    assert_eq!(read(body).await.unwrap().len(), 4000, "and the rest streams on");
+}
+
+#[tokio::test]
+async fn a_body_that_ends_at_the_limit_stays_replayable() {
+    let piece: &'static str = "x".repeat(2000).leak();
+    let upload = Upload::gather(frames(&[piece]), true, 2000).await.unwrap();
+    for _ in 0..2 {
+        let (body, _) = upload.attempt(false);
+        assert_eq!(read(body).await.unwrap().len(), 2000);
+    }
+}
+
+#[tokio::test]
+async fn a_withheld_body_gives_nothing_before_its_gate_opens() {
+    let upload = Upload::gather(Full::new(Bytes::from_static(b"order")), true, 64).await.unwrap();
+    assert_eq!(upload.length(), Length::Known(5));
+    let (mut body, gate) = upload.attempt(true);
+    assert!(body.frame().now_or_never().is_none());
+    assert!(!gate.started());
+    gate.open();
+    assert_eq!(read(body).await.unwrap(), "order");
+    assert!(gate.withdraw(), "its bytes were handed out");
+}
+
+#[tokio::test]
+async fn a_withdrawn_body_never_starts() {
+    let upload = Upload::gather(Full::new(Bytes::from_static(b"order")), true, 64).await.unwrap();
+    let (body, gate) = upload.attempt(true);
+    assert!(!gate.withdraw(), "nothing was handed out");
+    gate.open();
+    assert!(matches!(read(body).await, Err(BodyError::Withdrawn)));
+    let (body, gate) = upload.attempt(true);
+    gate.open();
+    assert_eq!(read(body).await.unwrap(), "order", "and the next attempt has all of it");
+}
+
+#[tokio::test]
+async fn the_end_of_an_empty_body_is_withheld_too() {
+    let upload = Upload::gather(Empty::<Bytes>::new(), false, 64).await.unwrap();
+    assert_eq!(upload.length(), Length::None);
+    let (mut body, gate) = upload.attempt(true);
+    assert!(!body.is_end_stream(), "or hyper would send the end with the head");
+    assert!(body.frame().now_or_never().is_none());
+    gate.open();
+    assert!(body.frame().await.is_none());
+    assert!(gate.ended());
+    let (body, gate) = upload.attempt(false);
+    assert!(body.is_end_stream() && gate.ended());
+}
+
+#[tokio::test]
+async fn an_empty_body_that_was_framed_stays_framed() {
+    let upload = Upload::gather(Empty::<Bytes>::new(), true, 64).await.unwrap();
+    assert_eq!(upload.length(), Length::Known(0));
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_off_is_an_error_and_never_an_end() {
+    let piece = || Ok(Frame::data(Bytes::from(vec![b'x'; 2000])));
+    let broken = |n: usize| -> VecDeque<_> { (0..n).map(|_| piece()).chain([Err("reset")]).collect() };
+    let gathered = Upload::gather(StreamBody::new(futures::stream::iter(broken(1))), true, 4000).await;
+    assert!(matches!(gathered, Err(BodyError::Client(_))));
+    let upload = Upload::gather(StreamBody::new(futures::stream::iter(broken(3))), true, 4000).await.unwrap();
+    let (body, gate) = upload.attempt(false);
+    assert!(matches!(read(body).await, Err(BodyError::Client(_))));
+    assert!(upload.broken() && !gate.ended());
+}
+
+#[tokio::test]
+async fn trailers_pass_without_the_words_of_the_mesh() {
+    let mut trailers = HeaderMap::new();
+    trailers.insert("x-sum", "1".parse().unwrap());
+    trailers.insert("x-dynomesh-verdict", "answered".parse().unwrap());
+    let frames = vec![Ok::<_, Infallible>(Frame::data(Bytes::from_static(b"a"))), Ok(Frame::trailers(trailers))];
+    let upload = Upload::gather(StreamBody::new(futures::stream::iter(frames)), true, 64).await.unwrap();
+    let (mut body, _) = upload.attempt(false);
+    body.frame().await.unwrap().unwrap();
+    let trailers = body.frame().await.unwrap().unwrap().into_trailers().unwrap();
+    assert_eq!(trailers.keys().map(|name| name.as_str()).collect::<Vec<_>>(), ["x-sum"]);
+    assert!(body.frame().await.is_none());
+}

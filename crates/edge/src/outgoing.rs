@@ -1,0 +1,99 @@
+//! A client's request as it is sent to blocks.
+//!
+//! The body of whatever must not run twice is withheld (P22): it goes out behind `Expect: 100-continue`, and always as a body that is
+//! not known to be empty, since hyper's server does not wait with an empty one. How it is framed for the dyno travels beside it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use dynomesh_core::dispatch::Class;
+use dynomesh_core::time::Time;
+use dynomesh_runtime::http::headers::{self, Length};
+use http::header::{self, HeaderMap, HeaderValue};
+use http::{Method, Request, StatusCode, Uri};
+use http_body::Body;
+
+use crate::body::{AttemptBody, BoxError, Gate, Upload};
+use crate::routes::{App, Place};
+
+/// The client's request as every attempt sends it.
+pub(crate) struct Outgoing<B> {
+    /// Its method.
+    pub(crate) method: Method,
+    /// Path and query.
+    pub(crate) target: Uri,
+    /// Its headers, cleaned, with those that are the same for every attempt.
+    pub(crate) headers: HeaderMap,
+    /// What running it twice would mean.
+    pub(crate) class: Class,
+    /// Its body.
+    pub(crate) upload: Upload<B>,
+}
+
+/// What differs from attempt to attempt.
+pub(crate) struct Terms<'a> {
+    /// The app.
+    pub(crate) app: &'a App,
+    /// Where.
+    pub(crate) place: &'a Place,
+    /// When the client must have its answer.
+    pub(crate) deadline: Time,
+    /// Attempts at dynos so far.
+    pub(crate) dyno_attempts: u32,
+    /// Whether the block must queue and not spill.
+    pub(crate) must_queue: bool,
+    /// Whether a further attempt could follow: else a silent block is waited for.
+    pub(crate) more: bool,
+}
+
+impl<B> Outgoing<B>
+where
+    B: Body<Data = Bytes> + Unpin + 'static,
+    B::Error: Into<BoxError>,
+{
+    /// Whether the body, or the end, waits for the block's word.
+    fn withheld(&self) -> bool {
+        self.class != Class::Safe || !self.upload.empty()
+    }
+
+    /// Whether an attempt of which this much was let go may be left without knowing its end.
+    pub(crate) fn may_leave(&self, begun: bool) -> bool {
+        !begun || (self.class == Class::Safe && self.upload.replayable())
+    }
+
+    /// The request for one attempt.
+    pub(crate) fn request(&self, terms: &Terms<'_>, now: Time) -> (Request<AttemptBody<B>>, Arc<Gate>) {
+        let withheld = self.withheld();
+        let (body, gate) = self.upload.attempt(withheld);
+        let mut request = Request::new(body);
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = self.target.clone();
+        let mut headers = self.headers.clone();
+        headers.insert(headers::APP, terms.app.header.clone());
+        headers.insert(headers::DEADLINE_MS, HeaderValue::from(now.until(terms.deadline).as_millis()));
+        if terms.dyno_attempts > 0 {
+            headers.insert(headers::DYNO_ATTEMPTS, HeaderValue::from(terms.dyno_attempts));
+        }
+        if terms.must_queue {
+            headers.insert(headers::MUST_QUEUE, HeaderValue::from_static("1"));
+        }
+        if withheld {
+            headers.insert(header::EXPECT, HeaderValue::from_static("100-continue"));
+            headers.insert(headers::LENGTH, headers::value(self.upload.length()));
+            match self.upload.length() {
+                Length::Known(length) if length > 0 => headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length)),
+                _ => headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked")),
+            };
+        }
+        *request.headers_mut() = headers;
+        if withheld {
+            let opened = gate.clone();
+            hyper::ext::on_informational(&mut request, move |interim| {
+                if interim.status() == StatusCode::CONTINUE {
+                    opened.open();
+                }
+            });
+        }
+        (request, gate)
+    }
+}

@@ -1,0 +1,404 @@
+//! One client request from its head to the head of its answer.
+//!
+//! The app is found by host, the body gathered up to the replay limit, and then blocks are asked, one after the other, until one
+//! answers or the retry rule says that no further attempt may be made. Waiting for a leader is not an attempt: while every block of
+//! the app elects one, the request waits, for as long as the edge is patient and the deadline allows.
+//!
+//! This file keeps account and acts; what may be retried, where, and for how long to pause is decided in the core.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use dynomesh_core::dispatch::{
+    Attempted, BlockChoice, Candidate, Class, Reason, Retry, RetryLimits, Tier, Verdict, choose, least_full, pause, retry,
+};
+use dynomesh_core::id::BlockName;
+use dynomesh_core::time::{Span, Time};
+use dynomesh_runtime::http::headers::{self, Leader};
+use http::header::{self, HeaderValue};
+use http::{Method, Request, Response, Version};
+use http_body::Body;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use tokio::time::{sleep, timeout};
+use tracing::{debug, info};
+
+use crate::access_log::AccessLog;
+use crate::attempt::{Answer, End, Failure, Means};
+use crate::body::{BodyError, BoxError, Upload};
+use crate::inbound::{self, Inbound};
+use crate::outgoing::{Outgoing, Terms};
+use crate::record::Record;
+use crate::relay::{Relay, ReplyBody};
+use crate::reply::{self, Fault};
+use crate::routes::{App, Directory, Place};
+
+/// When a leader is found, all who waited for it come within this long and not in one instant.
+const ARRIVAL_SPREAD: Span = Span::from_millis(5);
+
+/// Unknown hosts are told of in the log at most once in this time; the access log has them all.
+const TELL_EVERY: Span = Span::from_secs(1);
+/// Known hosts that are listed then.
+const KNOWN_TOLD_MAX: usize = 64;
+
+/// How requests are treated.
+#[derive(Debug, Clone)]
+pub(crate) struct ServiceSettings {
+    /// How a block is chosen among equals.
+    pub(crate) choice: BlockChoice,
+    /// Limits of retries.
+    pub(crate) limits: RetryLimits,
+    /// From the end of a request's head to the head of its answer.
+    pub(crate) deadline: Span,
+    /// Longest wait for any block of the app to have a leader. At most `deadline`.
+    pub(crate) patience: Span,
+    /// Bytes of a request's body that are gathered before a block is asked.
+    pub(crate) replay_buffer: usize,
+    /// Longest silence within a response's body.
+    pub(crate) idle_stream: Span,
+}
+
+/// Answers the requests of one data thread.
+pub(crate) struct Service<B> {
+    /// How.
+    pub(crate) settings: ServiceSettings,
+    /// The edge's name.
+    pub(crate) edge: Arc<str>,
+    /// The same, ready to be sent.
+    pub(crate) edge_header: HeaderValue,
+    /// Where requests can go.
+    pub(crate) directory: Arc<Directory>,
+    /// What attempts use.
+    pub(crate) means: Means<B>,
+    /// Where requests are logged.
+    pub(crate) log: AccessLog,
+    /// This thread's chance.
+    pub(crate) rng: RefCell<StdRng>,
+    /// When an unknown host was last told of.
+    pub(crate) told_unknown: Cell<Time>,
+}
+
+/// What the attempts of one request have come to.
+struct Progress {
+    tried: Vec<BlockName>,
+    /// The block that failed last; another is better if there is one.
+    avoid: Option<BlockName>,
+    /// Attempts that reached a block's leader.
+    reached: u32,
+    dyno_attempts: u32,
+    spills: u32,
+    pauses: u32,
+    must_queue: bool,
+    /// When it was first found that no block can be reached.
+    stranded: Option<Time>,
+    /// The last failure, as the client is told if it stays the last.
+    fault: Fault,
+}
+
+/// What to do next.
+enum Next {
+    Attempt,
+    Pause(Span),
+    Give(Fault),
+}
+
+/// A new source of chance for one data thread.
+pub(crate) fn chance() -> RefCell<StdRng> {
+    RefCell::new(StdRng::from_rng(&mut rand::rng()))
+}
+
+impl<B> Service<B>
+where
+    B: Body<Data = Bytes> + Unpin + 'static,
+    B::Error: Into<BoxError>,
+{
+    /// Answers one request of `client`.
+    pub(crate) async fn answer(self: Rc<Self>, request: Request<B>, client: std::net::SocketAddr) -> Response<ReplyBody<B>> {
+        let (head, body) = request.into_parts();
+        let inbound = Inbound::read(&head, &mut self.rng.borrow_mut());
+        let mut record = Record::new(&self.means.clock, &self.means.metrics, &self.log, &self.edge, &inbound.request_id);
+        record.asked(head.method.as_str(), inbound.target(), inbound.host.as_deref().unwrap_or(""), client);
+        let id = HeaderValue::try_from(inbound.request_id.as_str()).expect("a request id is visible ASCII");
+        let (answer, app) = match self.route(&head.method, &inbound) {
+            Err(fault) => (Err(fault), None),
+            Ok(app) => {
+                record.app(&app.name);
+                (self.serve(head, inbound, body, client, app.clone(), &mut record).await, Some(app))
+            }
+        };
+        let mut response = match answer {
+            Ok((answer, version)) => self.relay(*answer, version, record),
+            Err(fault) => {
+                debug!(request_id = ?id, fault = fault.code(), app = ?app.map(|app| app.name.to_string()), "answered with an error of our own");
+                let attempts = record.attempts();
+                let mut response = fault.response();
+                record.blame(fault, response.headers_mut());
+                record.fault(fault, response.body().len() as u64);
+                response.headers_mut().insert(headers::ATTEMPTS, HeaderValue::from(attempts));
+                response.map(|text| ReplyBody::Own(Some(text)))
+            }
+        };
+        reply::sign(response.headers_mut(), &self.edge_header, &id);
+        response
+    }
+
+    /// The app a request is for.
+    fn route(&self, method: &Method, inbound: &Inbound) -> Result<Arc<App>, Fault> {
+        if method == Method::CONNECT || inbound.coded {
+            return Err(Fault::Unsupported);
+        }
+        let host = inbound.host.as_deref().ok_or(Fault::BadHost)?;
+        let routes = self.directory.routes();
+        routes.find(host).cloned().ok_or_else(|| {
+            self.tell_unknown(host, &routes.known());
+            Fault::UnknownHost
+        })
+    }
+
+    /// Tells the operator, but not as often as anybody can ask.
+    fn tell_unknown(&self, host: &str, known: &[&str]) {
+        let now = self.means.clock.now();
+        if now.since(self.told_unknown.get()) >= TELL_EVERY {
+            self.told_unknown.set(now);
+            info!(host = crate::access_log::cut(host), known = ?known.iter().take(KNOWN_TOLD_MAX).collect::<Vec<_>>(), "no app serves this host");
+        }
+    }
+
+    async fn serve(
+        &self,
+        head: http::request::Parts,
+        inbound: Inbound,
+        body: B,
+        client: std::net::SocketAddr,
+        app: Arc<App>,
+        record: &mut Record,
+    ) -> Result<(Box<Answer<B>>, Version), Fault> {
+        let deadline = record.began() + self.settings.deadline;
+        app.pay_in(record.began());
+        if app.places.is_empty() {
+            return Err(Fault::NoBlock);
+        }
+        let left = |now: Time| now.until(deadline).to_std();
+        let gathered = Upload::gather(body, inbound.framed, self.settings.replay_buffer);
+        let upload = match timeout(left(self.means.clock.now()), gathered).await {
+            Ok(Ok(upload)) => upload,
+            Ok(Err(BodyError::Client(_) | BodyError::Withdrawn)) => return Err(Fault::BadBody),
+            Err(_) => return Err(Fault::BodyLate),
+        };
+        let key = app.idempotency_key && head.headers.contains_key(headers::IDEMPOTENCY_KEY);
+        let class = Class::of(head.method.as_str(), key);
+        let (target, host) = (inbound.uri.clone(), inbound.host.clone());
+        let outgoing = Outgoing { method: head.method, target, headers: inbound.forward(head.headers, client), class, upload };
+        // The attempt in flight is dropped with the time-out, which withdraws its body and closes its connection.
+        let attempts = self.attempts(&outgoing, host.as_deref().unwrap_or(""), app, deadline, record);
+        match timeout(left(self.means.clock.now()), attempts).await {
+            Ok(end) => end.map(|answer| (answer, head.version)),
+            Err(_) => Err(Fault::Deadline),
+        }
+    }
+
+    /// Asks one block after the other.
+    async fn attempts(
+        &self,
+        outgoing: &Outgoing<B>,
+        host: &str,
+        mut app: Arc<App>,
+        deadline: Time,
+        record: &mut Record,
+    ) -> Result<Box<Answer<B>>, Fault> {
+        let clock = &self.means.clock;
+        let mut progress = Progress::new();
+        loop {
+            // Taken before the look at the seats, so that a leader found in between wakes us.
+            let changed = self.directory.seats.changed();
+            let Some((place, leader)) = self.choose(&app, &progress) else {
+                progress.wait_allowed(clock.now(), self.settings.patience)?;
+                for place in &app.places {
+                    self.means.beats.search(&place.seat);
+                }
+                let pause = self.pause(0);
+                tokio::select! {
+                    () = changed => sleep(self.spread().to_std()).await,
+                    () = sleep(pause.to_std()) => {}
+                }
+                // The map may have moved on while we waited.
+                if let Some(found) = self.directory.routes().find(host).filter(|found| found.name == app.name) {
+                    app = found.clone();
+                }
+                continue;
+            };
+            let began = clock.now();
+            let terms = Terms {
+                app: &app,
+                place: &place,
+                deadline,
+                dyno_attempts: progress.dyno_attempts,
+                must_queue: progress.must_queue,
+                more: progress.reached + 1 < self.settings.limits.attempts,
+            };
+            let end = self.means.attempt(leader, outgoing, &terms).await;
+            let block = place.seat.name();
+            end.count(&self.means.metrics, block);
+            let failure = match end {
+                End::Answered(answer) => {
+                    record.attempt(block.as_str(), answer.replica.clone(), "answered", began);
+                    record.answered(answer.response.status().as_u16(), answer.response.headers(), began);
+                    return Ok(answer);
+                }
+                End::Failed(failure) => failure,
+            };
+            record.attempt(block.as_str(), failure.replica.clone(), &failure.reason, began);
+            if let Some(dyno) = &failure.dyno {
+                record.at_dyno(block, dyno);
+            }
+            if outgoing.upload.broken() {
+                return Err(Fault::BadBody);
+            }
+            match self.next(&mut progress, &failure, outgoing, &app, block, deadline) {
+                Next::Attempt => {}
+                Next::Pause(pause) => sleep(pause.to_std()).await,
+                Next::Give(fault) => return Err(fault),
+            }
+        }
+    }
+
+    /// A block that has a leader, and that leader.
+    fn choose(&self, app: &App, progress: &Progress) -> Option<(Place, Leader)> {
+        let now = self.means.clock.now();
+        let usable: Vec<(&Place, Leader)> =
+            app.places.iter().filter_map(|place| place.seat.leader().map(|leader| (place, leader))).collect();
+        let candidate = |place: &Place| {
+            let name = place.seat.name();
+            let tier = Tier::of(progress.avoid.as_ref() != Some(name), progress.tried.contains(name));
+            Candidate { capacity: place.seat.ramped(place.load.slots(), now), load: place.load.estimate(), tier }
+        };
+        let candidates: Vec<Candidate> = usable.iter().map(|(place, _)| candidate(place)).collect();
+        let mut rng = self.rng.borrow_mut();
+        let chosen = match progress.must_queue {
+            true => least_full(&mut *rng, &candidates),
+            false => choose(&mut *rng, &candidates, self.settings.choice),
+        };
+        chosen.map(|at| (usable[at].0.clone(), usable[at].1))
+    }
+
+    /// Keeps account of a failure and says what follows.
+    fn next(
+        &self,
+        progress: &mut Progress,
+        failure: &Failure,
+        outgoing: &Outgoing<B>,
+        app: &App,
+        block: &BlockName,
+        deadline: Time,
+    ) -> Next {
+        let now = self.means.clock.now();
+        progress.note(failure, block, now);
+        if failure.unreached
+            && let Err(fault) = progress.wait_allowed(now, self.settings.patience)
+        {
+            return Next::Give(fault);
+        }
+        let untried = app.places.iter().any(|place| place.seat.leader().is_some() && !progress.tried.contains(place.seat.name()));
+        let decision = retry(
+            &Attempted {
+                class: outgoing.class,
+                verdict: failure.verdict,
+                body_begun: failure.begun,
+                replayable: outgoing.upload.replayable(),
+                answering: false,
+                attempts: progress.reached,
+                dyno_attempts: progress.dyno_attempts,
+                spills: progress.spills,
+                left: now.until(deadline),
+                untried,
+            },
+            &self.settings.limits,
+        );
+        // What cost no dyno anything is bounded by its own limits: spills by their number, elections by patience. A retry that may
+        // run again what has run before is paid for.
+        let costly = failure.certain() != Verdict::NotDispatched && !failure.abandoned;
+        match decision {
+            Retry::Never(Reason::Deadline) => Next::Give(Fault::Deadline),
+            Retry::Never(Reason::Full) => Next::Give(Fault::Overloaded),
+            Retry::Never(_) => Next::Give(progress.fault),
+            _ if costly && !app.withdraw(now) => {
+                self.means.metrics.budget_refused.inc();
+                Next::Give(progress.fault)
+            }
+            Retry::MustQueue => {
+                progress.must_queue = true;
+                Next::Attempt
+            }
+            // Many leave a silent block in the same instant.
+            Retry::Elsewhere if failure.abandoned => Next::Pause(self.pause(0)),
+            Retry::Elsewhere => Next::Attempt,
+            // Where no block has a leader any more, the wait for one is the pause.
+            Retry::Again if app.places.iter().all(|place| place.seat.leader().is_none()) => Next::Attempt,
+            Retry::Again => {
+                progress.pauses += 1;
+                Next::Pause(self.pause(progress.pauses - 1))
+            }
+        }
+    }
+
+    fn pause(&self, pauses: u32) -> Span {
+        pause(&mut *self.rng.borrow_mut(), pauses)
+    }
+
+    fn spread(&self) -> Span {
+        Span::from_nanos(self.rng.borrow_mut().random_range(0..ARRIVAL_SPREAD.as_nanos()))
+    }
+
+    /// A dyno's response as the client gets it.
+    fn relay(&self, answer: Answer<B>, asked: Version, record: Record) -> Response<ReplyBody<B>> {
+        let (mut head, body) = answer.response.into_parts();
+        let close_delimited = inbound::close_delimited(&head);
+        let attempts = record.attempts();
+        reply::clean(&mut head.headers);
+        head.extensions.clear();
+        // An answer in HTTP/1.0 without a length is delimited by the end of the connection, as the dyno's was (P27).
+        head.version = if close_delimited || asked == Version::HTTP_10 { Version::HTTP_10 } else { Version::HTTP_11 };
+        if close_delimited {
+            head.headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        head.headers.insert(headers::ATTEMPTS, HeaderValue::from(attempts));
+        let relay = Relay::new(body, answer.gate, answer.in_flight, record, self.settings.idle_stream);
+        Response::from_parts(head, ReplyBody::Relay(Box::new(relay)))
+    }
+}
+
+impl Progress {
+    fn new() -> Self {
+        Progress {
+            tried: Vec::new(),
+            avoid: None,
+            reached: 0,
+            dyno_attempts: 0,
+            spills: 0,
+            pauses: 0,
+            must_queue: false,
+            stranded: None,
+            fault: Fault::NoLeader,
+        }
+    }
+
+    fn note(&mut self, failure: &Failure, block: &BlockName, now: Time) {
+        if !self.tried.contains(block) {
+            self.tried.push(block.clone());
+        }
+        self.avoid = Some(block.clone());
+        self.reached += u32::from(!failure.unreached);
+        self.dyno_attempts = self.dyno_attempts.saturating_add(failure.dyno_attempts);
+        self.spills += u32::from(failure.spill);
+        self.fault = Fault::of(failure);
+        self.stranded = failure.unreached.then(|| self.stranded.unwrap_or(now));
+    }
+
+    /// Refuses to wait longer than we are patient.
+    fn wait_allowed(&mut self, now: Time, patience: Span) -> Result<(), Fault> {
+        let since = *self.stranded.get_or_insert(now);
+        if now.since(since) >= patience { Err(Fault::NoLeader) } else { Ok(()) }
+    }
+}

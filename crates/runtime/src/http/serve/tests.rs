@@ -1,0 +1,282 @@
+//! The server as its clients see it, byte for byte.
+
+use std::cell::Cell;
+use std::convert::Infallible;
+use std::io::ErrorKind;
+use std::net::Ipv4Addr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use http_body::Frame;
+use http_body_util::{BodyExt, Full};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::*;
+use crate::shutdown::{Trigger, channel};
+use crate::workers::local_runtime;
+
+const GET: &[u8] = b"GET / HTTP/1.1\r\nhost: h\r\n\r\n";
+
+/// A server on a thread's own runtime; `task` ends when it has stopped.
+struct Served {
+    address: SocketAddr,
+    stop: Trigger,
+    task: tokio::task::JoinHandle<()>,
+}
+
+fn start<F, B, E>(settings: ServeSettings, service: impl Fn(Request<Incoming>) -> F + Clone + 'static) -> Served
+where
+    F: Future<Output = Result<Response<B>, E>> + 'static,
+    B: Body<Data = Bytes> + Unpin + 'static,
+    B::Error: Into<BoxError>,
+    E: Into<BoxError> + 'static,
+{
+    let listener = crate::net::listen((Ipv4Addr::LOCALHOST, 0).into(), "listen").unwrap();
+    let address = listener.local_addr().unwrap();
+    let (stop, shutdown) = channel();
+    let listener = TcpListener::from_std(listener).unwrap();
+    let task = spawn_local(serve(listener, settings, shutdown, move |request, _peer| service(request)));
+    Served { address, stop, task }
+}
+
+fn start_hello(settings: ServeSettings) -> Served {
+    start(settings, |_| async { Ok::<_, Infallible>(Response::new(Full::new(Bytes::from("hello")))) })
+}
+
+/// Runs a test on a local runtime, with a time limit.
+fn on_thread(test: impl Future<Output = ()>) {
+    let limited = async { timeout(Duration::from_secs(20), test).await.expect("the test hangs") };
+    local_runtime().unwrap().block_on(limited);
+}
+
+async fn ask(stream: &mut TcpStream, request: &[u8]) -> String {
+    stream.write_all(request).await.unwrap();
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"hello") {
+        assert_ne!(stream.read_buf(&mut answer).await.unwrap(), 0, "closed after {:?}", String::from_utf8_lossy(&answer));
+    }
+    String::from_utf8(answer).unwrap()
+}
+
+async fn read_to_end(stream: &mut TcpStream) -> Result<String, ErrorKind> {
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.map_err(|error| error.kind())?;
+    Ok(String::from_utf8(answer).unwrap())
+}
+
+#[test]
+fn a_connection_serves_one_request_after_the_other() {
+    on_thread(async {
+        let served = start_hello(ServeSettings::default());
+        let mut stream = TcpStream::connect(served.address).await.unwrap();
+        for _ in 0..3 {
+            let answer = ask(&mut stream, GET).await;
+            assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+            assert!(!answer.contains("connection: close"), "{answer}");
+        }
+    });
+}
+
+#[test]
+fn an_oversized_head_is_answered_431() {
+    on_thread(async {
+        let served = start_hello(ServeSettings { head_max: 16 * 1024, buffer_max: 16 * 1024, ..Default::default() });
+        let mut stream = TcpStream::connect(served.address).await.unwrap();
+        let fits = format!("GET / HTTP/1.1\r\nhost: h\r\nx: {}\r\n\r\n", "a".repeat(15 * 1024));
+        assert!(ask(&mut stream, fits.as_bytes()).await.starts_with("HTTP/1.1 200 OK\r\n"));
+        // Far more than is read: the answer must not be lost to a reset.
+        let oversized = format!("GET / HTTP/1.1\r\nhost: h\r\nx: {}\r\n\r\n", "a".repeat(300 * 1024));
+        stream.write_all(oversized.as_bytes()).await.unwrap();
+        let answer = read_to_end(&mut stream).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
+    });
+}
+
+#[test]
+fn malformed_requests_are_answered_400() {
+    on_thread(async {
+        let served = start_hello(ServeSettings::default());
+        let malformed: [&[u8]; 4] = [
+            b"nonsense\r\n\r\n",
+            b"GET / HTTP/1.1\r\nbad header\r\n\r\n",
+            b"POST / HTTP/1.1\r\nhost: h\r\ncontent-length: x\r\n\r\n",
+            b"POST / HTTP/1.1\r\nhost: h\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n",
+        ];
+        for request in malformed {
+            let mut stream = TcpStream::connect(served.address).await.unwrap();
+            stream.write_all(request).await.unwrap();
+            let answer = read_to_end(&mut stream).await.unwrap();
+            assert!(answer.starts_with("HTTP/1.1 400 "), "{:?}: {answer}", String::from_utf8_lossy(request));
+        }
+    });
+}
+
+#[test]
+fn an_early_answer_does_not_break_a_client_that_still_writes() {
+    on_thread(async {
+        let served = start_hello(ServeSettings::default());
+        let mut stream = TcpStream::connect(served.address).await.unwrap();
+        let part = vec![b'x'; 100_000];
+        stream.write_all(b"POST / HTTP/1.1\r\nhost: h\r\ncontent-length: 500000\r\n\r\n").await.unwrap();
+        stream.write_all(&part).await.unwrap();
+        let answer = read_to_end(&mut stream).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("hello"), "{answer}");
+        // A socket closed at once would answer the first of these with a reset, and the next would fail.
+        for _ in 0..4 {
+            stream.write_all(&part).await.unwrap();
+        }
+    });
+}
+
+#[test]
+fn a_slow_head_is_cut_while_an_idle_connection_stays() {
+    on_thread(async {
+        let served = start_hello(ServeSettings { head_timeout: Span::from_millis(40), idle: Span::from_secs(60), ..Default::default() });
+        let mut idle = TcpStream::connect(served.address).await.unwrap();
+        ask(&mut idle, GET).await;
+        let mut silent = TcpStream::connect(served.address).await.unwrap();
+        assert_eq!(read_to_end(&mut silent).await.unwrap(), "");
+        let mut slow = TcpStream::connect(served.address).await.unwrap();
+        ask(&mut slow, GET).await;
+        slow.write_all(&GET[..10]).await.unwrap();
+        assert_eq!(read_to_end(&mut slow).await.unwrap(), "");
+        ask(&mut idle, GET).await;
+    });
+}
+
+#[test]
+fn a_connection_idle_too_long_is_closed() {
+    on_thread(async {
+        let served = start_hello(ServeSettings { idle: Span::from_millis(40), ..Default::default() });
+        let mut stream = TcpStream::connect(served.address).await.unwrap();
+        ask(&mut stream, GET).await;
+        assert_eq!(read_to_end(&mut stream).await.unwrap(), "");
+    });
+}
+
+/// Yields one frame, then fails.
+struct Failing(bool);
+
+impl Body for Failing {
+    type Data = Bytes;
+    type Error = BoxError;
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let first = !std::mem::replace(&mut self.0, true);
+        Poll::Ready(Some(if first { Ok(Frame::data(Bytes::from("part"))) } else { Err("the dyno is gone".into()) }))
+    }
+}
+
+#[test]
+fn an_answer_that_breaks_off_ends_in_a_reset() {
+    on_thread(async {
+        for version in [http::Version::HTTP_11, http::Version::HTTP_10] {
+            let served = start(ServeSettings::default(), move |_| async move {
+                let mut response = Response::new(Failing(false));
+                *response.version_mut() = version;
+                Ok::<_, Infallible>(response)
+            });
+            let mut stream = TcpStream::connect(served.address).await.unwrap();
+            stream.write_all(GET).await.unwrap();
+            assert_eq!(read_to_end(&mut stream).await, Err(ErrorKind::ConnectionReset), "{version:?}");
+        }
+        let served = start(ServeSettings::default(), |_| async { Err::<Response<Full<Bytes>>, _>("no true answer") });
+        let mut stream = TcpStream::connect(served.address).await.unwrap();
+        stream.write_all(GET).await.unwrap();
+        assert_eq!(read_to_end(&mut stream).await, Err(ErrorKind::ConnectionReset));
+    });
+}
+
+#[test]
+fn past_the_limit_connections_wait_their_turn() {
+    on_thread(async {
+        let served = start_hello(ServeSettings { connections_max: 1, ..Default::default() });
+        let mut first = TcpStream::connect(served.address).await.unwrap();
+        ask(&mut first, GET).await;
+        let mut second = TcpStream::connect(served.address).await.unwrap();
+        second.write_all(GET).await.unwrap();
+        // The first is still served while the second waits.
+        ask(&mut first, GET).await;
+        assert!(second.read(&mut [0; 16]).now_or_never().is_none());
+        drop(first);
+        assert!(ask(&mut second, b"").await.starts_with("HTTP/1.1 200"));
+    });
+}
+
+#[test]
+fn a_stop_finishes_what_runs_and_closes_what_is_idle() {
+    on_thread(async {
+        let (release, released) = channel();
+        let running = Rc::new(Cell::new(0));
+        let counted = running.clone();
+        let served = start(ServeSettings { linger: Span::from_millis(100), ..Default::default() }, move |request| {
+            let (released, counted) = (released.clone(), counted.clone());
+            async move {
+                if request.uri().path() == "/slow" {
+                    counted.set(counted.get() + 1);
+                    released.wait().await;
+                }
+                Ok::<_, Infallible>(Response::new(Full::new(Bytes::from("hello"))))
+            }
+        });
+        let mut idle = TcpStream::connect(served.address).await.unwrap();
+        ask(&mut idle, GET).await;
+        let mut late = TcpStream::connect(served.address).await.unwrap();
+        ask(&mut late, GET).await;
+        let mut busy = TcpStream::connect(served.address).await.unwrap();
+        busy.write_all(b"GET /slow HTTP/1.1\r\nhost: h\r\n\r\n").await.unwrap();
+        while running.get() == 0 {
+            tokio::task::yield_now().await;
+        }
+
+        served.stop.set();
+        // One that is still used just after the stop is served and told to close.
+        let answer = ask(&mut late, GET).await;
+        assert!(answer.contains("connection: close\r\n"), "{answer}");
+        assert_eq!(read_to_end(&mut late).await.unwrap(), "");
+        // One that stays idle is closed after the linger, without a reset.
+        assert_eq!(read_to_end(&mut idle).await.unwrap(), "");
+        let refused = TcpStream::connect(served.address).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
+
+        assert!(!served.task.is_finished());
+        release.set();
+        let answer = read_to_end(&mut busy).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("hello"), "{answer}");
+        drop((late, idle, busy));
+        served.task.await.unwrap();
+    });
+}
+
+#[test]
+fn what_does_not_finish_in_time_is_cut() {
+    on_thread(async {
+        let settings = ServeSettings { linger: Span::ZERO, finish: Span::from_millis(30), ..Default::default() };
+        let started = Rc::new(Cell::new(false));
+        let mark = started.clone();
+        let served = start(settings, move |_| {
+            mark.set(true);
+            std::future::pending::<Result<Response<Full<Bytes>>, Infallible>>()
+        });
+        let mut stream = TcpStream::connect(served.address).await.unwrap();
+        stream.write_all(GET).await.unwrap();
+        while !started.get() {
+            tokio::task::yield_now().await;
+        }
+        served.stop.set();
+        assert_eq!(read_to_end(&mut stream).await, Err(ErrorKind::ConnectionReset));
+        served.task.await.unwrap();
+    });
+}
+
+#[test]
+fn bodies_pass_whole_in_both_directions() {
+    on_thread(async {
+        let served = start(ServeSettings::default(), |request: Request<Incoming>| async move {
+            let body = request.into_body().collect().await?.to_bytes();
+            Ok::<_, hyper::Error>(Response::new(Full::new(Bytes::from(format!("{} hello", body.len())))))
+        });
+        let mut stream = TcpStream::connect(served.address).await.unwrap();
+        let chunked = b"POST / HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n4\r\ndefg\r\n0\r\n\r\n";
+        assert!(ask(&mut stream, chunked).await.ends_with("7 hello"));
+    });
+}
