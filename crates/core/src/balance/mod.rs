@@ -4,6 +4,7 @@
 //! of one leader: what must outlive it is in the replicated state, from which a new leader fills its own ledger.
 
 mod dyno;
+mod floor;
 mod health;
 mod hold;
 mod least_conn;
@@ -12,6 +13,7 @@ mod queue;
 mod slot;
 
 pub use dyno::{Counts, DynoShape, DynoView};
+pub use floor::Floor;
 pub use health::{Probed, Standing};
 pub use hold::Hold;
 pub use least_conn::{Load, Ties};

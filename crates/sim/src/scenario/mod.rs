@@ -1,0 +1,7 @@
+//! What to simulate, as data: a world, what varies in it, and how often it is run.
+
+mod policy;
+mod setup;
+
+pub use policy::Policy;
+pub use setup::{Failing, Overrides, Setup};

@@ -1,0 +1,113 @@
+//! Everything that can be set in a simulation, with its default.
+//!
+//! A scenario states what differs from the defaults; its variants and its sweep state what differs from that. So each setting is
+//! declared once, here, and what is not declared is refused with the line it stands in.
+
+use dynomesh_core::balance::Ties;
+use dynomesh_core::dispatch::BlockChoice;
+use dynomesh_core::time::Span;
+use serde::Deserialize;
+
+use super::policy::Policy;
+use crate::part::Failures;
+use crate::workload::Draw;
+
+macro_rules! settings {
+    ($($(#[$doc:meta])* $name:ident: $type:ty = $default:expr;)*) => {
+        /// A simulated world and its load. All keys have defaults: the reference model under the production policy.
+        #[derive(Debug, Clone, PartialEq)]
+        pub struct Setup {
+            $($(#[$doc])* pub $name: $type,)*
+        }
+
+        /// Some settings of a [`Setup`], to be put over others.
+        #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        pub struct Overrides {
+            $($(#[$doc])* pub $name: Option<$type>,)*
+        }
+
+        impl Default for Setup {
+            fn default() -> Self {
+                Setup { $($name: $default,)* }
+            }
+        }
+
+        impl Overrides {
+            /// `setup` with these settings put over it.
+            pub fn over(&self, setup: &Setup) -> Setup {
+                let Overrides { $($name,)* } = self.clone();
+                Setup { $($name: $name.unwrap_or_else(|| setup.$name.clone()),)* }
+            }
+
+            /// The names of all settings.
+            pub const NAMES: &'static [&'static str] = &[$(stringify!($name),)*];
+        }
+    };
+}
+
+/// How something fails, as a scenario writes it: `{ up = "exp20s", down = "exp1s" }`; `up = "0s"` for never.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Failing {
+    /// Time between failures.
+    pub up: Draw,
+    /// Time of a failure.
+    pub down: Draw,
+}
+
+impl Failing {
+    /// As parts take it; `None` if it never fails.
+    pub fn failures(self) -> Option<Failures> {
+        let never = self.up == Draw::fixed(Span::ZERO);
+        (!never).then_some(Failures { up: self.up, down: self.down })
+    }
+}
+
+const fn failing(down: Draw) -> Failing {
+    Failing { up: Draw::exponential(Span::from_secs(20)), down }
+}
+
+settings! {
+    /// Requests of a run; the middle half by arrival is counted.
+    requests: u64 = 100_000;
+    /// Requests per second, as a share of what the dyno's workers could do if they never failed and there were no cables.
+    load: f64 = 1.0 / 1.5 / 250.0 * 120.0;
+    /// Requests per second; counts before `load` if it is not zero.
+    rps: f64 = 0.0;
+    /// What a request takes at a dyno.
+    service: Draw = Draw::exponential(Span::from_millis(100)).after(Span::from_millis(20));
+    /// Who routes.
+    policy: Policy = Policy::Dynomesh;
+
+    /// Dynos in all.
+    dynos: usize = 250;
+    /// Requests that a dyno works on at once, and that routers which know a cap send it.
+    max_conns: u32 = 1;
+    /// See [`crate::dyno::DynoMake::slowdown`].
+    slowdown: f64 = 0.0;
+    /// Share of the dynos that are slow but alive.
+    slow_share: f64 = 0.0;
+    /// How many times longer a slow dyno takes.
+    slow_factor: f64 = 1.0;
+    /// How dynos fail.
+    dyno_failures: Failing = failing(Draw::exponential(Span::from_secs(1)));
+    /// From a router to a dyno, each way.
+    dyno_cable: Span = Span::from_millis(2);
+
+    /// Edges.
+    edges: usize = 4;
+    /// Blocks of the mesh, or routers of a rival; each block has an equal part of the dynos, routers of rivals share them.
+    blocks: usize = 10;
+    /// How routers (leaders of blocks) fail. The time down is that of an election.
+    router_failures: Failing = failing(Draw::fixed(Span::from_millis(300)));
+    /// From an edge to a router, each way.
+    router_cable: Span = Span::from_millis(5);
+
+    /// How an edge chooses a block.
+    block_choice: BlockChoice = BlockChoice::Two;
+    /// What decides between equally busy dynos.
+    ties: Ties = Ties::Random;
+    /// How long a slot stays counted after an error.
+    hold: Span = Span::from_secs(1);
+}

@@ -1,0 +1,120 @@
+//! What is asked of a simulated mesh: when requests come and what each takes.
+//!
+//! Arrivals and service times come from generators of their own, not from the world's: two policies under the same seed get the very
+//! same requests, whatever chance they use themselves.
+
+mod apps;
+mod draw;
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use dynomesh_core::time::{Span, Time};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+use crate::engine::World;
+use crate::part::{Answer, Part};
+use crate::report::Tally;
+
+pub use apps::Apps;
+pub use draw::{DRAW_MAX, Draw, Source, nanos_of};
+
+/// One request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Request {
+    /// Counts the requests of a run from zero.
+    pub number: u64,
+    /// Whose request it is: the place of its app, the largest first.
+    pub app: u32,
+    /// What it takes at a dyno that does nothing else.
+    pub service: Span,
+}
+
+/// A stream of requests.
+#[derive(Debug, Clone)]
+pub struct Workload {
+    /// Between two requests.
+    pub gap: Source,
+    /// What a request takes.
+    pub service: Source,
+    /// How many come.
+    pub requests: u64,
+    /// Whose they are.
+    pub apps: Apps,
+}
+
+/// What came of a run.
+#[derive(Debug, Clone, Default)]
+pub struct Outcome {
+    /// The counted requests: the middle half by arrival, so that neither the empty start nor the end is counted.
+    pub tally: Tally,
+    /// How often a task was run.
+    pub events: u64,
+    /// Simulated time.
+    pub length: Span,
+    /// What else the run counted, each by the name of its column.
+    pub notes: Vec<(&'static str, f64)>,
+}
+
+/// What a seed is told apart by: the world's chance is the seed itself.
+const ARRIVALS: u64 = 0x6172_7269_7661_6c73;
+const SERVICES: u64 = 0x7365_7276_6963_6573;
+
+impl Outcome {
+    /// Adds a figure of the run.
+    pub fn note(&mut self, column: &'static str, value: f64) {
+        self.notes.push((column, value));
+    }
+}
+
+impl Workload {
+    /// Sends the requests into the stack that `build` makes, and counts the middle half.
+    pub fn run<P: Part>(&self, seed: u64, build: impl FnOnce(&World) -> P) -> Outcome {
+        let requests = self.requests;
+        let counted = requests / 4..requests - requests / 4;
+        self.run_with(seed, build, move |number| counted.contains(&number), |_, _, _| ())
+    }
+
+    /// As [`Workload::run`], with a choice of what counts and an ear for every counted request: when it came, how long it took and
+    /// how it ended.
+    pub fn run_with<P: Part>(
+        &self,
+        seed: u64,
+        build: impl FnOnce(&World) -> P,
+        counts: impl Fn(u64) -> bool + 'static,
+        heard: impl Fn(Time, Span, Answer) + 'static,
+    ) -> Outcome {
+        let world = World::new(seed);
+        let stack = Rc::new(build(&world));
+        let tally = Rc::new(RefCell::new(Tally::with_room(usize::try_from(self.requests / 2).unwrap_or(0))));
+        let left = Rc::new(std::cell::Cell::new(self.requests));
+        let ends = Rc::new((counts, heard));
+        let (clock, workload, sink) = (world.clone(), self.clone(), tally.clone());
+        world.spawn(async move {
+            let mut gaps = StdRng::seed_from_u64(seed ^ ARRIVALS);
+            let mut services = StdRng::seed_from_u64(seed ^ SERVICES);
+            for number in 0..workload.requests {
+                clock.sleep(workload.gap.draw(&mut gaps)).await;
+                let app = workload.apps.draw(services.random());
+                let request = Request { number, app, service: workload.service.draw(&mut services) };
+                let (world, stack, sink, left, ends) = (clock.clone(), stack.clone(), sink.clone(), left.clone(), ends.clone());
+                clock.spawn(async move {
+                    let arrived = world.now();
+                    let answer = stack.ask(&world, request).await;
+                    if ends.0(number) {
+                        let latency = world.now().since(arrived);
+                        sink.borrow_mut().count(latency, answer == Answer::Served);
+                        ends.1(arrived, latency, answer);
+                    }
+                    left.set(left.get() - 1);
+                    if left.get() == 0 {
+                        world.stop();
+                    }
+                });
+            }
+        });
+        world.run(Time::FAR);
+        Outcome { tally: tally.take(), events: world.events(), length: world.now().since(Time::ZERO), notes: Vec::new() }
+    }
+}
