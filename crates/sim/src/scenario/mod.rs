@@ -4,4 +4,4 @@ mod policy;
 mod setup;
 
 pub use policy::Policy;
-pub use setup::{Failing, Overrides, Setup};
+pub use setup::{Death, Failing, Overrides, Setup, Spread, Told};
