@@ -15,6 +15,10 @@ pub enum Format {
     Table,
     /// JSON for programs: an array for lists, an object for anything else
     Json,
+    /// Comma-separated values for spreadsheets; only `sim` writes them
+    Csv,
+    /// A table for a Markdown page; only `sim` writes it
+    Markdown,
 }
 
 /// Something with one line in a table.
