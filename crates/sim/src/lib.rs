@@ -9,6 +9,7 @@ pub mod dyno;
 pub mod engine;
 pub mod parallel;
 pub mod part;
+pub mod policy;
 pub mod report;
 pub mod scenario;
 pub mod stack;
