@@ -26,6 +26,8 @@ mod two_choices;
 
 #[cfg(test)]
 mod bare;
+#[cfg(test)]
+mod field;
 
 pub use fleet::Fleet;
 pub use ideal::ideal;

@@ -7,10 +7,11 @@
 //! loses its oldest probe, each request also removes by turns the oldest and the worst, and past an age a probe is forgotten. With fewer
 //! than two probes any dyno is chosen. The defaults are the paper's: 3 probes a request, a pool of 16, 1 removal, 1 s, quantile 0.84.
 //!
-//! The paper's figures are of its own test bed, hundreds of tasks on shared machines, with neither arrivals nor service times in a form
-//! that could be drawn again. So no number of it is reproduced; the tests hold what it claims of them: probing beats random and round
-//! robin in the tail at high load, a small share of hot dynos cuts latency where half the dynos are slow, and latency alone is worse
-//! than requests in flight alone.
+//! The paper's figures are of its own test bed, tasks on shared machines, with neither arrivals nor service times in a form that could
+//! be drawn again. So no number of it is reproduced; the tests hold what it claims of them: probing beats random and round robin in the
+//! tail at high load, and over concurrent dynos of two speeds the rule beats both requests in flight alone and latency alone. Over
+//! *serial* dynos, which the paper is not about, the latency half of the rule does harm: there each request in flight is a whole service
+//! time of waiting, and a few past latencies are noise beside it. `prequal_cold = 0.0` gives that half up.
 //!
 //! Left open by the paper, decided here: a newer probe of a dyno replaces the older one; latency is the median of the last few at that
 //! count of requests; and its aversion to errors is the hold: a dyno that failed a request leaves the pool and enters none of this
@@ -151,7 +152,7 @@ impl Part for Router {
 
 #[cfg(test)]
 mod tests {
-    use crate::policy::bare::bare;
+    use crate::policy::bare::{bare, time};
     use crate::scenario::{Policy, Setup};
     use crate::stack;
 
@@ -166,11 +167,21 @@ mod tests {
         assert!(2.0 * prequal < random && 2.0 * prequal < round_robin, "{prequal} {random} {round_robin}");
     }
 
+    /// Half of the dynos take twice as long.
+    fn half_slow(cold: f64) -> Setup {
+        Setup { slow_share: 0.5, slow_factor: 2.0, prequal_cold: cold, blocks: 10, requests: 200_000, ..bare(Policy::Prequal, 100, 0.35) }
+    }
+
     #[test]
-    fn with_slow_dynos_a_little_heat_cuts_latency_and_latency_alone_is_worst() {
-        let slow = Setup { slow_share: 0.5, slow_factor: 2.0, blocks: 10, requests: 200_000, ..bare(Policy::Prequal, 100, 0.5) };
-        let at = |cold| p99(&Setup { prequal_cold: cold, ..slow.clone() });
-        let (requests, both, latency) = (at(0.0), at(0.84), at(1.0));
-        assert!(both < requests && requests < latency, "{requests} {both} {latency}");
+    fn over_concurrent_dynos_of_two_speeds_the_rule_beats_either_signal_alone() {
+        let at = |cold| Setup { max_conns: 16, slowdown: 0.01, ..half_slow(cold) };
+        let (requests, both, latency) = (p99(&at(0.0)), p99(&at(0.84)), p99(&at(1.0)));
+        assert!(both < 0.95 * requests && both < 0.98 * latency, "{requests} {both} {latency}");
+    }
+
+    #[test]
+    fn over_serial_dynos_requests_in_flight_alone_are_better() {
+        let (requests, both) = (time(&half_slow(0.0)), time(&half_slow(0.84)));
+        assert!(requests < 0.9 * both, "{requests} {both}");
     }
 }
