@@ -58,7 +58,7 @@ mod tests {
 
     #[test]
     fn one_router_over_two_dynos_is_the_shorter_of_two_queues() {
-        let setup = Setup { requests: 300_000, ..bare(Policy::LocalLeastConn, 2, 0.8) };
+        let setup = Setup { requests: 200_000, ..bare(Policy::LocalLeastConn, 2, 0.8) };
         assert_near(time(&setup), two_queues(0.8), 0.03);
     }
 

@@ -162,14 +162,14 @@ mod tests {
 
     #[test]
     fn probing_beats_random_and_round_robin_in_the_tail_at_high_load() {
-        let at = |policy| p99(&Setup { blocks: 10, requests: 200_000, ..bare(policy, 100, 0.9) });
+        let at = |policy| p99(&Setup { blocks: 10, requests: 80_000, ..bare(policy, 100, 0.9) });
         let (prequal, random, round_robin) = (at(Policy::Prequal), at(Policy::Random), at(Policy::RoundRobin));
         assert!(2.0 * prequal < random && 2.0 * prequal < round_robin, "{prequal} {random} {round_robin}");
     }
 
     /// Half of the dynos take twice as long.
     fn half_slow(cold: f64) -> Setup {
-        Setup { slow_share: 0.5, slow_factor: 2.0, prequal_cold: cold, blocks: 10, requests: 200_000, ..bare(Policy::Prequal, 100, 0.35) }
+        Setup { slow_share: 0.5, slow_factor: 2.0, prequal_cold: cold, blocks: 10, requests: 80_000, ..bare(Policy::Prequal, 100, 0.35) }
     }
 
     #[test]

@@ -91,7 +91,7 @@ mod tests {
     #[test]
     fn the_least_loaded_by_an_old_report_is_worse_than_any() {
         let at = |age: u64| {
-            let setup = Setup { report_every: Span::from_millis(age), requests: 200_000, ..bare(Policy::Reports, 100, 0.9) };
+            let setup = Setup { report_every: Span::from_millis(age), requests: 80_000, ..bare(Policy::Reports, 100, 0.9) };
             time(&setup)
         };
         let (fresh, aged, old) = (at(0), at(100), at(5_000));
@@ -102,7 +102,7 @@ mod tests {
 
     #[test]
     fn counting_what_it_sent_itself_saves_a_single_router() {
-        let setup = Setup { report_every: Span::from_secs(1), requests: 200_000, ..bare(Policy::Reports, 100, 0.9) };
+        let setup = Setup { report_every: Span::from_secs(1), requests: 80_000, ..bare(Policy::Reports, 100, 0.9) };
         let (blind, own) = (time(&setup), time(&Setup { report_own: true, ..setup.clone() }));
         assert!(own < blind / 2.0, "{own} {blind}");
     }

@@ -48,7 +48,7 @@ mod tests {
             for _ in 0..10_000 {
                 root = libm::pow(n * load / (n * load + 1.0 - root), n);
             }
-            let setup = Setup { requests: 400_000, ..bare(Policy::RoundRobin, 10.min(dynos as usize), load) };
+            let setup = Setup { requests: 200_000, ..bare(Policy::RoundRobin, 10.min(dynos as usize), load) };
             assert_near(time(&setup), 1.0 / (1.0 - root), 0.03);
         }
     }

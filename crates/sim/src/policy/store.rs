@@ -113,14 +113,14 @@ mod tests {
     fn one_dyno_behind_a_store_is_an_mm1_queue_behind_a_delay() {
         for trips in [2, 3] {
             let cable = Span::from_millis(25);
-            let setup = Setup { store_trips: trips, store_cable: cable, requests: 400_000, ..bare(Policy::Store, 1, 0.5) };
+            let setup = Setup { store_trips: trips, store_cable: cable, requests: 200_000, ..bare(Policy::Store, 1, 0.5) };
             assert_near(time(&setup), f64::from(trips) * 0.5 + 2.0, 0.02);
         }
     }
 
     #[test]
     fn exact_counts_serve_many_routers_as_one_until_the_store_fails() {
-        let exact = Setup { blocks: 20, requests: 200_000, store_trips: 1, ..bare(Policy::Store, 100, 0.9) };
+        let exact = Setup { blocks: 20, requests: 80_000, store_trips: 1, ..bare(Policy::Store, 100, 0.9) };
         let failing = Failing { up: Draw::fixed(Span::from_secs(10)), down: Draw::fixed(Span::from_secs(10)) };
         assert_eq!(exact.store_failures, never());
         let (always, half) = (time(&exact), time(&Setup { store_failures: failing, ..exact.clone() }));

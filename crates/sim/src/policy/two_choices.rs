@@ -85,14 +85,14 @@ mod tests {
     fn many_dynos_come_to_the_fixed_point_of_the_supermarket_model() {
         assert!((fixed_point(0.9) - 2.614).abs() < 1e-3 && (fixed_point(0.99) - 5.432).abs() < 1e-3);
         for load in [0.7, 0.9] {
-            let setup = Setup { requests: 1_000_000, ..bare(Policy::TwoChoicesTrue, 1_000, load) };
+            let setup = Setup { requests: 300_000, ..bare(Policy::TwoChoicesTrue, 500, load) };
             assert_near(time(&setup), fixed_point(load), 0.02);
         }
     }
 
     #[test]
     fn local_counts_are_the_true_depth_for_a_single_router_and_worth_little_for_many() {
-        let setup = Setup { requests: 300_000, ..bare(Policy::TwoChoicesLocal, 200, 0.9) };
+        let setup = Setup { requests: 150_000, ..bare(Policy::TwoChoicesLocal, 200, 0.9) };
         assert_near(time(&setup), fixed_point(0.9), 0.04);
         let many = time(&Setup { blocks: 20, ..setup });
         assert!(many > 1.5 * fixed_point(0.9), "{many}");
