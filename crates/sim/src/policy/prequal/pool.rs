@@ -38,10 +38,10 @@ pub(super) struct Pool {
 type Rank = (bool, u64);
 
 impl Pool {
-    /// Room for `size` probes; the share `cold` of dyno states with the fewest requests is cold.
+    /// Room for `size` probes, but at least two; the share `cold` of dyno states with the fewest requests is cold.
     pub(super) fn new(size: usize, age_max: Span, cold: f64) -> Self {
         let (probes, lately) = (RefCell::default(), RefCell::default());
-        Pool { size, age_max, cold, probes, lately, worst_is_next: Cell::new(false) }
+        Pool { size: size.max(PROBES_MIN), age_max, cold, probes, lately, worst_is_next: Cell::new(false) }
     }
 
     /// Takes in an answer.
