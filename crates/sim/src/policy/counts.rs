@@ -74,3 +74,32 @@ pub(super) fn least(places: usize, load: impl Fn(usize) -> u32, rng: &mut impl R
     let nth = rng.random_range(0..tied);
     (0..places).filter(|place| load(*place) == least).nth(nth).expect("as many are tied as were counted")
 }
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+    use rand::rngs::StdRng;
+
+    use super::*;
+
+    #[test]
+    fn a_failed_request_stays_counted_for_the_hold_and_a_served_one_does_not() {
+        let (counts, at) = (Counts::new(2, Span::from_secs(1)), |millis| Time::ZERO + Span::from_millis(millis));
+        (0..2).for_each(|place| counts.take(place));
+        counts.end(0, Answer::Failed, at(100));
+        counts.end(1, Answer::Served, at(100));
+        counts.note_failure(1, Answer::Served, at(100));
+        counts.lapse(at(1_099));
+        assert_eq!((counts.of(0), counts.of(1)), (1, 0));
+        counts.lapse(at(1_100));
+        assert_eq!(counts.of(0), 0);
+    }
+
+    #[test]
+    fn equals_are_chosen_by_chance_and_others_never() {
+        let mut rng = StdRng::seed_from_u64(1);
+        let mut chosen = [0; 4];
+        (0..3_000).for_each(|_| chosen[least(4, |place| [1, 0, 0, 0][place], &mut rng)] += 1);
+        assert!(chosen[0] == 0 && chosen[1..].iter().all(|times| (900..1_100).contains(times)), "{chosen:?}");
+    }
+}

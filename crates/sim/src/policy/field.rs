@@ -60,11 +60,16 @@ fn print(cases: &[(String, Setup)], seeds: u64) {
     }
 }
 
+/// As a share of what dynos that are up can do.
+fn at(load: f64, setup: Setup) -> Setup {
+    Setup { load: load * 20.0 / 21.0, ..setup }
+}
+
 #[test]
 #[ignore = "prints a study; takes minutes"]
 fn loads() {
-    for load in [1.0 / 1.5 / 250.0 * 120.0, 0.5, 0.7, 0.8, 0.9, 0.95] {
-        let case = |(name, setup): (&str, Setup)| (format!("{name} {load:.2}"), Setup { load, ..setup });
+    for load in [0.33, 0.5, 0.7, 0.8, 0.9, 0.95] {
+        let case = |(name, setup): (&str, Setup)| (format!("{name} {load:.2}"), at(load, setup));
         print(&rivals().into_iter().map(case).collect::<Vec<_>>(), 12);
     }
 }
@@ -72,8 +77,8 @@ fn loads() {
 #[test]
 #[ignore = "prints a study; takes minutes"]
 fn holds() {
-    for hold in [Span::ZERO, Span::from_secs(1)] {
-        let case = |(name, setup): (&str, Setup)| (format!("{name} hold {hold}"), Setup { load: 0.7, hold, ..setup });
+    for hold in [Span::ZERO, Span::from_millis(100), Span::from_secs(1)] {
+        let case = |(name, setup): (&str, Setup)| (format!("{name} hold {hold}"), at(0.9, Setup { hold, ..setup }));
         print(&rivals().into_iter().map(case).collect::<Vec<_>>(), 12);
     }
 }
@@ -82,7 +87,7 @@ fn holds() {
 #[ignore = "prints a study; takes minutes"]
 fn blocks() {
     for blocks in [1, 2, 5, 10, 25, 50] {
-        let of = |policy| Setup { policy, blocks, load: 0.8, ..Setup::default() };
+        let of = |policy| at(0.8, Setup { policy, blocks, ..Setup::default() });
         let cases = [("least-conn-random", of(Policy::LocalLeastConn)), ("join-idle", of(Policy::JoinIdle))];
         print(&cases.map(|(name, setup)| (format!("{name} {blocks} blocks"), setup)), 12);
     }

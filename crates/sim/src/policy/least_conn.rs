@@ -20,9 +20,11 @@ pub fn local_least_conn(setup: &Setup, dynos: Rc<[Dyno]>) -> impl Part + use<> {
 #[cfg(test)]
 mod tests {
     use dynomesh_core::balance::Ties;
+    use dynomesh_core::time::Span;
 
     use crate::policy::bare::{assert_near, bare, time};
     use crate::scenario::{Policy, Setup};
+    use crate::stack;
 
     /// Mean time in the shorter of two queues at `load`, by iterating their chain until it rests; lengths past `MOST` are cut off.
     fn two_queues(load: f64) -> f64 {
@@ -67,5 +69,13 @@ mod tests {
         let setup = Setup { blocks: 10, requests: 100_000, ..bare(Policy::LocalLeastConn, 50, 0.5) };
         let (random, lowest) = (time(&setup), time(&Setup { ties: Ties::Lowest, ..setup.clone() }));
         assert!(random > 1.3 && lowest > 3.0 * random, "{random} {lowest}");
+    }
+
+    #[test]
+    fn the_hold_keeps_fast_failures_from_swallowing_the_traffic() {
+        let setup = Setup { policy: Policy::LocalLeastConn, ties: Ties::Lowest, requests: 20_000, ..Setup::default() };
+        let success = |hold| stack::run(&Setup { hold, ..setup.clone() }, 1).tally.figures().success;
+        let (without, with) = (success(Span::ZERO), success(Span::from_secs(1)));
+        assert!(without < 0.9 && with > 0.999, "{without} {with}");
     }
 }
