@@ -7,6 +7,7 @@
 
 pub mod dyno;
 pub mod engine;
+pub mod mesh;
 pub mod parallel;
 pub mod part;
 pub mod policy;

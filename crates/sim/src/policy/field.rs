@@ -12,6 +12,7 @@ fn rivals() -> Vec<(&'static str, Setup)> {
     let of = |policy| Setup { policy, ..Setup::default() };
     let report = |millis, own| Setup { report_every: Span::from_millis(millis), report_own: own, ..of(Policy::Reports) };
     vec![
+        ("dynomesh", of(Policy::Dynomesh)),
         ("random", of(Policy::Random)),
         ("round-robin", of(Policy::RoundRobin)),
         ("least-conn-lowest", Setup { ties: Ties::Lowest, ..of(Policy::LocalLeastConn) }),
@@ -60,16 +61,11 @@ fn print(cases: &[(String, Setup)], seeds: u64) {
     }
 }
 
-/// As a share of what dynos that are up can do.
-fn at(load: f64, setup: Setup) -> Setup {
-    Setup { load: load * 20.0 / 21.0, ..setup }
-}
-
 #[test]
 #[ignore = "prints a study; takes minutes"]
 fn loads() {
     for load in [0.33, 0.5, 0.7, 0.8, 0.9, 0.95] {
-        let case = |(name, setup): (&str, Setup)| (format!("{name} {load:.2}"), at(load, setup));
+        let case = |(name, setup): (&str, Setup)| (format!("{name} {load:.2}"), Setup { load, ..setup });
         print(&rivals().into_iter().map(case).collect::<Vec<_>>(), 12);
     }
 }
@@ -78,7 +74,7 @@ fn loads() {
 #[ignore = "prints a study; takes minutes"]
 fn holds() {
     for hold in [Span::ZERO, Span::from_millis(100), Span::from_secs(1)] {
-        let case = |(name, setup): (&str, Setup)| (format!("{name} hold {hold}"), at(0.9, Setup { hold, ..setup }));
+        let case = |(name, setup): (&str, Setup)| (format!("{name} hold {hold}"), Setup { hold, load: 0.9, ..setup });
         print(&rivals().into_iter().map(case).collect::<Vec<_>>(), 12);
     }
 }
@@ -87,8 +83,9 @@ fn holds() {
 #[ignore = "prints a study; takes minutes"]
 fn blocks() {
     for blocks in [1, 2, 5, 10, 25, 50] {
-        let of = |policy| at(0.8, Setup { policy, blocks, ..Setup::default() });
-        let cases = [("least-conn-random", of(Policy::LocalLeastConn)), ("join-idle", of(Policy::JoinIdle))];
+        let of = |policy| Setup { policy, blocks, load: 0.8, ..Setup::default() };
+        let cases =
+            [("dynomesh", of(Policy::Dynomesh)), ("least-conn-random", of(Policy::LocalLeastConn)), ("join-idle", of(Policy::JoinIdle))];
         print(&cases.map(|(name, setup)| (format!("{name} {blocks} blocks"), setup)), 12);
     }
 }
