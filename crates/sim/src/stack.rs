@@ -11,7 +11,8 @@ use rand::seq::SliceRandom;
 use crate::dyno::{Dyno, DynoMake};
 use crate::engine::World;
 use crate::mesh::Mesh;
-use crate::part::{Fault, Part, random};
+use crate::part::{Fault, Part};
+use crate::policy::{self, Sight};
 use crate::scenario::{Policy, Setup};
 use crate::workload::{Apps, Draw, Outcome, Source, Workload, nanos_of};
 
@@ -19,7 +20,16 @@ use crate::workload::{Apps, Draw, Outcome, Source, Workload, nanos_of};
 pub fn run(setup: &Setup, seed: u64) -> Outcome {
     match setup.policy {
         Policy::Dynomesh => mesh(setup, seed),
-        Policy::Random => over_dynos(setup, seed, |_, dynos| random(dynos)),
+        Policy::Random => over_dynos(setup, seed, |_, dynos| policy::random(setup, dynos)),
+        Policy::RoundRobin => over_dynos(setup, seed, |world, dynos| policy::round_robin(setup, world, dynos)),
+        Policy::LocalLeastConn => over_dynos(setup, seed, |_, dynos| policy::local_least_conn(setup, dynos)),
+        Policy::TwoChoicesLocal => over_dynos(setup, seed, |_, dynos| policy::two_choices(setup, dynos, Sight::Local)),
+        Policy::TwoChoicesTrue => over_dynos(setup, seed, |_, dynos| policy::two_choices(setup, dynos, Sight::True)),
+        Policy::JoinIdle => over_dynos(setup, seed, |world, dynos| policy::join_idle(setup, world, dynos)),
+        Policy::Prequal => over_dynos(setup, seed, |_, dynos| policy::prequal(setup, dynos)),
+        Policy::Reports => over_dynos(setup, seed, |world, dynos| policy::reports(setup, world, dynos)),
+        Policy::Store => over_dynos(setup, seed, |_, dynos| policy::store(setup, dynos)),
+        Policy::Ideal => over_dynos(setup, seed, |_, dynos| policy::ideal(setup, dynos)),
     }
 }
 

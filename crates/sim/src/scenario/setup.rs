@@ -155,6 +155,31 @@ settings! {
     zones: usize = 1;
     /// How zones fail.
     zone_failures: Failing = NEVER;
+
+    /// Tries of a rival: routers that an edge tries, and dynos that each of these tries.
+    rival_tries: u32 = 3;
+    /// Dynos that a router of two choices draws.
+    choices: u32 = 2;
+    /// Between two load reports of a dyno.
+    report_every: Span = Span::from_millis(100);
+    /// Whether a router adds to a report what it has sent there since.
+    report_own: bool = false;
+    /// From a router to the counter store, each way.
+    store_cable: Span = Span::from_millis(2);
+    /// Round trips to the store before a request leaves.
+    store_trips: u32 = 2;
+    /// How the store fails.
+    store_failures: Failing = failing(Draw::exponential(Span::from_secs(1)));
+    /// Probes that Prequal sends for each request.
+    prequal_probes: f64 = 3.0;
+    /// Probes that it removes for each request.
+    prequal_removals: f64 = 1.0;
+    /// Probes that a router of Prequal keeps.
+    prequal_pool: usize = 16;
+    /// Age past which it forgets a probe.
+    prequal_age_max: Span = Span::from_secs(1);
+    /// Share of dynos that it counts as cold by their requests in flight: 0 looks at these alone, 1 at latency alone.
+    prequal_cold: f64 = 0.84;
 }
 
 const NEVER: Failing = Failing { up: Draw::fixed(Span::ZERO), down: Draw::fixed(Span::ZERO) };
