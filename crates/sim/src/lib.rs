@@ -11,6 +11,8 @@ pub mod parallel;
 pub mod part;
 pub mod report;
 pub mod scenario;
+pub mod size;
 pub mod stack;
 pub mod table;
+pub mod trace;
 pub mod workload;
