@@ -82,7 +82,7 @@ impl Advice {
             Err(error) => format!("More dynos do not help: {error}."),
         }));
         reasons.extend(ask.setup.trace.as_ref().map(|trace| format!("Replayed {}.", trace.story())));
-        Advice { blocks, dynos_each, replicas, edges, settings: settings(ask, dynos, choice.chosen), reasons }
+        Advice { blocks, dynos_each, replicas, edges, settings: settings(ask, choice.chosen), reasons }
     }
 }
 
@@ -118,8 +118,8 @@ impl<'a> Choice<'a> {
         let speed = match ask.target {
             Some(target) => format!("meets the target of {target:.0} ms"),
             None => format!(
-                "is within {:.3} % of the best ({:.0} ms with {})",
-                ask.rules.within * 100.0,
+                "is within {} % of the best ({:.0} ms with {})",
+                (ask.rules.within * 1e4).round() / 100.0,
                 self.best.p99.mean,
                 counted(self.best.blocks, "block")
             ),
@@ -197,7 +197,7 @@ fn outages(ask: &Ask, chosen: &Candidate) -> Option<String> {
     ))
 }
 
-fn settings(ask: &Ask, dynos: usize, chosen: &Candidate) -> Vec<Setting> {
+fn settings(ask: &Ask, chosen: &Candidate) -> Vec<Setting> {
     let capacity = ask.capacity();
     let slots = chosen.dynos_each * usize::try_from(ask.setup.max_conns).unwrap_or(usize::MAX);
     let queue = slots.max(QUEUE_MIN);
@@ -235,7 +235,6 @@ fn settings(ask: &Ask, dynos: usize, chosen: &Candidate) -> Vec<Setting> {
             ),
         ),
         set("edge", "threads", edge_threads.to_string(), format!("{:.0} requests/s per thread (--edge-rps)", ask.rules.edge_rps)),
-        set("mesh", "dynos", dynos.to_string(), format!("spread evenly over {}", counted(chosen.blocks, "block"))),
     ]
 }
 

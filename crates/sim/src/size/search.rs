@@ -26,7 +26,7 @@ pub fn dynos_for(ask: &Ask, target: f64, threads: NonZero<usize>, step: &(dyn Fn
     let capacity = ask.capacity();
     let mut few = capacity.dynos_for(LOAD_FULL) - 1;
     if few >= DYNOS_MAX {
-        return Err(SizeError::TooMany { least: few });
+        return Err(SizeError::TooMany { least: few + 1 });
     }
     let mut enough = capacity.dynos_for(LOAD_IDLE).clamp(THUMB.min(few + THUMB), DYNOS_MAX);
     let best = p99(ask, enough, threads, step);

@@ -50,6 +50,14 @@ mod tests {
     }
 
     #[test]
+    fn the_documented_line_can_be_replayed() {
+        let (_, example) = include_str!("../../../../docs/access-log.md").split_once("```json\n").unwrap();
+        let got = entry(example.lines().next().unwrap()).unwrap();
+        assert_eq!(got.arrived, Stamp::At(Time::from_nanos(1_763_672_401_123_979_000)));
+        assert_eq!(got.service, Some(Span::from_micros(121_750)));
+    }
+
+    #[test]
     fn an_error_says_what_was_expected() {
         for (bad, expected) in [
             ("{}", "ts, total_ms and service_ms"),
