@@ -188,3 +188,23 @@ fn a_trace_takes_the_place_of_rate_and_service_times() {
     assert!(none.to_string().starts_with("cannot open the trace"), "{none}");
     assert_eq!(ask.setup.trace.unwrap().services().unwrap()[0], Span::from_millis(50));
 }
+
+/// Run it alone, since it asks how much memory the process has had: `cargo test -p dynomesh-sim fit_in_two -- --ignored --nocapture`.
+#[test]
+#[ignore = "takes a while, and has to be the only test of its process"]
+fn a_hundred_thousand_dynos_in_a_thousand_blocks_fit_in_two_gigabytes() {
+    let setup = crate::scenario::Setup {
+        dynos: 100_000,
+        blocks: 1_000,
+        edges: 100,
+        load: 0.8,
+        requests: 4_000_000,
+        ..crate::scenario::Setup::default()
+    };
+    let outcome = stack::run(&setup, 1);
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let most = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")).unwrap();
+    let megabytes: u64 = most.parse::<u64>().unwrap() / 1024;
+    println!("{megabytes} MB at most for {:.1} s of {:.0} requests/s", outcome.length.as_secs_f64(), stack::rate(&setup));
+    assert!(outcome.tally.counted() == 2_000_000 && megabytes < 2_000, "{megabytes} MB");
+}

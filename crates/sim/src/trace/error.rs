@@ -9,23 +9,21 @@ use super::{PAUSE_MAX, SPEED_MAX, gather::Unfit};
 #[derive(Debug, thiserror::Error)]
 pub enum TraceError {
     /// It cannot be opened.
-    #[error("cannot open the trace {}", .file.display())]
+    #[error("cannot open the trace {}: {cause}", .file.display())]
     Open {
         /// The log.
         file: PathBuf,
         /// Why.
-        #[source]
         cause: io::Error,
     },
     /// It cannot be read to its end.
-    #[error("cannot read the trace {} past line {line}", .file.display())]
+    #[error("cannot read the trace {} past line {line}: {cause}", .file.display())]
     Read {
         /// The log.
         file: PathBuf,
         /// Lines that were read.
         line: u64,
         /// Why.
-        #[source]
         cause: io::Error,
     },
     /// A line says nothing that can be used.
