@@ -14,6 +14,7 @@ pub mod ask;
 pub mod candidate;
 pub mod capacity;
 pub mod error;
+mod report;
 pub mod search;
 
 #[cfg(test)]
