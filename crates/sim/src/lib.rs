@@ -14,6 +14,8 @@ pub mod part;
 pub mod policy;
 pub mod report;
 pub mod scenario;
+pub mod size;
 pub mod stack;
 pub mod table;
+pub mod trace;
 pub mod workload;

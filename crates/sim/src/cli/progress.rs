@@ -31,6 +31,11 @@ impl Progress {
         self.bar.inc(1);
     }
 
+    /// Clears the bar.
+    pub(super) fn clear(&self) {
+        self.bar.finish_and_clear();
+    }
+
     /// All have ended: clears the bar and says how fast `requests` requests went on `threads` threads.
     pub(super) fn end(&self, requests: u64, threads: usize) {
         self.bar.finish_and_clear();

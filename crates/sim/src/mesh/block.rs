@@ -19,6 +19,7 @@ use crate::dyno::Dyno;
 use crate::engine::{First, Giver, Promised, World, race};
 use crate::part::{dyno_id, place_of, slot_id};
 use crate::scenario::{Setup, Told};
+use crate::stack;
 use crate::workload::{Request, Source};
 
 mod keep;
@@ -115,7 +116,7 @@ impl Block {
                 commit: setup.commit,
                 hedge_after: setup.hedge_after,
                 hedge_max: setup.hedge_max,
-                service: Source::Drawn(setup.service),
+                service: stack::service(setup),
             },
             counts: counts.clone(),
         });

@@ -85,7 +85,11 @@ impl Setup {
     }
 
     fn check_load(&self, overload: bool) -> Result<(), BadSetting> {
-        let (key, value) = if self.rps == 0.0 { ("load", self.load) } else { ("rps", self.rps) };
+        let (key, value) = match &self.trace {
+            Some(trace) => ("trace", trace.rate()),
+            None if self.rps == 0.0 => ("load", self.load),
+            None => ("rps", self.rps),
+        };
         if !(value.is_finite() && value > 0.0) {
             return Err(bad(key, value, "must be a number above 0"));
         }

@@ -18,7 +18,7 @@ use crate::part::{Answer, Part};
 use crate::report::Tally;
 
 pub use apps::Apps;
-pub use draw::{DRAW_MAX, Draw, Source, nanos_of};
+pub use draw::{DRAW_MAX, Draw, Source, mean, nanos_of};
 
 /// One request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,10 +108,12 @@ impl Workload {
         world.spawn(async move {
             let mut gaps = StdRng::seed_from_u64(seed ^ ARRIVALS);
             let mut services = StdRng::seed_from_u64(seed ^ SERVICES);
+            // A replay longer than one run is heard to its end over the seeds, each of which begins where the one before stopped.
+            let first = seed.wrapping_sub(1).wrapping_mul(workload.requests);
             for number in 0..workload.requests {
-                clock.sleep(workload.gap.draw(&mut gaps)).await;
+                clock.sleep(workload.gap.at(first.wrapping_add(number), &mut gaps)).await;
                 let app = workload.apps.draw(services.random());
-                let request = Request { number, app, service: workload.service.draw(&mut services) };
+                let request = Request { number, app, service: workload.service.at(first.wrapping_add(number), &mut services) };
                 let (world, stack, sink, left, ends) = (clock.clone(), stack.clone(), sink.clone(), left.clone(), ends.clone());
                 clock.spawn(async move {
                     let arrived = world.now();
