@@ -19,18 +19,18 @@ use std::path::PathBuf;
 
 use dynomesh_core::time::Span;
 use dynomesh_sim::compare::{Comparison, GATES, Verdict};
-use dynomesh_sim::scenario::Policy;
 use dynomesh_testkit::cluster::{Cluster, Options};
 
 use live::Run;
-use model::{DYNOS, Model};
+use model::{DYNOS, Model, Router};
 use recording::Recording;
 
-/// Requests of other seeds than those by which the recording was chosen.
+/// Seeds of the requests.
 const SEEDS: [u64; 3] = [1, 2, 3];
 
 fn recorded() -> Recording {
-    Recording::read(&PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("simulated/recorded.txt")).unwrap()
+    Recording::read(&PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("simulated/recorded.txt"))
+        .expect("the recording is part of the project")
 }
 
 /// What the recorded mesh is compared with when `change` is made to its model.
@@ -38,20 +38,21 @@ fn compared(change: impl FnOnce(&mut Model)) -> Comparison {
     let recording = recorded();
     let mut model = Model::of(recording.seed, recording.cables);
     change(&mut model);
-    Comparison::of(&recording.latencies, &model.latencies(), &GATES).unwrap()
+    Comparison::of(&recording.latencies, &model.latencies(), &GATES).expect("both sides have the requests of one list")
 }
 
 /// Fails when a rule of the mesh changes in `core` or in the simulation so that simulated latencies are no longer those of the run.
 #[test]
 fn a_recorded_run_agrees_with_its_simulation() {
     let comparison = compared(|_| ());
+    println!("{comparison}");
     assert!(comparison.is_within() && comparison.verdict() < Verdict::Differs, "\n{comparison}");
     assert_eq!(comparison.rows[0].verdict, Verdict::Agrees, "\n{comparison}");
 }
 
 #[test]
 fn it_differs_from_a_mesh_that_routes_by_chance() {
-    let comparison = compared(|model| model.setup.policy = Policy::Random);
+    let comparison = compared(|model| model.router = Router::Chance);
     assert_eq!(comparison.verdict(), Verdict::Differs, "\n{comparison}");
 }
 

@@ -5,10 +5,13 @@ use std::rc::Rc;
 
 use dynomesh_core::time::{Span, Time};
 use dynomesh_sim::compare::Cables;
+use dynomesh_sim::engine::World;
+use dynomesh_sim::mesh::Mesh;
 use dynomesh_sim::parallel;
+use dynomesh_sim::part::{Part, random};
 use dynomesh_sim::scenario::{Failing, Setup};
 use dynomesh_sim::stack;
-use dynomesh_sim::workload::{Draw, Request};
+use dynomesh_sim::workload::{Draw, Request, drive};
 
 /// Sample dynos, of one request at a time each.
 pub(crate) const DYNOS: usize = 16;
@@ -23,11 +26,22 @@ const RUNS: u64 = 8;
 
 const NEVER: Failing = Failing { up: Draw::fixed(Span::ZERO), down: Draw::fixed(Span::ZERO) };
 
+/// Who routes in a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Router {
+    /// The mesh.
+    Mesh,
+    /// Nobody: any dyno, by chance.
+    Chance,
+}
+
 /// What is simulated.
 #[derive(Debug, Clone)]
 pub(crate) struct Model {
     /// The mesh.
     pub(crate) setup: Setup,
+    /// Who routes.
+    pub(crate) router: Router,
     requests: Vec<(Time, Request)>,
 }
 
@@ -55,7 +69,7 @@ impl Model {
     /// The mesh that `dynomesh dev` runs with so many dynos, with measured cables.
     pub(crate) fn of(seed: u64, cables: Cables) -> Self {
         let setup = Setup { router_cable: cables.router(), dyno_cable: cables.dyno(), ..setup() };
-        Model { setup, requests: requests(seed) }
+        Model { setup, router: Router::Mesh, requests: requests(seed) }
     }
 
     /// Has every request take `percent` of its time.
@@ -70,10 +84,18 @@ impl Model {
     }
 
     fn run(&self, chance: u64) -> Vec<Span> {
+        let dynos = stack::dynos(&self.setup, chance);
+        match self.router {
+            Router::Mesh => self.drive(chance, |world| Mesh::new(world, &self.setup, &dynos)),
+            Router::Chance => self.drive(chance, |_| random(dynos)),
+        }
+    }
+
+    fn drive<P: Part>(&self, chance: u64, build: impl FnOnce(&World) -> P) -> Vec<Span> {
         let seen = Rc::new(RefCell::new(vec![Span::ZERO; self.requests.len()]));
         let heard = seen.clone();
-        let place = |number: u64| usize::try_from(number).expect("a place in a list");
-        stack::run_given(&self.setup, chance, self.requests.clone(), move |number, latency| heard.borrow_mut()[place(number)] = latency);
+        let note = move |number: u64, _, latency, _| heard.borrow_mut()[usize::try_from(number).expect("a place in a list")] = latency;
+        drive(chance, self.requests.clone().into_iter(), build, |_| true, note);
         seen.take().split_off(WARM_UP)
     }
 }
