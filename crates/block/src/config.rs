@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use dynomesh_core::block::SlotsMode;
+use dynomesh_core::dispatch::DYNO_ATTEMPTS_PER_BLOCK_MAX;
 use dynomesh_core::id::{Address, BlockName, Invalid, NodeName};
 use dynomesh_core::time::Span;
 use dynomesh_runtime::gossip::{GossipConfig, GossipSection};
@@ -148,7 +149,7 @@ impl Default for Limits {
             deadline: Span::from_secs(60),
             slot_span: Span::from_secs(60),
             grant_wait: Span::from_millis(300),
-            dyno_attempts: 3,
+            dyno_attempts: DYNO_ATTEMPTS_PER_BLOCK_MAX,
             head_max: 128 * 1024,
             connections_max: 20_000,
             drain: Span::from_secs(30),

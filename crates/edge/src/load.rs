@@ -1,8 +1,7 @@
 //! How loaded each app is in each block, as this edge sees it.
 //!
 //! Two sources are joined: what the block last told (on every response, else by the map) and what this edge itself has in flight
-//! there. A block's word already counts the requests this edge had in flight when the word was spoken, so only the difference since
-//! then is added: the plain sum would count our own requests twice and push traffic away from whichever block we use most.
+//! there; how is [`estimate`]'s to say.
 //!
 //! The counters are atomics behind a sharded map that all data threads share. Requests hold an [`InFlight`] guard and never a lock of
 //! that map across an `await`: routes keep the counters themselves, found once per change of the map.
@@ -11,6 +10,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use dashmap::DashMap;
+use dynomesh_core::dispatch::estimate;
 use dynomesh_core::id::{AppName, BlockName, Term};
 use dynomesh_core::time::{Span, Time};
 use dynomesh_runtime::http::headers::Load as Word;
@@ -87,9 +87,8 @@ impl Load {
 
     /// Requests in service or waiting there, by the block's last word and our own requests since.
     pub(crate) fn estimate(&self) -> u32 {
-        let own = self.own.load(Relaxed);
         let told = self.used.load(Relaxed).saturating_add(self.queued.load(Relaxed));
-        told.saturating_add(own).saturating_sub(self.own_then.load(Relaxed)).max(own)
+        estimate(told, self.own.load(Relaxed), self.own_then.load(Relaxed))
     }
 
     /// Counts one more request of ours until the guard is dropped.

@@ -10,14 +10,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use dashmap::DashMap;
+use dynomesh_core::dispatch::ramped;
 use dynomesh_core::id::{BlockName, GroupId};
 use dynomesh_core::map::fact::{LeaderFact, ReplicaFact};
-use dynomesh_core::time::{Span, Time};
+use dynomesh_core::time::Time;
 use dynomesh_runtime::http::headers::Leader;
 use tokio::sync::Notify;
-
-/// A new leader's capacity is counted in part for this long, so that all edges do not turn to it in one instant (P25).
-const RAMP: Span = Span::from_secs(1);
 
 /// What is known about a block's replicas.
 #[derive(Debug, Clone)]
@@ -93,12 +91,7 @@ impl Seat {
     /// `slots` as a new leader's ramp lets them count: half at its start, all of them a second later.
     pub(crate) fn ramped(&self, slots: u32, now: Time) -> u32 {
         let Some(changed_at) = self.seating.load().changed_at else { return slots };
-        let age = now.since(changed_at);
-        if age >= RAMP || slots == 0 {
-            return slots;
-        }
-        let share = u64::from(slots) * (RAMP.as_millis() + age.as_millis()) / (2 * RAMP.as_millis());
-        u32::try_from(share).unwrap_or(slots).max(1)
+        ramped(slots, now.since(changed_at))
     }
 
     /// Takes the map's word. Returns whether the leader changed.
@@ -219,6 +212,7 @@ impl Seats {
 #[cfg(test)]
 mod tests {
     use dynomesh_core::id::{ReplicaId, Term};
+    use dynomesh_core::time::Span;
 
     use super::*;
 

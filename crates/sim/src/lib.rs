@@ -8,6 +8,7 @@
 pub mod compare;
 pub mod dyno;
 pub mod engine;
+pub mod mesh;
 pub mod parallel;
 pub mod part;
 pub mod report;

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use dynomesh_core::app::{AppSpec, Phase, Probe, Serial};
 use dynomesh_core::balance::{
-    DynoShape, DynoView, Ended, Ledger, LedgerSettings, Occupied, Outcome, Place, Probed, Queue, QueueSettings, Standing,
+    DynoShape, DynoView, Ended, Floor, LedgerSettings, Occupied, Outcome, Place, Probed, QueueSettings, Standing,
 };
 use dynomesh_core::block::{BlockSettings, BlockState, Command, DynoRecord, Reply, SlotsMode};
 use dynomesh_core::id::{Address, AppName, DynoId, Epoch, Holder, Incarnation, Index, ReplicaId, SlotId, Term};
@@ -151,22 +151,15 @@ struct Own {
     cut: Arc<Cut>,
 }
 
-struct Floor {
-    ledger: Ledger,
-    queue: Queue<Waiter>,
-}
-
 struct Office {
     term: Term,
     since: Time,
     /// Took over from another leader: its first second is gentle.
     ramps: bool,
     leased: bool,
-    floors: BTreeMap<AppName, Floor>,
+    floors: BTreeMap<AppName, Floor<Waiter>>,
 }
 
-/// Requests per slot that may wait in a block when no other has room: at 100 ms each they wait 3 s, well within the usual limit.
-const MUST_QUEUE_FACTOR: u32 = 32;
 /// Slots freed in one go by a sweep.
 const SWEEP_MAX: usize = 1024;
 
@@ -250,10 +243,9 @@ impl Router {
             return Admission::Refuse(Refusal::NoDyno);
         }
         let span = self.limits.slot_span.max(now.until(ask.deadline));
-        // Who came first goes first: a newcomer takes a slot only past an empty queue.
-        if floor.queue.is_empty()
-            && let Some(pick) = self.pick(now, ask.app, ask.exclude, span)
-        {
+        let slot = SlotId { holder: self.me, seq: self.seq };
+        let picked = floor.pick_for_newcomer(&mut self.rng, slot, ask.exclude);
+        if let Some(pick) = picked.and_then(|dyno| self.picked(now, ask.app, slot, dyno, span)) {
             return Admission::Go(pick);
         }
         let Some(floor) = self.office.as_mut().and_then(|office| office.floors.get_mut(ask.app)) else {
@@ -306,17 +298,16 @@ impl Router {
     }
 
     fn pick(&mut self, now: Time, app: &AppName, exclude: &[DynoId], span: Span) -> Option<Pick> {
-        let office = self.office.as_mut()?;
-        let floor = office.floors.get_mut(app)?;
+        let floor = self.office.as_mut()?.floors.get_mut(app)?;
         let slot = SlotId { holder: self.me, seq: self.seq };
-        let dyno = match floor.ledger.pick(&mut self.rng, slot, exclude) {
-            // Better a dyno that failed this request before than none.
-            None if !exclude.is_empty() => floor.ledger.pick(&mut self.rng, slot, &[]),
-            picked => picked,
-        }?;
-        floor.queue.served();
-        self.seq += 1;
+        let dyno = floor.pick(&mut self.rng, slot, exclude)?;
+        self.picked(now, app, slot, dyno, span)
+    }
+
+    fn picked(&mut self, now: Time, app: &AppName, slot: SlotId, dyno: DynoId, span: Span) -> Option<Pick> {
+        let office = self.office.as_ref()?;
         let (term, leased) = (office.term, office.leased);
+        self.seq += 1;
         Some(self.register(now, app, slot, dyno, span, term, leased))
     }
 
@@ -343,10 +334,7 @@ impl Router {
     fn pump(&mut self, now: Time, app: &AppName) {
         loop {
             let Some(floor) = self.office.as_mut().and_then(|office| office.floors.get_mut(app)) else { return };
-            if floor.queue.is_empty() || !floor.ledger.has_room() {
-                return;
-            }
-            let popped = floor.queue.pop(now);
+            let Some(popped) = floor.next(now) else { return };
             for waiter in popped.expired {
                 let _ = waiter.answer.send(Err(Refusal::QueueTimeout));
             }

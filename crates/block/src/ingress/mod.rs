@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use dynomesh_core::balance::Outcome;
+use dynomesh_core::dispatch::{self, another_dyno};
 use dynomesh_core::id::{AppName, DynoId};
 use dynomesh_core::time::{Span, Time};
 use dynomesh_runtime::http::headers::{self, Length};
@@ -24,9 +25,6 @@ use crate::grant::{Claim, Refusal, Shared, Waited, acquire};
 use crate::metrics::AnswerLabels;
 use crate::upstream::{self, Answer, Drain, DynoBody, Failure, RequestBody};
 use marks::{Marks, Reason, Verdict};
-
-/// Dyno attempts one request may make in all blocks together (design, section 3).
-const DYNO_ATTEMPTS_MAX: u32 = 6;
 
 /// One data thread's service.
 #[derive(Clone)]
@@ -83,7 +81,6 @@ impl Ingress {
         let shared = &self.shared;
         let mut tried: Vec<DynoId> = Vec::new();
         let mut marks = Marks::default();
-        let tries = shared.limits.dyno_attempts.min(DYNO_ATTEMPTS_MAX.saturating_sub(hop.attempts)).max(1);
         loop {
             let (claim, waited) = match acquire(shared, &hop.app, hop.deadline, &tried, hop.must_queue).await {
                 Ok(granted) => granted,
@@ -99,7 +96,14 @@ impl Ingress {
                 Err(error) => {
                     debug!(dyno = %claim.pick.dyno, address = %claim.pick.address, %error, "dyno does not accept");
                     claim.end(Outcome::Error);
-                    if marks.dyno_attempts < tries && shared.clock.now() < hop.deadline {
+                    let (here, left) = (marks.dyno_attempts, shared.clock.now().until(hop.deadline));
+                    if another_dyno(
+                        dispatch::Verdict::NotDispatched,
+                        here,
+                        hop.attempts.saturating_add(here),
+                        shared.limits.dyno_attempts,
+                        left,
+                    ) {
                         continue;
                     }
                     return self.refuse(hop, &marks, Reason::Refused);

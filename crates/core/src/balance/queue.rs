@@ -62,6 +62,20 @@ pub struct Queue<T> {
     served: u64,
 }
 
+/// Requests per slot that may wait in a block when no other has room: at 100 ms each they wait 3 s, well within the usual limit.
+const MUST_QUEUE_FACTOR: u32 = 32;
+
+// === impl QueueSettings ===
+
+impl QueueSettings {
+    /// The limits for an app with so many slots in a block: as many may wait as it has slots, unless it says otherwise.
+    pub fn for_slots(slots: u32, len: Option<u32>, wait_max: Span) -> Self {
+        let count = |len: u32| usize::try_from(len).unwrap_or(usize::MAX);
+        let must = slots.max(1).saturating_mul(MUST_QUEUE_FACTOR);
+        QueueSettings { len_max: count(len.unwrap_or(slots.max(1))), must_len_max: count(len.unwrap_or(must)), wait_max }
+    }
+}
+
 // === impl Queue ===
 
 impl<T> Queue<T> {

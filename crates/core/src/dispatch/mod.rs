@@ -7,7 +7,8 @@ pub mod abandon;
 pub mod budget;
 pub mod choose;
 pub mod correct;
-pub mod method;
+pub mod load;
+mod method;
 pub mod retry;
 pub mod verdict;
 
@@ -15,6 +16,7 @@ pub use abandon::{Hearing, may_abandon};
 pub use budget::{Budget, BudgetSettings};
 pub use choose::{BlockChoice, Candidate, Tier, choose, least_full};
 pub use correct::{Correction, LeaderAt, correct};
+pub use load::{RAMP, estimate, ramped, told_used};
 pub use method::Class;
-pub use retry::{Attempted, Reason, Retry, RetryLimits, another_dyno, pause, retry};
+pub use retry::{Attempted, DYNO_ATTEMPTS_MAX, DYNO_ATTEMPTS_PER_BLOCK_MAX, Reason, Retry, RetryLimits, another_dyno, pause, retry};
 pub use verdict::{Mark, Verdict};

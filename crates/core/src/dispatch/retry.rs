@@ -159,9 +159,10 @@ fn why_not(class: Class) -> Reason {
 
 /// The rule for a block whose attempt at a dyno has failed: whether it tries another of its dynos itself. It does only while the dyno
 /// cannot have seen any of the request (a refused connection, a request handed back unsent), whatever its class: the other cases need
-/// a body that only the edge can send again. `here` and `in_all` count the attempts at dynos, this one included.
-pub fn another_dyno(verdict: Verdict, here: u32, in_all: u32, left: Span) -> bool {
-    verdict == Verdict::NotDispatched && here < DYNO_ATTEMPTS_PER_BLOCK_MAX && in_all < DYNO_ATTEMPTS_MAX && left > Span::ZERO
+/// a body that only the edge can send again. `here` and `in_all` count the attempts at dynos, this one included; `here_max` is the limit
+/// of the block, by default [`DYNO_ATTEMPTS_PER_BLOCK_MAX`].
+pub fn another_dyno(verdict: Verdict, here: u32, in_all: u32, here_max: u32, left: Span) -> bool {
+    verdict == Verdict::NotDispatched && here < here_max && in_all < DYNO_ATTEMPTS_MAX && left > Span::ZERO
 }
 
 /// How long to wait before a block is asked again, after `pauses` earlier pauses for the same request: long enough for an election to

@@ -55,6 +55,7 @@ pub(crate) fn place_of(id: &DynoId) -> usize {
     id.as_str()[1..].bytes().fold(0, |place, digit| place * 10 + usize::from(digit - b'0'))
 }
 
+/// The slot of that number; all of a simulation have one holder.
 pub(crate) fn slot_id(seq: u64) -> SlotId {
     SlotId { holder: Holder { replica: ReplicaId(1), incarnation: Incarnation(1) }, seq }
 }

@@ -13,6 +13,7 @@ mod retry;
 pub use cable::{Cable, cable};
 pub use faulty::{Failures, Fault, Faulty, faulty};
 pub use least_conn::{Hold, LeastConn, hold, least_conn, no_hold};
+pub(crate) use least_conn::{dyno_id, place_of, slot_id};
 pub use queue::{Delay, Queue, delay, queue, server};
 pub use random::{Random, pool, random};
 pub use retry::{Retry, retry};

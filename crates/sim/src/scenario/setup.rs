@@ -71,8 +71,9 @@ const fn failing(down: Draw) -> Failing {
 settings! {
     /// Requests of a run; the middle half by arrival is counted.
     requests: u64 = 100_000;
-    /// Requests per second, as a share of what the dyno's workers could do if they never failed and there were no cables.
-    load: f64 = 1.0 / 1.5 / 250.0 * 120.0;
+    /// Requests per second, as a share of what the dynos' workers could do if they never failed and there were no cables. The reference's
+    /// gaps of 1.4726 ms on average are this share of 250 dynos.
+    load: f64 = 0.32595;
     /// Requests per second; counts before `load` if it is not zero.
     rps: f64 = 0.0;
     /// What a request takes at a dyno.
@@ -110,4 +111,24 @@ settings! {
     ties: Ties = Ties::Random;
     /// How long a slot stays counted after an error.
     hold: Span = Span::from_secs(1);
+    /// Attempts at blocks per request, the first included.
+    attempts: u32 = dynomesh_core::dispatch::retry::ATTEMPTS_MAX;
+    /// Whether an edge that finds a block without a leader leaves it alone until it has found one.
+    notices_outages: bool = true;
+    /// Whether blocks probe their dynos.
+    probes: bool = true;
+    /// Whether edges give a new leader work by and by.
+    ramp_at_edge: bool = true;
+    /// Whether a new leader tells that it is fuller than it is.
+    ramp_at_block: bool = true;
+    /// Between two probes of a dyno that is up.
+    probe_idle: Span = Span::from_secs(1);
+    /// From picking a dyno to asking it: what the commit of the slot takes.
+    commit: Span = Span::ZERO;
+    /// Whether a block sends requests on at once to wait in the dynos, instead of keeping them until one has room.
+    queue_at_dyno: bool = false;
+    /// Requests that may wait in a block before it sends first-comers away; 0 for as many as it has slots.
+    queue_len: u32 = 0;
+    /// Longest wait there.
+    queue_wait: Span = Span::from_secs(10);
 }

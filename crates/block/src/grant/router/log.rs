@@ -87,11 +87,9 @@ impl Router {
         let Some(office) = self.office.as_mut() else { return };
         match self.state.app(app) {
             Some(record) => {
-                let settings = queue_settings(&record.spec, slots);
-                let floor = office.floors.entry(app.clone()).or_insert_with(|| Floor {
-                    ledger: Ledger::new(LedgerSettings { hold, ..LedgerSettings::default() }),
-                    queue: Queue::new(settings),
-                });
+                let settings = QueueSettings::for_slots(slots, record.spec.policy.queue_len, record.spec.policy.queue_wait);
+                let ledger = LedgerSettings { hold, ..LedgerSettings::default() };
+                let floor = office.floors.entry(app.clone()).or_insert_with(|| Floor::new(ledger, settings));
                 floor.queue.set(settings);
             }
             None => {
@@ -130,14 +128,6 @@ impl Router {
         let unlogged = self.own.values().any(|own| own.dyno == *dyno && !own.logged);
         !(releases && (unsure || unlogged))
     }
-}
-
-fn queue_settings(spec: &AppSpec, slots: u32) -> QueueSettings {
-    let len_max = spec.policy.queue_len.unwrap_or(slots.max(1));
-    // An operator's limit is a limit; the default one only spreads requests over blocks.
-    let must_len_max = spec.policy.queue_len.unwrap_or(slots.max(1).saturating_mul(MUST_QUEUE_FACTOR));
-    let count = |len: u32| usize::try_from(len).unwrap_or(usize::MAX);
-    QueueSettings { len_max: count(len_max), must_len_max: count(must_len_max), wait_max: spec.policy.queue_wait }
 }
 
 /// What a command can change above the replicated state.

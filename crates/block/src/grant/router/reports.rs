@@ -1,5 +1,7 @@
 //! What edges and operators are told.
 
+use dynomesh_core::dispatch::told_used;
+
 use super::*;
 
 impl Router {
@@ -8,9 +10,7 @@ impl Router {
         let Some(office) = self.office.as_ref() else { return Load::default() };
         let Some(floor) = office.floors.get(app) else { return Load::default() };
         let load = floor.ledger.load();
-        let age = now.since(office.since).as_millis().min(1000);
-        let ramp = if office.ramps { u64::from(load.slots) * (1000 - age) / 2000 } else { 0 };
-        let used = load.used.saturating_add(u32::try_from(ramp).unwrap_or(0)).min(load.slots.max(load.used));
+        let used = if office.ramps { told_used(load.used, load.slots, now.since(office.since)) } else { load.used };
         let dynos = u32::try_from(floor.ledger.dynos().count()).unwrap_or(u32::MAX);
         Load { used, slots: load.slots, queued: u32::try_from(floor.queue.len()).unwrap_or(u32::MAX), dynos }
     }

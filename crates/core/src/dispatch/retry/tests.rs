@@ -208,11 +208,11 @@ fn the_pauses_of_all_attempts_outlast_an_election() {
 #[test]
 fn a_block_tries_another_dyno_only_while_nothing_was_sent_and_three_times_at_most() {
     let left = Span::from_secs(1);
-    assert!(another_dyno(Verdict::NotDispatched, 1, 1, left));
-    assert!(!another_dyno(Verdict::Over, 1, 1, left));
-    assert!(!another_dyno(Verdict::Unknown, 1, 1, left));
-    assert!(another_dyno(Verdict::NotDispatched, 2, 5, left));
-    assert!(!another_dyno(Verdict::NotDispatched, 3, 3, left), "three here");
-    assert!(!another_dyno(Verdict::NotDispatched, 1, 6, left), "six in all");
-    assert!(!another_dyno(Verdict::NotDispatched, 1, 1, Span::ZERO), "too late");
+    assert!(another_dyno(Verdict::NotDispatched, 1, 1, DYNO_ATTEMPTS_PER_BLOCK_MAX, left));
+    assert!(!another_dyno(Verdict::Over, 1, 1, DYNO_ATTEMPTS_PER_BLOCK_MAX, left));
+    assert!(!another_dyno(Verdict::Unknown, 1, 1, DYNO_ATTEMPTS_PER_BLOCK_MAX, left));
+    assert!(another_dyno(Verdict::NotDispatched, 2, 5, DYNO_ATTEMPTS_PER_BLOCK_MAX, left));
+    assert!(!another_dyno(Verdict::NotDispatched, 3, 3, DYNO_ATTEMPTS_PER_BLOCK_MAX, left), "three here");
+    assert!(!another_dyno(Verdict::NotDispatched, 1, 6, DYNO_ATTEMPTS_PER_BLOCK_MAX, left), "six in all");
+    assert!(!another_dyno(Verdict::NotDispatched, 1, 1, DYNO_ATTEMPTS_PER_BLOCK_MAX, Span::ZERO), "too late");
 }
