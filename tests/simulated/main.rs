@@ -17,6 +17,7 @@ mod recording;
 
 use std::path::PathBuf;
 
+use dynomesh_core::dispatch::BlockChoice;
 use dynomesh_core::time::Span;
 use dynomesh_sim::compare::{Comparison, GATES, Verdict};
 use dynomesh_testkit::cluster::{Cluster, Options};
@@ -53,6 +54,13 @@ fn a_recorded_run_agrees_with_its_simulation() {
 #[test]
 fn it_differs_from_a_mesh_that_routes_by_chance() {
     let comparison = compared(|model| model.router = Router::Chance);
+    assert_eq!(comparison.verdict(), Verdict::Differs, "\n{comparison}");
+}
+
+/// The smallest change that is told apart: two blocks drawn and the less loaded one taken, or the first that is drawn.
+#[test]
+fn it_differs_from_one_whose_edges_choose_blocks_by_chance() {
+    let comparison = compared(|model| model.setup.block_choice = BlockChoice::Random);
     assert_eq!(comparison.verdict(), Verdict::Differs, "\n{comparison}");
 }
 
