@@ -51,18 +51,19 @@ impl Run {
         Run { seed, delays, cables, seen, busy, leaders_changed: leaders() != before }
     }
 
-    /// Why the run says nothing about the simulator, if so.
-    pub(crate) fn void(&self) -> Option<String> {
+    /// Why the run says nothing about the simulator; empty if it does.
+    pub(crate) fn void(&self) -> Vec<String> {
         let failed = self.seen.iter().filter(|exchange| exchange.ok().is_none()).count();
         let late = self.late().percentile(99.0);
-        match self.busy {
+        let busy = match self.busy {
             None => Some("how busy the machine was is not known".into()),
-            Some(busy) if busy.mean >= BUSY_MAX => Some(format!("the machine was busy with other things: {busy}")),
-            Some(_) if failed > 0 => Some(format!("{failed} requests were not answered, and no fault is simulated")),
-            Some(_) if self.leaders_changed => Some("a leader changed, and no fault is simulated".into()),
-            Some(_) if late > LATE_MAX => Some(format!("the load itself was late by {} ms at p99", late.as_millis_f64())),
+            Some(busy) if busy.mean >= BUSY_MAX => Some(format!("the machine was {busy}: {:.0} % is the most", BUSY_MAX * 100.0)),
             Some(_) => None,
-        }
+        };
+        let failed = (failed > 0).then(|| format!("{failed} requests were not answered, and no fault is simulated"));
+        let leaders = self.leaders_changed.then(|| "a leader changed, and no fault is simulated".into());
+        let late = (late > LATE_MAX).then(|| format!("the load itself was late by {:.1} ms at p99", late.as_millis_f64()));
+        [busy, failed, leaders, late].into_iter().flatten().collect()
     }
 
     /// Beside its simulation.
