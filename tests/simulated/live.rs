@@ -13,7 +13,7 @@ use dynomesh_testkit::history::Exchange;
 use dynomesh_testkit::latency::Latencies;
 use dynomesh_testkit::processor::{Busy, Watch};
 
-use crate::model::{Model, WARM_UP, requests};
+use crate::model::{Model, WARM_UP, requests, work};
 use crate::recording::Recording;
 
 /// Share of its processors that the machine may be busy with: past it, it is the machine that is measured.
@@ -75,7 +75,8 @@ impl Run {
     /// Writes the run to the file that `DYNOMESH_RECORD` names, if it names one.
     pub(crate) fn record_if_asked(&self) {
         let Some(file) = std::env::var_os("DYNOMESH_RECORD") else { return };
-        let recording = Recording { seed: self.seed, cables: self.cables, latencies: self.latencies() };
+        let work = work(&requests(self.seed));
+        let recording = Recording { seed: self.seed, work, cables: self.cables, latencies: self.latencies() };
         recording.write(&PathBuf::from(file)).expect("the recording can be written");
     }
 

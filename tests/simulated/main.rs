@@ -37,6 +37,8 @@ fn recorded() -> Recording {
 /// What the recorded mesh is compared with when `change` is made to its model.
 fn compared(change: impl FnOnce(&mut Model)) -> Comparison {
     let recording = recorded();
+    let work = model::work(&model::requests(recording.seed));
+    assert_eq!(work, recording.work, "the seed no longer gives the requests that the real mesh had: record a run anew");
     let mut model = Model::of(recording.seed, recording.cables);
     change(&mut model);
     Comparison::of(&recording.latencies, &model.latencies(), &GATES).expect("both sides have the requests of one list")

@@ -50,6 +50,11 @@ pub(crate) fn requests(seed: u64) -> Vec<(Time, Request)> {
     stack::workload(&setup()).requests_of(seed).collect()
 }
 
+/// What they ask for in all.
+pub(crate) fn work(requests: &[(Time, Request)]) -> Span {
+    requests.iter().fold(Span::ZERO, |sum, (_, request)| sum + request.service)
+}
+
 fn setup() -> Setup {
     let service = Draw::exponential(Span::from_millis(100)).after(Span::from_millis(20)).rounded(Span::from_millis(1));
     Setup {
