@@ -6,6 +6,7 @@
 //! rivals under `policy`.
 
 pub mod cli;
+pub mod compare;
 pub mod dyno;
 pub mod engine;
 pub mod mesh;

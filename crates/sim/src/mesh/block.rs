@@ -13,6 +13,7 @@ use dynomesh_core::balance::{DynoShape, Floor, LedgerSettings, Outcome, QueueSet
 use dynomesh_core::dispatch::{DYNO_ATTEMPTS_PER_BLOCK_MAX, Verdict, another_dyno, told_used};
 use dynomesh_core::id::{DynoId, Epoch, SlotId};
 use dynomesh_core::time::{Span, Time};
+use rand::RngExt;
 
 use super::{Counts, add, travel};
 use crate::dyno::Dyno;
@@ -241,7 +242,7 @@ impl Block {
         };
         add(hedges);
         // Another dyno would take another time for it.
-        let service = world.chance(|rng| self.settings.service.draw(rng));
+        let service = world.chance(|rng| self.settings.service.at(rng.random(), rng));
         Some(self.dispatch(world, slot, &dyno, Request { service, ..request }))
     }
 
