@@ -17,7 +17,19 @@ macro_rules! studies {
 }
 
 studies! {
+    "policy"
+    "ablation"
     "load"
+    "field-load"
+    "field-blocks"
+    "field-hold"
+    "gossip"
+    "apps"
+    "concurrent"
+    "hedging"
+    "slow"
+    "zones"
+    "crashes"
 }
 
 #[cfg(test)]
