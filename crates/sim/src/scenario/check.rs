@@ -7,7 +7,7 @@ use dynomesh_core::time::Span;
 
 use super::setup::Setup;
 use crate::stack;
-use crate::workload::Draw;
+use crate::workload::DRAW_MAX;
 
 /// Fewest requests of a run: fewer tell nothing.
 pub const REQUESTS_MIN: u64 = 10;
@@ -23,6 +23,11 @@ pub const EDGES_MAX: usize = 10_000;
 pub const MAX_CONNS_MAX: u32 = 10_000;
 /// Longest cable: longer than any on this planet, shorter than what would pass for a hang.
 pub const CABLE_MAX: Span = Span::from_secs(10);
+
+/// Most attempts at blocks per request.
+pub const ATTEMPTS_MAX: u32 = 100;
+/// What repeats for as long as a run lasts does so no faster than this, or the run would hardly get on.
+pub const PERIOD_MIN: Span = Span::from_millis(1);
 
 /// A setting that makes no sense, by itself or beside the others.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,8 +69,10 @@ impl Setup {
         within("slow_share", self.slow_share, 0.0, 1.0)?;
         within("slow_factor", self.slow_factor, 1.0, 1e6)?;
         within("slowdown", self.slowdown, 0.0, 1e6)?;
-        for (key, cable) in [("dyno_cable", self.dyno_cable), ("router_cable", self.router_cable)] {
-            within(key, cable, Span::ZERO, CABLE_MAX)?;
+        within("attempts", self.attempts, 1, ATTEMPTS_MAX)?;
+        within("probe_idle", self.probe_idle, PERIOD_MIN, DRAW_MAX)?;
+        for (key, way) in [("dyno_cable", self.dyno_cable), ("router_cable", self.router_cable), ("commit", self.commit)] {
+            within(key, way, Span::ZERO, CABLE_MAX)?;
         }
         if self.service.mean() == Span::ZERO {
             return Err(bad("service", self.service, "must take time, for example 20ms+exp100ms"));
@@ -76,9 +83,10 @@ impl Setup {
 
     fn check_failures(&self) -> Result<(), BadSetting> {
         for (key, failing) in [("dyno_failures", self.dyno_failures), ("router_failures", self.router_failures)] {
-            if failing.down == Draw::fixed(Span::ZERO) && failing.failures().is_some() {
+            if failing.failures().is_some() && failing.up.mean().min(failing.down.mean()) < PERIOD_MIN {
                 let value = format!("{{ up = \"{}\", down = \"{}\" }}", failing.up, failing.down);
-                return Err(bad(key, value, "a failure takes time; write up = \"0s\" for no failures"));
+                let problem = format!("what fails is up and down for {PERIOD_MIN} at least; write up = \"0s\" for what never fails");
+                return Err(bad(key, value, problem));
             }
         }
         Ok(())
@@ -134,6 +142,7 @@ fn availability(setup: &Setup) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::workload::Draw;
 
     fn said(change: impl FnOnce(&mut Setup)) -> String {
         let mut setup = Setup::default();
@@ -159,7 +168,10 @@ mod tests {
         assert!(said(|setup| setup.slowdown = f64::INFINITY).starts_with("slowdown = inf"));
         assert!(said(|setup| setup.service = Draw::fixed(Span::ZERO)).starts_with("service = 0s: must take time"));
         assert!(said(|setup| setup.router_cable = Span::from_secs(11)).ends_with("from 0s to 10s"));
-        assert!(said(|setup| setup.dyno_failures.down = Draw::fixed(Span::ZERO)).contains("up = \"0s\" for no failures"));
+        assert!(said(|setup| setup.dyno_failures.down = Draw::fixed(Span::ZERO)).contains("write up = \"0s\" for what never fails"));
+        assert!(said(|setup| setup.router_failures.up = Draw::exponential(Span::from_nanos(1))).starts_with("router_failures = { up ="));
+        assert!(said(|setup| setup.probe_idle = Span::ZERO).starts_with("probe_idle = 0s: must be from 1ms"));
+        assert!(said(|setup| setup.attempts = 0).starts_with("attempts = 0: must be from 1 to 100"));
         for nonsense in [0.0, -1.0, f64::NAN, f64::INFINITY] {
             assert!(said(|setup| setup.load = nonsense).contains("must be a number above 0"), "{nonsense}");
         }

@@ -67,7 +67,8 @@ impl Draw {
             nanos += nanos_of(-libm::log(uniform) * self.mean.as_nanos() as f64);
         }
         let grain = self.grain.as_nanos();
-        Span::from_nanos(if grain == 0 { nanos } else { nanos.saturating_add(grain / 2) / grain * grain })
+        let rounded = nanos.saturating_add(grain / 2).checked_div(grain).map(|grains| grains * grain);
+        Span::from_nanos(rounded.unwrap_or(nanos))
     }
 
     /// The mean of what is drawn, rounding included.
