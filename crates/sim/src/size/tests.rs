@@ -57,6 +57,15 @@ fn nonsense_is_refused_with_its_name_its_value_and_what_would_be_right() {
 }
 
 #[test]
+fn how_a_trace_is_read_makes_no_sense_without_one() {
+    for option in ["--speed 2", "--skip-bad 1", "--trace-seed 2"] {
+        let words = ["size", "--dynos", "10", "--rps", "5"].into_iter().chain(option.split(' '));
+        let told = Command::try_parse_from(words).err().unwrap_or_else(|| panic!("{option} passed")).to_string();
+        assert!(told.contains("cannot be used with '--rps <RATE>'"), "{told}");
+    }
+}
+
+#[test]
 fn a_load_above_capacity_is_said_with_the_dynos_it_needs() {
     // A request takes 124 ms, a dyno is up 20 of 21 s: 7.68 requests/s each.
     let told = error("--dynos 100 --rps 1000");
