@@ -6,11 +6,13 @@
 //! rivals under `policy`.
 
 pub mod cli;
+pub mod compare;
 pub mod dyno;
 pub mod engine;
 pub mod mesh;
 pub mod parallel;
 pub mod part;
+pub mod policy;
 pub mod report;
 pub mod scenario;
 pub mod size;
