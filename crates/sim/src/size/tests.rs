@@ -207,7 +207,7 @@ fn a_hundred_thousand_dynos_in_a_thousand_blocks_fit_in_two_gigabytes() {
         blocks: 1_000,
         edges: 100,
         load: 0.8,
-        requests: 4_000_000,
+        requests: 1_000_000,
         ..crate::scenario::Setup::default()
     };
     let outcome = stack::run(&setup, 1);
@@ -215,5 +215,5 @@ fn a_hundred_thousand_dynos_in_a_thousand_blocks_fit_in_two_gigabytes() {
     let most = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")).unwrap();
     let megabytes: u64 = most.parse::<u64>().unwrap() / 1024;
     println!("{megabytes} MB at most for {:.1} s of {:.0} requests/s", outcome.length.as_secs_f64(), stack::rate(&setup));
-    assert!(outcome.tally.counted() == 2_000_000 && megabytes < 2_000, "{megabytes} MB");
+    assert!(outcome.tally.counted() == 500_000 && megabytes < 2_000, "{megabytes} MB");
 }
