@@ -186,7 +186,7 @@ fn outages(ask: &Ask, chosen: &Candidate) -> Option<String> {
         String::new()
     };
     Some(format!(
-        "A block is without a leader {:.2} % of the time ({} every {}): its {each:.0} requests/s go to other blocks meanwhile, and about {:.0} in flight are cut. \
+        "A block is without a leader {:.2} % of the time ({} every {}): its {each:.0} requests/s go to other blocks meanwhile, and about {:.0} are in flight there when its leader dies. \
          {:.2} % of requests needed another block, {:.4} % were served.{few}",
         down(ask.setup.router_failures) * 100.0,
         span.mean(),

@@ -59,9 +59,11 @@ impl Sizing {
             true => format!("[{}]", candidate.blocks),
             false => candidate.blocks.to_string(),
         };
-        let latencies: [(&str, fn(&Candidate) -> Estimate); 3] =
-            [("p99", |candidate| candidate.p99), ("p95", |candidate| candidate.p95), ("p50", |candidate| candidate.p50)];
-        let curves = latencies.map(|(name, of)| curve(name, &self.candidates, of));
+        let curves = [
+            curve("p99", &self.candidates, |candidate| candidate.p99),
+            curve("p95", &self.candidates, |candidate| candidate.p95),
+            curve("p50", &self.candidates, |candidate| candidate.p50),
+        ];
         let highest = self.candidates.iter().map(|candidate| candidate.p99.mean * 1.1).fold(0.0, f64::max);
         let latency = Panel { y_name: "latency, ms".to_owned(), y: Scale::of([highest].into_iter()), curves: curves.to_vec() };
         let exact = |share: f64| Estimate { mean: share * 100.0, half: f64::INFINITY };

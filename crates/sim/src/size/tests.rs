@@ -57,6 +57,15 @@ fn nonsense_is_refused_with_its_name_its_value_and_what_would_be_right() {
 }
 
 #[test]
+fn how_a_trace_is_read_makes_no_sense_without_one() {
+    for option in ["--speed 2", "--skip-bad 1", "--trace-seed 2"] {
+        let words = ["size", "--dynos", "10", "--rps", "5"].into_iter().chain(option.split(' '));
+        let told = Command::try_parse_from(words).err().unwrap_or_else(|| panic!("{option} passed")).to_string();
+        assert!(told.contains("cannot be used with '--rps <RATE>'"), "{told}");
+    }
+}
+
+#[test]
 fn a_load_above_capacity_is_said_with_the_dynos_it_needs() {
     // A request takes 124 ms, a dyno is up 20 of 21 s: 7.68 requests/s each.
     let told = error("--dynos 100 --rps 1000");
@@ -198,7 +207,7 @@ fn a_hundred_thousand_dynos_in_a_thousand_blocks_fit_in_two_gigabytes() {
         blocks: 1_000,
         edges: 100,
         load: 0.8,
-        requests: 4_000_000,
+        requests: 1_000_000,
         ..crate::scenario::Setup::default()
     };
     let outcome = stack::run(&setup, 1);
@@ -206,5 +215,5 @@ fn a_hundred_thousand_dynos_in_a_thousand_blocks_fit_in_two_gigabytes() {
     let most = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")).unwrap();
     let megabytes: u64 = most.parse::<u64>().unwrap() / 1024;
     println!("{megabytes} MB at most for {:.1} s of {:.0} requests/s", outcome.length.as_secs_f64(), stack::rate(&setup));
-    assert!(outcome.tally.counted() == 2_000_000 && megabytes < 2_000, "{megabytes} MB");
+    assert!(outcome.tally.counted() == 500_000 && megabytes < 2_000, "{megabytes} MB");
 }

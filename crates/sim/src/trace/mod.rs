@@ -30,7 +30,7 @@ use lines::{Lines, Taken};
 pub use error::TraceError;
 pub use lines::LINE_LEN_MAX;
 
-/// Requests that are read of a log; the rest is left out, and that is said. At this limit reading needs about half a gigabyte, and
+/// Requests that are read of a log; the rest is left out, and that is said. At this limit reading takes 320 MB, and
 /// the trace itself 16 bytes per request.
 pub const REQUESTS_MAX: usize = 10_000_000;
 /// Longest pause between two requests. A log with a longer one is of several days that no single size fits.
@@ -42,13 +42,13 @@ pub const SPEED_MAX: f64 = 1000.0;
 #[derive(Debug, Clone, PartialEq, clap::Args)]
 pub struct TraceOptions {
     /// Replay the trace this many times as fast as it was: 2 doubles the rate
-    #[arg(long, value_name = "FACTOR", default_value_t = 1.0, requires = "trace")]
+    #[arg(long, value_name = "FACTOR", default_value_t = 1.0, conflicts_with = "rps")]
     pub speed: f64,
     /// Bad lines of the trace that are skipped and counted; one more is an error
-    #[arg(long, value_name = "LINES", default_value_t = 0, requires = "trace")]
+    #[arg(long, value_name = "LINES", default_value_t = 0, conflicts_with = "rps")]
     pub skip_bad: u64,
     /// Seed of what the log does not tell: where in its second a request came, and service times that are missing
-    #[arg(long, value_name = "SEED", default_value_t = 1, requires = "trace")]
+    #[arg(long, value_name = "SEED", default_value_t = 1, conflicts_with = "rps")]
     pub trace_seed: u64,
 }
 

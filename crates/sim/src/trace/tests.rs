@@ -1,7 +1,15 @@
+use std::cell::RefCell;
+use std::rc::Rc;
+
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use super::*;
+use crate::engine::World;
+use crate::part::{Answer, Part};
+use crate::scenario::Setup;
+use crate::stack;
+use crate::workload::Request;
 
 const APACHE: &str = r#"10.0.0.1 - - [10/Oct/2000:13:55:36 -0700] "GET / HTTP/1.1" 200 23 "-" "agent" 123000"#;
 const NGINX: &str = r#"10.0.0.1 - - [10/Oct/2000:13:55:37 -0700] "GET / HTTP/1.1" 200 23 "-" "agent" 1.500"#;
@@ -44,6 +52,31 @@ fn a_trace_replayed_twice_as_fast_has_twice_the_rate_and_the_same_service_times(
     assert_eq!(millis(&trace.gaps()), [150, 100, 200]);
     assert_eq!(millis(&trace.services().unwrap()), [70, 80, 90]);
     assert!((trace.story().seconds - 0.6).abs() < 1e-6);
+}
+
+/// Notes when requests come and what they take.
+struct Notes(Rc<RefCell<Vec<(u64, u64)>>>);
+
+impl Part for Notes {
+    async fn ask(&self, world: &World, request: Request) -> Answer {
+        let at = world.now().since(Time::ZERO);
+        self.0.borrow_mut().push((millis(&[at])[0], millis(&[request.service])[0]));
+        Answer::Served
+    }
+}
+
+#[test]
+fn a_replay_goes_on_over_runs_and_begins_again_at_its_end() {
+    let trace = as_is([line(10.0, 0.0, 70.0), line(10.1, 0.0, 80.0), line(10.4, 0.0, 90.0)].concat()).unwrap();
+    let setup = Setup { trace: Some(Arc::new(trace)), requests: 4, ..Setup::default() };
+    let seen = |seed| {
+        let notes = Rc::new(RefCell::default());
+        stack::workload(&setup).run(seed, |_| Notes(notes.clone()));
+        notes.take()
+    };
+    // The gap before the first is the mean of the others.
+    assert_eq!(seen(1), [(200, 70), (300, 80), (600, 90), (800, 70)]);
+    assert_eq!(seen(2), [(100, 80), (400, 90), (600, 70), (700, 80)]);
 }
 
 #[test]
