@@ -53,8 +53,21 @@ pub struct Outcome {
     pub events: u64,
     /// Simulated time.
     pub length: Span,
+    /// Each counted request by itself, in the order in which they ended.
+    pub moments: Vec<Moment>,
     /// What else the run counted, each by the name of its column.
     pub notes: Vec<(&'static str, f64)>,
+}
+
+/// What became of one counted request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moment {
+    /// When it came.
+    pub arrived: Time,
+    /// Microseconds that it took.
+    pub micros: u32,
+    /// Whether it was served.
+    pub served: bool,
 }
 
 /// What a seed is told apart by: the world's chance is the seed itself.
@@ -85,7 +98,7 @@ impl Workload {
         counts: impl Fn(u64) -> bool + 'static,
         heard: impl Fn(Time, Span, Answer) + 'static,
     ) -> Outcome {
-        drive(seed, self.requests_of(seed), build, counts, move |_, arrived, latency, answer| heard(arrived, latency, answer))
+        drive(seed, self.requests_of(seed), build, counts, heard)
     }
 
     /// The requests of a seed in the order in which they come, each with its time: what a real mesh must be sent to be compared.
@@ -103,21 +116,22 @@ impl Workload {
 }
 
 /// Sends given requests, whose times must not fall, into the stack that `build` makes in a world of `seed`. `counts` says by its number
-/// whether a request counts; `heard` is told of each that does: its number, when it came, how long it took and how it ended.
+/// whether a request counts; `heard` is told of each that does: when it came, how long it took and how it ended.
 pub fn drive<P: Part>(
     seed: u64,
     requests: impl Iterator<Item = (Time, Request)> + 'static,
     build: impl FnOnce(&World) -> P,
     counts: impl Fn(u64) -> bool + 'static,
-    heard: impl Fn(u64, Time, Span, Answer) + 'static,
+    heard: impl Fn(Time, Span, Answer) + 'static,
 ) -> Outcome {
     let world = World::new(seed);
     let stack = Rc::new(build(&world));
-    let tally = Rc::new(RefCell::new(Tally::with_room(requests.size_hint().0 / 2)));
+    let room = requests.size_hint().0 / 2;
+    let counted = Rc::new(RefCell::new((Tally::with_room(room), Vec::with_capacity(room))));
     // The sending itself is one more that has to end.
     let left = Rc::new(Cell::new(1_u64));
     let ends = Rc::new((counts, heard));
-    let (clock, sink) = (world.clone(), tally.clone());
+    let (clock, sink) = (world.clone(), counted.clone());
     world.spawn(async move {
         for (at, request) in requests {
             clock.sleep_until(at).await;
@@ -128,8 +142,11 @@ pub fn drive<P: Part>(
                 let answer = stack.ask(&world, request).await;
                 if ends.0(request.number) {
                     let latency = world.now().since(arrived);
-                    sink.borrow_mut().count(latency, answer == Answer::Served);
-                    ends.1(request.number, arrived, latency, answer);
+                    let (tally, moments) = &mut *sink.borrow_mut();
+                    let served = answer == Answer::Served;
+                    tally.count(latency, served);
+                    moments.push(Moment { arrived, micros: u32::try_from(latency.as_nanos() / 1_000).unwrap_or(u32::MAX), served });
+                    ends.1(arrived, latency, answer);
                 }
                 end_one(&world, &left);
             });
@@ -137,7 +154,8 @@ pub fn drive<P: Part>(
         end_one(&clock, &left);
     });
     world.run(Time::FAR);
-    Outcome { tally: tally.take(), events: world.events(), length: world.now().since(Time::ZERO), notes: Vec::new() }
+    let (tally, moments) = counted.take();
+    Outcome { tally, moments, events: world.events(), length: world.now().since(Time::ZERO), notes: Vec::new() }
 }
 
 /// Stops the world when nothing is left.
