@@ -1,8 +1,5 @@
 //! The simulated side: the mesh of `dynomesh dev` and the requests of a seed.
 
-use std::cell::RefCell;
-use std::rc::Rc;
-
 use dynomesh_core::time::{Span, Time};
 use dynomesh_sim::compare::Cables;
 use dynomesh_sim::engine::World;
@@ -11,7 +8,7 @@ use dynomesh_sim::parallel;
 use dynomesh_sim::part::{Part, random};
 use dynomesh_sim::scenario::{Failing, Setup};
 use dynomesh_sim::stack;
-use dynomesh_sim::workload::{Draw, Request, drive};
+use dynomesh_sim::workload::{Apps, Draw, Request, drive};
 
 /// Sample dynos, of one request at a time each.
 pub(crate) const DYNOS: usize = 16;
@@ -91,16 +88,14 @@ impl Model {
     fn run(&self, chance: u64) -> Vec<Span> {
         let dynos = stack::dynos(&self.setup, chance);
         match self.router {
-            Router::Mesh => self.drive(chance, |world| Mesh::new(world, &self.setup, &dynos)),
+            Router::Mesh => self.drive(chance, |world| Mesh::new(world, &self.setup, &Apps::one(), &dynos)),
             Router::Chance => self.drive(chance, |_| random(dynos)),
         }
     }
 
     fn drive<P: Part>(&self, chance: u64, build: impl FnOnce(&World) -> P) -> Vec<Span> {
-        let seen = Rc::new(RefCell::new(vec![Span::ZERO; self.requests.len()]));
-        let heard = seen.clone();
-        let note = move |number: u64, _, latency, _| heard.borrow_mut()[usize::try_from(number).expect("a place in a list")] = latency;
-        drive(chance, self.requests.clone().into_iter(), build, |_| true, note);
-        seen.take().split_off(WARM_UP)
+        let mut outcome = drive(chance, self.requests.clone().into_iter(), build, |_| true, |_, _, _| ());
+        outcome.moments.sort_by_key(|moment| moment.arrived);
+        outcome.moments.iter().skip(WARM_UP).map(|moment| Span::from_micros(u64::from(moment.micros))).collect()
     }
 }

@@ -18,7 +18,7 @@ use crate::part::{Answer, Part};
 use crate::report::Tally;
 
 pub use apps::Apps;
-pub use draw::{DRAW_MAX, Draw, Source, mean, nanos_of};
+pub use draw::{DRAW_MAX, Draw, Source, nanos_of};
 
 /// One request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,7 +98,7 @@ impl Workload {
         counts: impl Fn(u64) -> bool + 'static,
         heard: impl Fn(Time, Span, Answer) + 'static,
     ) -> Outcome {
-        drive(seed, self.requests_of(seed), build, counts, move |_, arrived, latency, answer| heard(arrived, latency, answer))
+        drive(seed, self.requests_of(seed), build, counts, heard)
     }
 
     /// The requests of a seed in the order in which they come, each with its time: what a real mesh must be sent to be compared.
@@ -106,25 +106,23 @@ impl Workload {
         let workload = self.clone();
         let mut gaps = StdRng::seed_from_u64(seed ^ ARRIVALS);
         let mut services = StdRng::seed_from_u64(seed ^ SERVICES);
-        // A replay longer than one run is heard to its end over the seeds, each of which begins where the one before stopped.
-        let first = seed.wrapping_sub(1).wrapping_mul(workload.requests);
         let mut at = Time::ZERO;
         (0..workload.requests).map(move |number| {
-            at += workload.gap.at(first.wrapping_add(number), &mut gaps);
+            at += workload.gap.draw(&mut gaps);
             let app = workload.apps.draw(services.random());
-            (at, Request { number, app, service: workload.service.at(first.wrapping_add(number), &mut services) })
+            (at, Request { number, app, service: workload.service.draw(&mut services) })
         })
     }
 }
 
 /// Sends given requests, whose times must not fall, into the stack that `build` makes in a world of `seed`. `counts` says by its number
-/// whether a request counts; `heard` is told of each that does: its number, when it came, how long it took and how it ended.
+/// whether a request counts; `heard` is told of each that does: when it came, how long it took and how it ended.
 pub fn drive<P: Part>(
     seed: u64,
     requests: impl Iterator<Item = (Time, Request)> + 'static,
     build: impl FnOnce(&World) -> P,
     counts: impl Fn(u64) -> bool + 'static,
-    heard: impl Fn(u64, Time, Span, Answer) + 'static,
+    heard: impl Fn(Time, Span, Answer) + 'static,
 ) -> Outcome {
     let world = World::new(seed);
     let stack = Rc::new(build(&world));
@@ -148,7 +146,7 @@ pub fn drive<P: Part>(
                     let served = answer == Answer::Served;
                     tally.count(latency, served);
                     moments.push(Moment { arrived, micros: u32::try_from(latency.as_nanos() / 1_000).unwrap_or(u32::MAX), served });
-                    ends.1(request.number, arrived, latency, answer);
+                    ends.1(arrived, latency, answer);
                 }
                 end_one(&world, &left);
             });
