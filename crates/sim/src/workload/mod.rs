@@ -18,7 +18,7 @@ use crate::part::{Answer, Part};
 use crate::report::Tally;
 
 pub use apps::Apps;
-pub use draw::{DRAW_MAX, Draw, Source, nanos_of};
+pub use draw::{DRAW_MAX, Draw, Source, mean, nanos_of};
 
 /// One request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,11 +106,13 @@ impl Workload {
         let workload = self.clone();
         let mut gaps = StdRng::seed_from_u64(seed ^ ARRIVALS);
         let mut services = StdRng::seed_from_u64(seed ^ SERVICES);
+        // A replay longer than one run is heard to its end over the seeds, each of which begins where the one before stopped.
+        let first = seed.wrapping_sub(1).wrapping_mul(workload.requests);
         let mut at = Time::ZERO;
         (0..workload.requests).map(move |number| {
-            at += workload.gap.draw(&mut gaps);
+            at += workload.gap.at(first.wrapping_add(number), &mut gaps);
             let app = workload.apps.draw(services.random());
-            (at, Request { number, app, service: workload.service.draw(&mut services) })
+            (at, Request { number, app, service: workload.service.at(first.wrapping_add(number), &mut services) })
         })
     }
 }
