@@ -61,6 +61,9 @@ pub(super) struct How {
     /// Write over files that are there already
     #[arg(long)]
     force: bool,
+    /// Hold the results to what the scenario promises of them ([[expect]]), and fail with exit code 1 if they break it
+    #[arg(long)]
+    check: bool,
     /// Say nothing on stderr but errors
     #[arg(short, long)]
     quiet: bool,
@@ -103,7 +106,9 @@ impl How {
         let requests: u64 = scenario.cases.iter().map(|case| case.setup.requests).sum::<u64>() * scenario.seeds;
         progress.end(requests, threads.get());
         self.write(&results)?;
-        output::write(format, &results.summary(), &results.grid(), "", &results.records())
+        output::write(format, &results.summary(), &results.grid(), "", &results.records())?;
+        let broken = if self.check { results.broken() } else { Vec::new() };
+        if broken.is_empty() { Ok(()) } else { Err(SimError::Broken(broken)) }
     }
 
     fn write(&self, results: &Results) -> Result<(), SimError> {
