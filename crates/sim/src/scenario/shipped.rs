@@ -17,6 +17,9 @@ macro_rules! studies {
 }
 
 studies! {
+    "field-blocks"
+    "field-hold"
+    "field-load"
     "load"
 }
 
