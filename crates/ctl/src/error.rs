@@ -15,6 +15,9 @@ pub enum CliError {
         /// What was given.
         value: String,
     },
+    /// A form of output that only the simulator has.
+    #[error("only `dynomesh sim` writes this form; write -o table or -o json")]
+    Format,
     /// Nobody answers there.
     #[error("no control plane answers at {admin} ({reason}); is it running? give its address with --admin or DYNOMESH_ADMIN")]
     Unreachable {
@@ -63,7 +66,7 @@ impl CliError {
     pub fn exit_code(&self) -> u8 {
         match self {
             CliError::Refused(_) | CliError::Write(_) | CliError::Runtime(_) => 1,
-            CliError::Admin { .. } => 2,
+            CliError::Admin { .. } | CliError::Format => 2,
             CliError::Unreachable { .. } | CliError::Unavailable { .. } | CliError::NotAdmin { .. } => 3,
             CliError::NotYet { .. } => 4,
         }

@@ -73,7 +73,7 @@ pub fn run(command: Command, global: &Global) -> ExitCode {
 }
 
 async fn perform(command: Command, global: &Global) -> Result<(), CliError> {
-    let output = Output::new(global.output);
+    let output = Output::new(global.output)?;
     let client = Client::connect(&global.admin).await?;
     match command {
         Command::App(command) => app::perform(command, client, &output).await,

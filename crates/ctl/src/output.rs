@@ -15,6 +15,10 @@ pub enum Format {
     Table,
     /// JSON for programs: an array for lists, an object for anything else
     Json,
+    /// Comma-separated values for spreadsheets; only `sim` writes them
+    Csv,
+    /// A table for a Markdown page; only `sim` writes it
+    Markdown,
 }
 
 /// Something with one line in a table.
@@ -27,28 +31,26 @@ pub(crate) trait Row: Serialize {
 
 /// Writes results in the chosen format.
 pub(crate) struct Output {
-    format: Format,
+    json: bool,
 }
 
 impl Output {
-    pub(crate) fn new(format: Format) -> Self {
-        Output { format }
+    pub(crate) fn new(format: Format) -> Result<Self, CliError> {
+        match format {
+            Format::Table => Ok(Output { json: false }),
+            Format::Json => Ok(Output { json: true }),
+            Format::Csv | Format::Markdown => Err(CliError::Format),
+        }
     }
 
     /// Writes a list.
     pub(crate) fn list<R: Row>(&self, rows: &[R]) -> Result<(), CliError> {
-        match self.format {
-            Format::Table => write(&table(rows)),
-            Format::Json => write_json(&rows),
-        }
+        if self.json { write_json(&rows) } else { write(&table(rows)) }
     }
 
     /// Writes one result: `object` for programs, `sentence` for people.
     pub(crate) fn one(&self, object: &impl Serialize, sentence: &str) -> Result<(), CliError> {
-        match self.format {
-            Format::Table => write(&format!("{sentence}\n")),
-            Format::Json => write_json(object),
-        }
+        if self.json { write_json(object) } else { write(&format!("{sentence}\n")) }
     }
 }
 

@@ -36,6 +36,8 @@ pub(crate) enum Command {
     Dyno(dynomesh_ctl::DynoCommand),
     /// Say how the control plane and the mesh are doing
     Status(dynomesh_ctl::StatusArgs),
+    /// Simulate the mesh: the reference table, studies of policies, scenarios of your own
+    Sim(dynomesh_sim::cli::Sim),
     /// Check a configuration file and the environment that goes with it, and start nothing
     CheckConfig(CheckConfig),
     /// Stop what `dev` started when `dev` dies

@@ -27,6 +27,7 @@ fn main() -> ExitCode {
         Command::Control(args::Control { command: None, daemon }) => done(daemon::run(Kind::Control, daemon.config.as_deref())),
         Command::Edge(daemon) => done(daemon::run(Kind::Edge, daemon.config.as_deref())),
         Command::Agent(agent) => done(demo(agent.settings)),
+        Command::Sim(sim) => Ok(dynomesh_sim::cli::run(&sim, form(global.output))),
         Command::CheckConfig(args) => check_config(&args),
         Command::Dev(args) => done(dev::run(*args)),
         Command::Reap(args) => done(dev::reap(&args.leftovers)),
@@ -36,6 +37,18 @@ fn main() -> ExitCode {
 
 fn done(result: Result<(), Failure>) -> Result<ExitCode, Failure> {
     result.map(|()| ExitCode::SUCCESS)
+}
+
+/// The simulator's name for a form of output: it depends on no other part of this program.
+fn form(output: dynomesh_ctl::Format) -> dynomesh_sim::cli::Format {
+    use dynomesh_ctl::Format as Asked;
+    use dynomesh_sim::cli::Format;
+    match output {
+        Asked::Table => Format::Table,
+        Asked::Json => Format::Json,
+        Asked::Csv => Format::Csv,
+        Asked::Markdown => Format::Markdown,
+    }
 }
 
 fn demo(settings: args::Demo) -> Result<(), Failure> {

@@ -53,7 +53,7 @@ fn help_names_every_command() {
     for args in [&["--help"][..], &[]] {
         let output = dynomesh(args);
         let said = text(&output.stdout) + &text(&output.stderr);
-        for command in ["dev", "edge", "block", "control", "agent", "app", "dyno", "status", "check-config"] {
+        for command in ["dev", "edge", "block", "control", "agent", "app", "dyno", "status", "sim", "check-config"] {
             assert!(said.lines().any(|line| line.trim_start().starts_with(&format!("{command} "))), "no {command} in {said}");
         }
         assert!(said.contains("DYNOMESH_ADMIN") && !said.contains("reap"), "{said}");
@@ -80,6 +80,15 @@ fn bad_arguments_are_refused_with_the_argument_and_what_is_allowed() {
         (&["agent"], &["--demo"]),
         (&["agent", "--demo", "--id", "!"], &["--id", "letter or digit"]),
         (&["check-config"], &["FILE"]),
+        (&["app", "list", "-o", "csv"], &["dynomesh sim", "-o table"]),
+        (&["sim", "table", "--rows", "5,9"], &["--rows", "from 1 to 7"]),
+        (&["sim", "table", "--seeds", "0"], &["--seeds", "1..=10000"]),
+        (&["sim", "table", "--seeds", "-3"], &["-3"]),
+        (&["sim", "table", "--requests", "0"], &["--requests", "10..="]),
+        (&["sim", "table", "--check", "--requests", "1000"], &["--check", "--requests"]),
+        (&["sim", "run"], &["FILE"]),
+        (&["sim", "run", "/nowhere.toml"], &["/nowhere.toml"]),
+        (&["sim", "study", "nothing"], &["nothing", "load"]),
     ] {
         let said = refused(args);
         for name in named {
@@ -178,4 +187,41 @@ fn dev_says_which_port_is_taken_and_leaves_nothing() {
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("edge-1") && said.contains(&port) && said.contains("--port"), "{said}");
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "the temporary directory is left");
+}
+
+const SCENARIO: &str = "name = \"small\"\ntitle = \"Small\"\nquestion = \"Does it run?\"\nseeds = 2\n[base]\nrequests = 400\nload = 0.3\n";
+
+#[test]
+fn a_scenario_is_run_and_nothing_is_written_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let (scenario, plot) = (file(dir.path(), "small.toml", SCENARIO), dir.path().join("small.svg").display().to_string());
+    for (form, begins) in [("table", "small: Small"), ("markdown", "small: Small"), ("json", "[\n"), ("csv", "variant,requests,seeds,")] {
+        let output = dynomesh(&["sim", "run", &scenario, "--quiet", "-o", form]);
+        let (said, errors) = (text(&output.stdout), text(&output.stderr));
+        assert!(output.status.success() && errors.is_empty() && said.starts_with(begins), "{form}: {said}{errors}");
+    }
+    let drawn = dynomesh(&["sim", "run", &scenario, "--plot", &plot]);
+    assert!(drawn.status.success(), "{}", text(&drawn.stderr));
+    let first = std::fs::read_to_string(&plot).unwrap();
+    assert!(first.starts_with("<svg"));
+    assert!(refused(&["sim", "run", &scenario, "--seeds", "3", "--plot", &plot]).contains("--force"));
+    assert_eq!(std::fs::read_to_string(&plot).unwrap(), first);
+    assert!(dynomesh(&["sim", "run", &scenario, "--seeds", "3", "--plot", &plot, "--force"]).status.success());
+    assert_ne!(std::fs::read_to_string(&plot).unwrap(), first);
+}
+
+#[test]
+fn a_bad_scenario_is_refused_with_file_and_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let said = refused(&["sim", "run", &file(dir.path(), "bad.toml", &SCENARIO.replace("0.3", "1.3"))]);
+    assert!(said.contains("bad.toml:7: load = 1.3") && said.trim_end().lines().count() == 1, "{said}");
+}
+
+#[test]
+fn the_table_is_an_array_of_rows() {
+    let output = dynomesh(&["-o", "json", "sim", "table", "--rows", "3,7", "--seeds", "2", "--requests", "2000"]);
+    let rows: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(rows.iter().map(|row| row["row"].as_u64()).collect::<Vec<_>>(), [Some(3), Some(7)]);
+    assert!(rows.iter().all(|row| ["success", "p50", "p95", "p99", "max"].iter().all(|figure| row[figure].as_f64().is_some())), "{rows:?}");
+    assert!(text(&output.stderr).contains("a second and core"));
 }

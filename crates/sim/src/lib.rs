@@ -5,6 +5,7 @@
 //! figure from here is a figure about them. What is *not* production code is the world around them (cables, faults, dynos), and the
 //! rivals under `policy`.
 
+pub mod cli;
 pub mod dyno;
 pub mod engine;
 pub mod mesh;

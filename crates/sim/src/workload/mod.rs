@@ -53,8 +53,21 @@ pub struct Outcome {
     pub events: u64,
     /// Simulated time.
     pub length: Span,
+    /// Each counted request by itself, in the order in which they ended.
+    pub moments: Vec<Moment>,
     /// What else the run counted, each by the name of its column.
     pub notes: Vec<(&'static str, f64)>,
+}
+
+/// What became of one counted request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moment {
+    /// When it came.
+    pub arrived: Time,
+    /// Microseconds that it took.
+    pub micros: u32,
+    /// Whether it was served.
+    pub served: bool,
 }
 
 /// What a seed is told apart by: the world's chance is the seed itself.
@@ -87,10 +100,11 @@ impl Workload {
     ) -> Outcome {
         let world = World::new(seed);
         let stack = Rc::new(build(&world));
-        let tally = Rc::new(RefCell::new(Tally::with_room(usize::try_from(self.requests / 2).unwrap_or(0))));
+        let room = usize::try_from(self.requests / 2).unwrap_or(0);
+        let counted = Rc::new(RefCell::new((Tally::with_room(room), Vec::with_capacity(room))));
         let left = Rc::new(std::cell::Cell::new(self.requests));
         let ends = Rc::new((counts, heard));
-        let (clock, workload, sink) = (world.clone(), self.clone(), tally.clone());
+        let (clock, workload, sink) = (world.clone(), self.clone(), counted.clone());
         world.spawn(async move {
             let mut gaps = StdRng::seed_from_u64(seed ^ ARRIVALS);
             let mut services = StdRng::seed_from_u64(seed ^ SERVICES);
@@ -104,7 +118,10 @@ impl Workload {
                     let answer = stack.ask(&world, request).await;
                     if ends.0(number) {
                         let latency = world.now().since(arrived);
-                        sink.borrow_mut().count(latency, answer == Answer::Served);
+                        let (tally, moments) = &mut *sink.borrow_mut();
+                        let served = answer == Answer::Served;
+                        tally.count(latency, served);
+                        moments.push(Moment { arrived, micros: u32::try_from(latency.as_nanos() / 1_000).unwrap_or(u32::MAX), served });
                         ends.1(arrived, latency, answer);
                     }
                     left.set(left.get() - 1);
@@ -115,6 +132,7 @@ impl Workload {
             }
         });
         world.run(Time::FAR);
-        Outcome { tally: tally.take(), events: world.events(), length: world.now().since(Time::ZERO), notes: Vec::new() }
+        let (tally, moments) = counted.take();
+        Outcome { tally, moments, events: world.events(), length: world.now().since(Time::ZERO), notes: Vec::new() }
     }
 }
