@@ -10,7 +10,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use dashmap::DashMap;
-use dynomesh_core::dispatch::ramped;
 use dynomesh_core::id::{BlockName, GroupId};
 use dynomesh_core::map::fact::{LeaderFact, ReplicaFact};
 use dynomesh_core::time::Time;
@@ -26,8 +25,6 @@ pub(crate) struct Seating {
     pub(crate) leader: Option<Leader>,
     /// Whether the leader failed us since we learned of it.
     pub(crate) vacant: bool,
-    /// When a leader took the place of another; `None` for the first one known.
-    pub(crate) changed_at: Option<Time>,
     /// The members of the group by the map.
     pub(crate) replicas: Arc<[ReplicaFact]>,
 }
@@ -68,7 +65,7 @@ fn same(found: &Leader, known: &Leader) -> bool {
 
 impl Seat {
     fn new(name: BlockName, changes: Arc<Changes>) -> Self {
-        let seating = Seating { group: None, leader: None, vacant: true, changed_at: None, replicas: Arc::new([]) };
+        let seating = Seating { group: None, leader: None, vacant: true, replicas: Arc::new([]) };
         Seat { name, seating: ArcSwap::from_pointee(seating), searched: AtomicBool::new(false), changes }
     }
 
@@ -86,12 +83,6 @@ impl Seat {
     pub(crate) fn leader(&self) -> Option<Leader> {
         let seating = self.seating.load();
         seating.leader.filter(|_| !seating.vacant)
-    }
-
-    /// `slots` as a new leader's ramp lets them count: half at its start, all of them a second later.
-    pub(crate) fn ramped(&self, slots: u32, now: Time) -> u32 {
-        let Some(changed_at) = self.seating.load().changed_at else { return slots };
-        ramped(slots, now.since(changed_at))
     }
 
     /// Takes the map's word. Returns whether the leader changed.
@@ -161,9 +152,6 @@ impl Seat {
         self.seating.rcu(|seating| {
             let mut next = Seating::clone(seating);
             filled = edit(&mut next);
-            if filled && seating.leader.is_some() && seating.leader != next.leader {
-                next.changed_at = Some(now);
-            }
             next
         });
         if filled {
@@ -271,17 +259,6 @@ mod tests {
         seat.absorb(&fact(1, 50, 2), Time::ZERO);
         assert!(seat.absorb(&fact(2, 1, 1), Time::ZERO));
         assert_eq!(seat.leader(), Some(leader(1, 1)));
-    }
-
-    #[test]
-    fn a_new_leader_ramps_and_the_first_one_does_not() {
-        let seat = seat();
-        seat.absorb(&fact(1, 5, 2), Time::ZERO);
-        assert_eq!(seat.ramped(8, Time::ZERO), 8);
-        seat.correct(leader(6, 3), Time::ZERO);
-        let at = |ms| Time::ZERO + Span::from_millis(ms);
-        assert_eq!((seat.ramped(8, at(0)), seat.ramped(8, at(500)), seat.ramped(8, at(1000))), (4, 6, 8));
-        assert_eq!(seat.ramped(1, at(0)), 1, "never down to nothing");
     }
 
     #[tokio::test]

@@ -272,7 +272,7 @@ where
         let candidate = |place: &Place| {
             let name = place.seat.name();
             let tier = Tier::of(progress.avoid.as_ref() != Some(name), progress.tried.contains(name));
-            Candidate { capacity: place.seat.ramped(place.load.slots(), now), load: place.load.estimate(), tier }
+            Candidate { capacity: place.load.slots(), load: place.load.estimate(), tier }
         };
         let candidates: Vec<Candidate> = usable.iter().map(|(place, _)| candidate(place)).collect();
         let mut rng = self.rng.borrow_mut();

@@ -7,8 +7,8 @@
 use std::cell::{Cell, RefCell};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
-use std::future::Future;
-use std::pin::Pin;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
@@ -237,6 +237,26 @@ impl<T> Future for Promised<T> {
     }
 }
 
+/// Which of two came first; see [`race`].
+pub enum First<A, B> {
+    /// The first one named, also if both came in the same instant.
+    One(A),
+    /// The other.
+    Other(B),
+}
+
+/// Waits for whichever comes first and lets go of the other.
+pub async fn race<A: Future, B: Future>(one: A, other: B) -> First<A::Output, B::Output> {
+    let (mut one, mut other) = (pin!(one), pin!(other));
+    poll_fn(move |cx| {
+        if let Poll::Ready(value) = one.as_mut().poll(cx) {
+            return Poll::Ready(First::One(value));
+        }
+        other.as_mut().poll(cx).map(First::Other)
+    })
+    .await
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -281,6 +301,20 @@ mod tests {
         });
         world.run(Time::FAR);
         assert_eq!(*seen.borrow(), [Some(7), None]);
+    }
+
+    #[test]
+    fn a_race_is_won_by_the_first() {
+        let world = World::new(1);
+        let (clock, seen) = (world.clone(), Rc::new(Cell::new(0)));
+        let told = seen.clone();
+        world.spawn(async move {
+            if let First::Other(()) = race(clock.sleep(ms(20)), clock.sleep(ms(10))).await {
+                told.set(clock.now().since(Time::ZERO).as_millis());
+            }
+        });
+        world.run(Time::FAR);
+        assert_eq!(seen.get(), 10);
     }
 
     #[test]

@@ -11,6 +11,7 @@ pub mod engine;
 pub mod mesh;
 pub mod parallel;
 pub mod part;
+pub mod policy;
 pub mod report;
 pub mod scenario;
 pub mod stack;

@@ -11,7 +11,8 @@ use rand::seq::SliceRandom;
 use crate::dyno::{Dyno, DynoMake};
 use crate::engine::World;
 use crate::mesh::Mesh;
-use crate::part::{Fault, Part, random};
+use crate::part::{Fault, Part};
+use crate::policy::{self, Sight};
 use crate::scenario::{Policy, Setup};
 use crate::workload::{Apps, Draw, Outcome, Source, Workload, nanos_of};
 
@@ -19,14 +20,23 @@ use crate::workload::{Apps, Draw, Outcome, Source, Workload, nanos_of};
 pub fn run(setup: &Setup, seed: u64) -> Outcome {
     match setup.policy {
         Policy::Dynomesh => mesh(setup, seed),
-        Policy::Random => over_dynos(setup, seed, |_, dynos| random(dynos)),
+        Policy::Random => over_dynos(setup, seed, |_, dynos| policy::random(setup, dynos)),
+        Policy::RoundRobin => over_dynos(setup, seed, |world, dynos| policy::round_robin(setup, world, dynos)),
+        Policy::LocalLeastConn => over_dynos(setup, seed, |_, dynos| policy::local_least_conn(setup, dynos)),
+        Policy::TwoChoicesLocal => over_dynos(setup, seed, |_, dynos| policy::two_choices(setup, dynos, Sight::Local)),
+        Policy::TwoChoicesTrue => over_dynos(setup, seed, |_, dynos| policy::two_choices(setup, dynos, Sight::True)),
+        Policy::JoinIdle => over_dynos(setup, seed, |world, dynos| policy::join_idle(setup, world, dynos)),
+        Policy::Prequal => over_dynos(setup, seed, |_, dynos| policy::prequal(setup, dynos)),
+        Policy::Reports => over_dynos(setup, seed, |world, dynos| policy::reports(setup, world, dynos)),
+        Policy::Store => over_dynos(setup, seed, |_, dynos| policy::store(setup, dynos)),
+        Policy::Ideal => over_dynos(setup, seed, |_, dynos| policy::ideal(setup, dynos)),
     }
 }
 
 fn mesh(setup: &Setup, seed: u64) -> Outcome {
     let counts = OnceCell::new();
     let build = |world: &World, dynos: Rc<[Dyno]>| {
-        let mesh = Mesh::new(world, setup, &dynos);
+        let mesh = Mesh::new(world, setup, &apps(setup), &dynos);
         counts.get_or_init(|| mesh.counts());
         mesh
     };
@@ -57,8 +67,12 @@ pub fn workload(setup: &Setup) -> Workload {
         gap: Source::Drawn(Draw::exponential(gap)),
         service: Source::Drawn(setup.service),
         requests: setup.requests,
-        apps: Apps::one(),
+        apps: apps(setup),
     }
+}
+
+fn apps(setup: &Setup) -> Apps {
+    if setup.apps > 1 { Apps::zipf(setup.apps, setup.zipf) } else { Apps::one() }
 }
 
 /// Requests per second that a setup asks for.
@@ -80,54 +94,4 @@ pub fn dynos(setup: &Setup, seed: u64) -> Rc<[Dyno]> {
     places.shuffle(&mut StdRng::seed_from_u64(seed));
     let fault = || setup.dyno_failures.failures().map(Fault::new);
     places.into_iter().map(|slow| Dyno::new(DynoMake { slow: if slow { setup.slow_factor } else { 1.0 }, ..make }, fault())).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::parallel;
-    use crate::report::{Estimate, Tally};
-
-    #[test]
-    #[ignore = "a look"]
-    fn look() {
-        let base = Setup::default();
-        let at = |load: f64| Setup { load, ..base.clone() };
-        let case = std::env::var("CASE").unwrap_or_default();
-        let mut list: Vec<(String, Setup)> = Vec::new();
-        for edges in [1, 4, 10, 50] {
-            for load in [0.32, 0.8, 0.85, 0.9] {
-                for (re, rb) in [(true, true), (false, true), (false, false)] {
-                    let setup = Setup { edges, ramp_at_edge: re, ramp_at_block: rb, requests: 200_000, ..at(load) };
-                    list.push((format!("{load} e{edges} edge {re} block {rb} {case}"), setup));
-                }
-            }
-        }
-        for (name, setup) in list {
-            let began = std::time::Instant::now();
-            let seeds: Vec<u64> = (1..=8).collect();
-            let mut runs = parallel::map(&seeds, parallel::cores(), || (), |seed| run(&setup, *seed));
-            let figure = |pick: fn(&mut Tally) -> f64, runs: &mut Vec<Outcome>| {
-                let values: Vec<f64> = runs.iter_mut().map(|run| pick(&mut run.tally)).collect();
-                let e = Estimate::of(&values);
-                format!("{:.1}+-{:.1}", e.mean, e.half)
-            };
-            let failed: u64 = runs.iter().map(|run| run.tally.failed()).sum();
-            let notes: Vec<String> = (0..runs[0].notes.len())
-                .map(|at| {
-                    let mean = runs.iter().map(|run| run.notes[at].1).sum::<f64>() / 8.0;
-                    format!("{}={:.5}", runs[0].notes[at].0, mean)
-                })
-                .collect();
-            println!(
-                "{name}: rate {:.0} p50 {} p95 {} p99 {} failed {failed} {} {:.2}s",
-                rate(&setup),
-                figure(|t| t.percentile(0.5), &mut runs),
-                figure(|t| t.percentile(0.95), &mut runs),
-                figure(|t| t.percentile(0.99), &mut runs),
-                notes.join(" "),
-                began.elapsed().as_secs_f64()
-            );
-        }
-    }
 }

@@ -89,7 +89,7 @@ impl Seats {
         self.least(Standing::Up, ties, rng, excluded).or_else(|| self.least(Standing::Unproven, ties, rng, excluded))
     }
 
-    /// Two passes and one draw: a draw per tie would cost more than the second pass does.
+    /// By chance two passes and one draw: a draw per tie would cost more than the second pass does.
     fn least(&self, standing: Standing, ties: Ties, rng: &mut impl Rng, excluded: &[u32]) -> Option<u32> {
         let Load { slots, used } = self.totals[standing as usize].load;
         if used == slots {
@@ -101,6 +101,9 @@ impl Seats {
                 (seat.standing == standing && seat.used < seat.max && !excluded.contains(&key)).then_some((key, seat.used))
             })
         };
+        if ties == Ties::Lowest {
+            return first_least(open());
+        }
         let (mut least, mut tied) = (u32::MAX, 0u32);
         for (_, used) in open() {
             if used < least {
@@ -109,10 +112,7 @@ impl Seats {
                 tied += 1;
             }
         }
-        let nth = match ties {
-            Ties::Random if tied > 1 => rng.random_range(0..tied),
-            _ => 0,
-        };
+        let nth = if tied > 1 { rng.random_range(0..tied) } else { 0 };
         open().filter(|(_, used)| *used == least).nth(nth as usize).map(|(key, _)| key)
     }
 
@@ -154,4 +154,18 @@ impl Seats {
         }
         assert_eq!(totals, self.totals, "the kept sums are not those of the seats");
     }
+}
+
+/// The first key of those with the fewest slots taken; an idle dyno ends the search, for none has fewer.
+fn first_least(open: impl Iterator<Item = (u32, u32)>) -> Option<u32> {
+    let mut best: Option<(u32, u32)> = None;
+    for (key, used) in open {
+        if best.is_none_or(|(_, least)| used < least) {
+            best = Some((key, used));
+        }
+        if used == 0 {
+            break;
+        }
+    }
+    best.map(|(key, _)| key)
 }

@@ -6,22 +6,14 @@
 
 use crate::time::Span;
 
-/// A new leader is given work by and by for this long, so that not all edges turn to it in one instant (P25).
+/// A new leader tells for this long that it is fuller than it is, so that not all edges turn to it in one instant (P25). Edges do not
+/// discount it once more: that would keep an idle block idle for most of a second.
 pub const RAMP: Span = Span::from_secs(1);
 
 /// Requests in service or waiting in a block: `told` by its last word (used slots and queued requests), and what this edge has begun and
 /// ended since, of whose requests `own` are in flight there now and `own_then` were when the word came.
 pub fn estimate(told: u32, own: u32, own_then: u32) -> u32 {
     told.saturating_add(own).saturating_sub(own_then).max(own)
-}
-
-/// `slots` as they count for an edge when the block's leader is new since `age`: half of them at its start, all of them after [`RAMP`].
-pub fn ramped(slots: u32, age: Span) -> u32 {
-    if age >= RAMP || slots == 0 {
-        return slots;
-    }
-    let share = u64::from(slots) * (RAMP.as_millis() + age.as_millis()) / (2 * RAMP.as_millis());
-    u32::try_from(share).unwrap_or(slots).max(1)
 }
 
 /// `used` of `slots` as a leader tells it that took over `age` ago: half of the slots more at its start, nothing more after [`RAMP`].
@@ -45,8 +37,6 @@ mod tests {
     #[test]
     fn a_new_leader_ramps() {
         let ms = Span::from_millis;
-        assert_eq!([0, 500, 1000].map(|age| ramped(8, ms(age))), [4, 6, 8]);
-        assert_eq!([ramped(1, ms(0)), ramped(0, ms(0))], [1, 0], "never down to nothing");
         assert_eq!([0, 500, 1000, 9000].map(|age| told_used(3, 8, ms(age))), [7, 5, 3, 3]);
         assert_eq!(told_used(6, 8, ms(0)), 8, "not more than there are");
     }

@@ -16,7 +16,7 @@ pub use abandon::{Hearing, may_abandon};
 pub use budget::{Budget, BudgetSettings};
 pub use choose::{BlockChoice, Candidate, Tier, choose, least_full};
 pub use correct::{Correction, LeaderAt, correct};
-pub use load::{RAMP, estimate, ramped, told_used};
+pub use load::{RAMP, estimate, told_used};
 pub use method::Class;
 pub use retry::{Attempted, DYNO_ATTEMPTS_MAX, DYNO_ATTEMPTS_PER_BLOCK_MAX, Reason, Retry, RetryLimits, another_dyno, pause, retry};
 pub use verdict::{Mark, Verdict};

@@ -4,19 +4,21 @@
 //! real one asks the replicas, and uses the block again when it has found one. A block that it waits at gets heartbeats, so that a death
 //! is noticed also between requests.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::pin::pin;
 use std::rc::Rc;
 
 use dynomesh_core::dispatch::{
-    Attempted, BlockChoice, Candidate, Class, Retry, RetryLimits, Tier, Verdict, choose, estimate, least_full, pause, ramped, retry,
+    Attempted, BlockChoice, Candidate, Class, Retry, RetryLimits, Tier, Verdict, choose, estimate, least_full, pause, retry,
 };
 use dynomesh_core::time::{Span, Time};
 
-use super::block::{Block, Reply, Word};
+use super::block::{Block, Reply, Visit, Word};
 use super::{Counts, add};
-use crate::engine::World;
+use crate::engine::{First, World, race};
 use crate::part::Answer;
-use crate::scenario::Setup;
+use crate::scenario::{Death, Setup, Told};
 use crate::workload::Request;
 
 /// Between two questions to a block without a leader.
@@ -33,28 +35,37 @@ pub(super) struct Edge {
     limits: RetryLimits,
     cable: Span,
     notices: bool,
-    ramps: bool,
+    death: Death,
+    safe_share: f64,
     counts: Rc<Counts>,
 }
 
 /// What an edge knows of one block.
 struct Seat {
     block: Rc<Block>,
+    loads: BTreeMap<u32, Load>,
+    told: Told,
+    /// Requests of this edge there.
+    own: Cell<u32>,
+    /// Whether its leader failed this edge and no other was found yet.
+    vacant: Cell<bool>,
+    beating: Cell<bool>,
+}
+
+/// What an edge knows of one app in one block.
+#[derive(Default)]
+struct Load {
     word: Cell<Word>,
     own: Cell<u32>,
     own_then: Cell<u32>,
-    /// Whether its leader failed this edge and no other was found yet.
-    vacant: Cell<bool>,
-    /// The term of the leader it knows, and since when if that was not the first.
-    term: Cell<u64>,
-    changed: Cell<Option<Time>>,
-    beating: Cell<bool>,
+    /// The number of the map's last saying.
+    said: Cell<u64>,
 }
 
 /// What a request has been through.
 #[derive(Default)]
 struct Progress {
-    tried: RefCell<Vec<usize>>,
+    tried: Vec<usize>,
     attempts: u32,
     dyno_attempts: u32,
     spills: u32,
@@ -63,27 +74,26 @@ struct Progress {
     waited: Span,
 }
 
+/// How an attempt ended without an answer.
+enum Miss {
+    /// The block said so.
+    Said(Reply),
+    /// It had no leader to ask.
+    NoLeader,
+    /// Its leader died with the request; a dyno may have run it.
+    Killed { dispatched: bool },
+}
+
 impl Edge {
     pub(super) fn new(setup: &Setup, blocks: &Rc<[Rc<Block>]>, counts: &Rc<Counts>) -> Self {
-        let seat = |block: &Rc<Block>| {
-            Rc::new(Seat {
-                block: block.clone(),
-                word: Cell::new(block.word(Time::ZERO)),
-                own: Cell::new(0),
-                own_then: Cell::new(0),
-                vacant: Cell::new(false),
-                term: Cell::new(1),
-                changed: Cell::new(None),
-                beating: Cell::new(false),
-            })
-        };
         Edge {
-            seats: blocks.iter().map(seat).collect(),
+            seats: blocks.iter().map(|block| Rc::new(Seat::new(setup, block))).collect(),
             choice: setup.block_choice,
             limits: RetryLimits { attempts: setup.attempts, ..RetryLimits::default() },
             cable: setup.router_cable,
             notices: setup.notices_outages,
-            ramps: setup.ramp_at_edge,
+            death: setup.death,
+            safe_share: setup.safe_share,
             counts: counts.clone(),
         }
     }
@@ -92,7 +102,7 @@ impl Edge {
     pub(super) async fn ask(&self, world: &World, request: Request) -> Answer {
         let mut progress = Progress::default();
         loop {
-            let Some(at) = self.choose(world, &progress) else {
+            let Some(at) = self.choose(world, request.app, &progress) else {
                 let span = world.chance(|rng| pause(rng, 0));
                 progress.waited = progress.waited + span;
                 if progress.waited > PATIENCE {
@@ -105,16 +115,9 @@ impl Edge {
             if progress.attempts > 1 {
                 add(&self.counts.retries);
             }
-            let reply = self.attempt(world, at, request, &mut progress).await;
-            if reply == Some(Reply::Served) {
-                return Answer::Served;
-            }
-            progress.tried.borrow_mut().push(at);
-            if reply == Some(Reply::Spilled) {
-                progress.spills += 1;
-                add(&self.counts.spills);
-            }
-            match self.next(&progress) {
+            let Err(miss) = self.attempt(world, at, request, &mut progress).await else { return Answer::Served };
+            progress.tried.push(at);
+            match self.next(&miss, request, &mut progress) {
                 Retry::Elsewhere => {}
                 Retry::MustQueue => progress.must_queue = true,
                 Retry::Again => {
@@ -127,75 +130,124 @@ impl Edge {
         }
     }
 
-    fn choose(&self, world: &World, progress: &Progress) -> Option<usize> {
-        let now = world.now();
-        let usable: Vec<usize> = (0..self.seats.len()).filter(|at| !self.seats[*at].vacant.get()).collect();
-        let tried = progress.tried.borrow();
-        let candidates: Vec<Candidate> = usable.iter().map(|at| self.seats[*at].candidate(now, tried.contains(at), self.ramps)).collect();
+    /// The seats whose blocks have dynos of the app and a leader that can be used.
+    fn usable(&self, app: u32) -> impl Iterator<Item = (usize, &Seat, &Load)> {
+        let seats = self.seats.iter().enumerate().filter(|(_, seat)| !seat.vacant.get());
+        seats.filter_map(move |(at, seat)| Some((at, &**seat, seat.loads.get(&app)?)))
+    }
+
+    fn choose(&self, world: &World, app: u32, progress: &Progress) -> Option<usize> {
+        let (places, candidates): (Vec<usize>, Vec<Candidate>) =
+            self.usable(app).map(|(at, seat, load)| (at, seat.candidate(app, load, progress.tried.contains(&at)))).unzip();
         let chosen = world.chance(|rng| match progress.must_queue {
             true => least_full(rng, &candidates),
             false => choose(rng, &candidates, self.choice),
         });
-        chosen.map(|place| usable[place])
+        chosen.map(|place| places[place])
     }
 
-    /// Asks one block; `None` if it had no leader to ask.
-    async fn attempt(&self, world: &World, at: usize, request: Request, progress: &mut Progress) -> Option<Reply> {
+    /// Asks one block.
+    async fn attempt(&self, world: &World, at: usize, request: Request, progress: &mut Progress) -> Result<(), Miss> {
         let seat = &self.seats[at];
+        let Some(load) = seat.loads.get(&request.app) else { return Err(Miss::NoLeader) };
         seat.own.set(seat.own.get() + 1);
+        load.own.set(load.own.get() + 1);
         if self.notices && !seat.beating.replace(true) {
             world.spawn(seat.clone().beat(world.clone(), self.cable));
         }
         world.sleep(self.cable).await;
-        let reply = match seat.block.term() {
-            None => None,
-            Some(_) => {
-                let (reply, tries) = seat.block.route(world, request, progress.dyno_attempts, progress.must_queue).await;
-                progress.dyno_attempts += tries;
-                Some(reply)
-            }
-        };
-        let word = seat.block.word(world.now());
+        let result = if seat.block.is_led() { self.visit(world, seat, request, progress).await } else { Err(Miss::NoLeader) };
+        let word = seat.block.word(request.app, world.now());
         world.sleep(self.cable).await;
         seat.own.set(seat.own.get() - 1);
-        match reply {
-            Some(_) => seat.told(word),
-            None if self.notices => seat.lost(world, self.cable),
-            None => {}
+        load.own.set(load.own.get() - 1);
+        match &result {
+            Ok(()) | Err(Miss::Said(_)) if seat.told == Told::Answers => load.told(word),
+            Err(Miss::NoLeader | Miss::Killed { .. }) if self.notices => seat.lost(world, self.cable),
+            _ => {}
         }
-        reply
+        result
     }
 
-    /// The retry rule. No dyno has seen any of a request that failed here: dead leaders and dead dynos refuse.
-    fn next(&self, progress: &Progress) -> Retry {
-        let tried = progress.tried.borrow();
-        let untried = (0..self.seats.len()).any(|at| !self.seats[at].vacant.get() && !tried.contains(&at));
+    async fn visit(&self, world: &World, seat: &Seat, request: Request, progress: &mut Progress) -> Result<(), Miss> {
+        let visit = Visit { tries: Cell::new(progress.dyno_attempts), must_queue: progress.must_queue, ..Visit::default() };
+        let route = seat.block.route(world, request, &visit);
+        let reply = match self.death {
+            Death::SparesThem => Some(route.await),
+            Death::KillsProxied | Death::KillsWaiting => {
+                let mut route = pin!(route);
+                match race(&mut route, seat.block.death(world)).await {
+                    First::One(reply) => Some(reply),
+                    First::Other(_) if self.death == Death::KillsWaiting && visit.dispatched.get() => Some(route.await),
+                    First::Other(_) => None,
+                }
+            }
+        };
+        progress.dyno_attempts = visit.tries.get();
+        match reply {
+            Some(Reply::Served) => Ok(()),
+            Some(reply) => Err(Miss::Said(reply)),
+            None => {
+                add(&self.counts.killed);
+                Err(Miss::Killed { dispatched: visit.dispatched.get() })
+            }
+        }
+    }
+
+    /// The retry rule.
+    fn next(&self, miss: &Miss, request: Request, progress: &mut Progress) -> Retry {
+        if matches!(miss, Miss::Said(Reply::Spilled)) {
+            progress.spills += 1;
+            add(&self.counts.spills);
+        }
+        // Dead leaders and dead dynos refuse: no dyno has seen any of it, unless its leader died while one had it.
+        let begun = matches!(miss, Miss::Killed { dispatched: true });
+        let safe = (request.number % 1000) as f64 + 0.5 < self.safe_share * 1000.0;
         let attempted = Attempted {
-            class: Class::Safe,
-            verdict: Verdict::NotDispatched,
-            body_begun: false,
+            class: if safe { Class::Safe } else { Class::Unsafe },
+            verdict: if begun { Verdict::Unknown } else { Verdict::NotDispatched },
+            body_begun: begun,
             replayable: true,
             answering: false,
             attempts: progress.attempts,
             dyno_attempts: progress.dyno_attempts,
             spills: progress.spills,
             left: Span::from_secs(60),
-            untried,
+            untried: self.usable(request.app).any(|(at, ..)| !progress.tried.contains(&at)),
         };
         retry(&attempted, &self.limits)
     }
 }
 
-impl Seat {
-    fn candidate(&self, now: Time, tried: bool, ramps: bool) -> Candidate {
-        let Word { slots, load } = self.word.get();
-        let capacity = self.changed.get().filter(|_| ramps).map_or(slots, |changed| ramped(slots, now.since(changed)));
-        Candidate { capacity, load: estimate(load, self.own.get(), self.own_then.get()), tier: Tier::of(true, tried) }
-    }
-
+impl Load {
     fn told(&self, word: Word) {
         self.word.set(word);
         self.own_then.set(self.own.get());
+    }
+}
+
+impl Seat {
+    fn new(setup: &Setup, block: &Rc<Block>) -> Self {
+        let load = |app| (app, Load { word: Cell::new(block.word(app, Time::ZERO)), ..Load::default() });
+        Seat {
+            block: block.clone(),
+            loads: block.apps().map(load).collect(),
+            told: setup.told,
+            own: Cell::new(0),
+            vacant: Cell::new(false),
+            beating: Cell::new(false),
+        }
+    }
+
+    fn candidate(&self, app: u32, load: &Load, tried: bool) -> Candidate {
+        if self.told == Told::Map
+            && let Some((said, word)) = self.block.published(app)
+            && load.said.replace(said) != said
+        {
+            load.told(word);
+        }
+        let word = load.word.get();
+        Candidate { capacity: word.slots, load: estimate(word.load, load.own.get(), load.own_then.get()), tier: Tier::of(true, tried) }
     }
 
     /// Its leader refused: nobody is sent there until a leader is found.
@@ -208,12 +260,9 @@ impl Seat {
     async fn search(self: Rc<Self>, world: World, cable: Span) {
         loop {
             world.sleep(cable).await;
-            let term = self.block.term();
+            let found = self.block.is_led();
             world.sleep(cable).await;
-            if let Some(term) = term {
-                if self.term.replace(term) != term {
-                    self.changed.set(Some(world.now()));
-                }
+            if found {
                 self.vacant.set(false);
                 return;
             }
@@ -225,7 +274,7 @@ impl Seat {
     async fn beat(self: Rc<Self>, world: World, cable: Span) {
         while self.own.get() > 0 {
             world.sleep(cable).await;
-            let led = self.block.term().is_some();
+            let led = self.block.is_led();
             world.sleep(cable).await;
             if !led {
                 self.lost(&world, cable);

@@ -9,6 +9,9 @@
 mod block;
 mod edge;
 mod outage;
+mod place;
+#[cfg(test)]
+mod tests;
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -20,7 +23,7 @@ use crate::dyno::Dyno;
 use crate::engine::World;
 use crate::part::{Answer, Part};
 use crate::scenario::Setup;
-use crate::workload::{Outcome, Request};
+use crate::workload::{Apps, Outcome, Request};
 
 use block::Block;
 use edge::Edge;
@@ -43,6 +46,10 @@ pub struct Counts {
     spills: Cell<u64>,
     /// Requests that waited in a block's queue.
     queued: Cell<u64>,
+    /// Second copies of slow requests.
+    hedges: Cell<u64>,
+    /// Requests that a leader's death took with it.
+    killed: Cell<u64>,
     /// Outages of blocks.
     outages: Cell<u64>,
 }
@@ -52,12 +59,11 @@ fn add(count: &Cell<u64>) {
 }
 
 impl Mesh {
-    /// A mesh over `dynos`, each block with an equal run of them.
-    pub fn new(world: &World, setup: &Setup, dynos: &Rc<[Dyno]>) -> Self {
+    /// A mesh over `dynos`, in blocks as the setup spreads the apps.
+    pub fn new(world: &World, setup: &Setup, apps: &Apps, dynos: &Rc<[Dyno]>) -> Self {
         let counts = Rc::new(Counts::default());
-        let share = |number: usize| number * setup.dynos / setup.blocks;
         let blocks: Rc<[Rc<Block>]> =
-            (0..setup.blocks).map(|number| Block::new(world, setup, dynos, share(number)..share(number + 1), &counts)).collect();
+            place::place(setup, apps).iter().map(|places| Block::new(world, setup, dynos, places, &counts)).collect();
         let edges = (0..setup.edges).map(|_| Edge::new(setup, &blocks, &counts)).collect();
         outage::start(world, setup, &blocks);
         Mesh { edges, counts }
@@ -85,6 +91,8 @@ impl Counts {
         outcome.note("dyno_retries", share(&self.dyno_retries));
         outcome.note("spills", share(&self.spills));
         outcome.note("queued", share(&self.queued));
+        outcome.note("hedges", share(&self.hedges));
+        outcome.note("killed", share(&self.killed));
         outcome.note("outages", self.outages.get() as f64);
     }
 }

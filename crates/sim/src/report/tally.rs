@@ -66,6 +66,12 @@ impl Tally {
         f64::from(*micros) / 1e3
     }
 
+    /// The mean latency, in milliseconds. Zero if none was counted.
+    pub fn mean(&self) -> f64 {
+        let sum: u64 = self.latencies.iter().map(|micros| u64::from(*micros)).sum();
+        sum as f64 / 1e3 / self.counted().max(1) as f64
+    }
+
     /// The figures of all counted requests.
     pub fn figures(&mut self) -> Figures {
         let success = if self.latencies.is_empty() { 0.0 } else { 1.0 - self.failed as f64 / self.counted() as f64 };

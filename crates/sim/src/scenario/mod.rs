@@ -9,6 +9,6 @@ mod study;
 
 pub use file::{Axis, Case, Figure, Plot, PlotKind, Point, Scenario, ScenarioError, Size};
 pub use policy::Policy;
-pub use setup::{Failing, Overrides, Setup};
+pub use setup::{Death, Failing, Overrides, Setup, Spread, Told};
 pub use shipped::{STUDIES, Shipped};
 pub use study::{Curve, Line, Results, Tick, run};

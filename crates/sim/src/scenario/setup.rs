@@ -96,8 +96,8 @@ settings! {
     /// From a router to a dyno, each way.
     dyno_cable: Span = Span::from_millis(2);
 
-    /// Edges.
-    edges: usize = 4;
+    /// Edges. The reference has one stateless tier, which is one edge.
+    edges: usize = 1;
     /// Blocks of the mesh, or routers of a rival; each block has an equal part of the dynos, routers of rivals share them.
     blocks: usize = 10;
     /// How routers (leaders of blocks) fail. The time down is that of an election.
@@ -117,10 +117,8 @@ settings! {
     notices_outages: bool = true;
     /// Whether blocks probe their dynos.
     probes: bool = true;
-    /// Whether edges give a new leader work by and by.
-    ramp_at_edge: bool = true;
-    /// Whether a new leader tells that it is fuller than it is.
-    ramp_at_block: bool = true;
+    /// Whether a new leader tells for a second that it is fuller than it is.
+    leader_ramps: bool = true;
     /// Between two probes of a dyno that is up.
     probe_idle: Span = Span::from_secs(1);
     /// From picking a dyno to asking it: what the commit of the slot takes.
@@ -131,4 +129,93 @@ settings! {
     queue_len: u32 = 0;
     /// Longest wait there.
     queue_wait: Span = Span::from_secs(10);
+
+    /// What edges know of the load of blocks besides their own requests.
+    told: Told = Told::Answers;
+    /// How often blocks tell their load where the map tells it.
+    load_age: Span = Span::from_millis(100);
+
+    /// Apps; requests and dynos are spread over them by Zipf's law.
+    apps: u32 = 1;
+    /// The exponent of that law.
+    zipf: f64 = 1.0;
+    /// On how many blocks an app's dynos are.
+    spread: Spread = Spread::All;
+
+    /// A request without an answer for so long gets a second dyno of the block, if one is idle; 0 for never.
+    hedge_after: Span = Span::ZERO;
+    /// Hedges per request at most, over a run.
+    hedge_max: f64 = 0.05;
+
+    /// What the death of a leader does to the requests it has let in.
+    death: Death = Death::SparesThem;
+    /// Share of requests that may be sent again though they may have run.
+    safe_share: f64 = 1.0;
+    /// Zones that blocks are spread over; all blocks of a zone fail together by `zone_failures`.
+    zones: usize = 1;
+    /// How zones fail.
+    zone_failures: Failing = NEVER;
+
+    /// Tries of a rival: routers that an edge tries, and dynos that each of these tries.
+    rival_tries: u32 = 3;
+    /// Dynos that a router of two choices draws.
+    choices: u32 = 2;
+    /// Between two load reports of a dyno.
+    report_every: Span = Span::from_millis(100);
+    /// Whether a router adds to a report what it has sent there since.
+    report_own: bool = false;
+    /// From a router to the counter store, each way.
+    store_cable: Span = Span::from_millis(2);
+    /// Round trips to the store before a request leaves.
+    store_trips: u32 = 2;
+    /// How the store fails.
+    store_failures: Failing = failing(Draw::exponential(Span::from_secs(1)));
+    /// Probes that Prequal sends for each request.
+    prequal_probes: f64 = 3.0;
+    /// Probes that it removes for each request.
+    prequal_removals: f64 = 1.0;
+    /// Probes that a router of Prequal keeps.
+    prequal_pool: usize = 16;
+    /// Age past which it forgets a probe.
+    prequal_age_max: Span = Span::from_secs(1);
+    /// Share of dynos that it counts as cold by their requests in flight: 0 looks at these alone, 1 at latency alone.
+    prequal_cold: f64 = 0.84;
+}
+
+const NEVER: Failing = Failing { up: Draw::fixed(Span::ZERO), down: Draw::fixed(Span::ZERO) };
+
+/// What edges know of the load of blocks besides their own requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Told {
+    /// What each answer tells.
+    Answers,
+    /// What the map tells, every `load_age`.
+    Map,
+    /// Nothing.
+    Nothing,
+}
+
+/// On how many blocks an app's dynos are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Spread {
+    /// On one, the one with the fewest dynos so far.
+    One,
+    /// On one for every 25 dynos, rounded up.
+    Few,
+    /// On all, as evenly as can be.
+    All,
+}
+
+/// What the death of a leader does to the requests it has let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Death {
+    /// Nothing: only its entry is shut, as in the reference.
+    SparesThem,
+    /// Waiting ones are lost, and those it carries to dynos too.
+    KillsProxied,
+    /// Waiting ones are lost; those that run go on, since their bytes do not pass the leader.
+    KillsWaiting,
 }

@@ -15,6 +15,8 @@ pub use scale::Scale;
 const LINEAR_UP_TO: f64 = 20.0;
 /// Where a distribution's axis ends: the slowest few would squeeze all others together.
 const DISTRIBUTION_END: f64 = 0.995;
+/// Distributions whose ends are no further apart than this share a linear axis.
+const TOGETHER_UP_TO: f64 = 4.0;
 
 /// Draws what the scenario's plot asks for, as SVG.
 pub fn results(results: &Results) -> String {
@@ -102,11 +104,16 @@ fn distribution(results: &Results) -> Chart {
         Trace { name: case_name(results, case), points, band: Vec::new(), marked: false }
     };
     let mut curves: Vec<Trace> = results.cases().map(curve).collect();
-    let ends = curves.iter().flat_map(|curve| curve.points.iter().filter(|(_, share)| *share <= DISTRIBUTION_END));
-    let end = ends.map(|(millis, _)| *millis).fold(1.0, f64::max);
-    curves.iter_mut().for_each(|curve| curve.points.retain(|(millis, _)| *millis <= end));
+    let ends = curves.iter().filter_map(|curve| curve.points.iter().rfind(|(_, share)| *share <= DISTRIBUTION_END));
+    let ends: Vec<f64> = ends.map(|(millis, _)| *millis).collect();
+    let (nearest, end) = (ends.iter().copied().fold(f64::INFINITY, f64::min), ends.iter().copied().fold(1.0, f64::max));
+    let x = if end / nearest > TOGETHER_UP_TO { Scale::by_powers(nearest / LINEAR_UP_TO, end) } else { Scale::between(0.0, end) };
+    for curve in &mut curves {
+        curve.points.retain(|(millis, _)| *millis <= end);
+        curve.points.extend(curve.points.last().map(|(_, share)| (end, *share)));
+    }
     let panel = Panel { y_name: "share of requests".to_owned(), y: Scale::between(0.0, 1.0), curves };
-    Chart { title: results.scenario.title.clone(), x_name: "latency, ms".to_owned(), x: Scale::between(0.0, end), panels: vec![panel] }
+    Chart { title: results.scenario.title.clone(), x_name: "latency, ms".to_owned(), x, panels: vec![panel] }
 }
 
 fn timeline(results: &Results) -> Chart {

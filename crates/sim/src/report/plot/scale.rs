@@ -39,8 +39,8 @@ impl Scale {
         Scale { ends: (low, high), marks, logarithmic: false }
     }
 
-    /// Marks at 1, 2 and 5 of each power of ten.
-    fn by_powers(low: f64, high: f64) -> Self {
+    /// Logarithmic, with marks at 1, 2 and 5 of each power of ten; `low` is above zero.
+    pub fn by_powers(low: f64, high: f64) -> Self {
         let mut tens = libm::pow(10.0, libm::log10(low).floor());
         let ends = (tens, high);
         let mut marks = Vec::new();
