@@ -24,6 +24,11 @@ pub const MAX_CONNS_MAX: u32 = 10_000;
 /// Longest cable: longer than any on this planet, shorter than what would pass for a hang.
 pub const CABLE_MAX: Span = Span::from_secs(10);
 
+/// Most sessions of pinned requests.
+pub const SESSIONS_MAX: u32 = 10_000_000;
+/// Most dynos where dynos move: what a real block owns at most, so that none ever refuses one.
+pub const MOVING_DYNOS_MAX: usize = 10_000;
+
 /// A setting that makes no sense, by itself or beside the others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BadSetting {
@@ -71,6 +76,7 @@ impl Setup {
             return Err(bad("service", self.service, "must take time, for example 20ms+exp100ms"));
         }
         self.check_failures()?;
+        self.check_ownership()?;
         self.check_load(overload)
     }
 
@@ -82,6 +88,30 @@ impl Setup {
             }
         }
         Ok(())
+    }
+
+    /// Moves, overlap and pins: each is modelled for one app, and by itself.
+    fn check_ownership(&self) -> Result<(), BadSetting> {
+        within("moves_per_second", self.moves_per_second, 0.0, 1e4)?;
+        within("pinned_share", self.pinned_share, 0.0, 1.0)?;
+        within("sessions", self.sessions, 1, SESSIONS_MAX)?;
+        within("session_skew", self.session_skew, 0.0, 10.0)?;
+        let moves = self.moves_per_second > 0.0;
+        if moves && (self.blocks < 2 || self.dynos > MOVING_DYNOS_MAX || self.queue_at_dyno) {
+            let problem =
+                format!("dynos move between two blocks or more, with at most {MOVING_DYNOS_MAX} dynos, and not with queue_at_dyno");
+            return Err(bad("moves_per_second", self.moves_per_second, problem));
+        }
+        if self.overlap as usize >= self.blocks {
+            return Err(bad("overlap", self.overlap, format!("must be less than {}, the number of blocks", self.blocks)));
+        }
+        let asked = [("moves_per_second", moves), ("overlap", self.overlap > 0), ("pinned_share", self.pinned_share > 0.0)];
+        let asked: Vec<&str> = asked.into_iter().filter(|(_, asked)| *asked).map(|(key, _)| key).collect();
+        match asked[..] {
+            [key] if self.apps > 1 => Err(bad("apps", self.apps, format!("must be 1 where {key} is set"))),
+            [one, other, ..] => Err(bad("apps", self.apps, format!("{one} and {other} cannot be set together"))),
+            _ => Ok(()),
+        }
     }
 
     fn check_load(&self, overload: bool) -> Result<(), BadSetting> {

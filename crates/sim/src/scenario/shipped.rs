@@ -18,6 +18,9 @@ macro_rules! studies {
 
 studies! {
     "load"
+    "moves"
+    "overlap"
+    "pins"
 }
 
 #[cfg(test)]
