@@ -84,17 +84,18 @@ fn a_broken_answer_is_told_and_a_close_delimited_one_is_whole() {
     assert_eq!(client.send(Ask::get("/close")).expect_ok().text, "all of it");
 }
 
-/// P22: the edge takes the body before it asks for a slot, so a client that sends slowly, or not at all, keeps none from others.
+/// P22: the edge takes the body before it asks for a slot, so a client that sends slowly, or not at all, keeps none from others. The
+/// block would wait so long for a body that a slot kept by one shows.
 #[test]
 fn a_slow_client_holds_no_slot() {
-    let cluster = Cluster::with_dynos(small(), 1);
+    let cluster = Cluster::with_dynos(small().env("DYNOMESH_BLOCK_LIMITS__BODY_START", "30s"), 1);
     let mut slow = Wire::connect(cluster.ready().edges[0].http, Span::from_secs(20)).unwrap();
     slow.write(format!("POST /slow HTTP/1.1\r\nhost: {HOST}\r\ncontent-length: 4\r\nx-demo-service-ms: 1\r\n\r\nab")).unwrap();
     let client = cluster.client();
     for _ in 0..10 {
         let seen = client.send(Ask::post("/quick").service(Span::ZERO));
         seen.expect_ok();
-        assert!(seen.latency() < Span::from_millis(500), "{seen}");
+        assert!(seen.latency() < Span::from_secs(5), "{seen}");
     }
     slow.write("cd").unwrap();
     assert!(slow.read_head().unwrap().starts_with("HTTP/1.1 200"));

@@ -61,7 +61,7 @@ fn the_users_own_server_is_run_once_per_dyno() {
     let cluster = Cluster::start(Options { args: command.to_vec(), ..options });
     let client = cluster.client();
     wait::until("the server is routed", LIMIT, || client.send(Ask::get("/").deadline(Span::from_secs(5))).ok().map(drop));
-    let seen = client.send_all((0..3).map(|_| Ask::get("/").service(Span::from_millis(300))));
+    let seen = client.send_all((0..3).map(|_| Ask::get("/").service(Span::from_secs(2))));
     let dynos: std::collections::BTreeSet<_> = seen.iter().map(|exchange| exchange.expect_ok().header("x-dynomesh-dyno")).collect();
     assert_eq!(dynos.len(), 3, "three requests at once ran at {dynos:?}");
     assert!(seen.iter().all(|exchange| exchange.expect_ok().dyno() == Some("own")));

@@ -1,11 +1,15 @@
 //! What the tests with real processes share: an ordinary load, and the judgement on everything that was seen.
 //!
 //! One file per family: `routing`, `bodies`, `faults` (each kind of process killed and frozen under load), `takeover` (what a new
-//! leader may do, and an old one no longer), `ownership`, `forgery`, `refusals`, `dev`, and `figures`, which are printed and not judged.
+//! leader may do, and an old one no longer), `ownership`, `forgery`, `refusals`, `dev`, `simulated` (the simulator against a real
+//! mesh), and `figures`, which are printed and not judged.
+
+use std::ops::RangeInclusive;
 
 use dynomesh_core::time::Time;
 use dynomesh_testkit::check::{at_most_once, cap, one_owner};
 use dynomesh_testkit::client::{Arrivals, Ask, Load};
+use dynomesh_testkit::clock;
 use dynomesh_testkit::cluster::Cluster;
 use dynomesh_testkit::history::{Exchange, History};
 
@@ -47,7 +51,14 @@ pub fn all_answered(exchanges: &[Exchange], wanted: impl Fn(&Exchange) -> bool) 
     assert!(missing.is_empty(), "{} of {} requests were not answered:\n{}", missing.len(), exchanges.len(), missing.join("\n"));
 }
 
-/// Whether a request was on its way at that moment.
-pub fn was_open(exchange: &Exchange, at: Time) -> bool {
-    exchange.begun <= at && at <= exchange.ended
+/// Does something and tells in which span of time: what a request met within it, nobody can say.
+pub fn spanned(deed: impl FnOnce()) -> RangeInclusive<Time> {
+    let from = clock::now();
+    deed();
+    from..=clock::now()
+}
+
+/// Whether a request was on its way at any moment of a span.
+pub fn was_open(exchange: &Exchange, span: &RangeInclusive<Time>) -> bool {
+    exchange.begun <= *span.end() && *span.start() <= exchange.ended
 }

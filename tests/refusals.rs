@@ -5,7 +5,11 @@ use std::fs;
 use dynomesh_core::time::Span;
 use dynomesh_testkit::client::{Ask, Wire};
 use dynomesh_testkit::cluster::{APP, Cluster, HOST, Options, binary, run};
+use dynomesh_testkit::wait;
 use dynomesh_tests::judge;
+
+/// A request for an app without dynos.
+const EMPTY: &str = "GET / HTTP/1.1\r\nhost: empty.test\r\n\r\n";
 
 fn small() -> Options {
     Options { edges: 1, blocks: 1, replicas: 1, ..Options::default() }
@@ -21,6 +25,7 @@ fn malformed_and_unroutable_requests_are_told_what_is_wrong() {
         wire.write(bytes).unwrap();
         wire.read_head().unwrap_or_else(|error| panic!("no answer to {:?}...: {error}", bytes.chars().take(40).collect::<String>()))
     };
+    wait::until("the edge has heard of the app", Span::from_secs(20), || (!ask(EMPTY).starts_with("HTTP/1.1 404 ")).then_some(()));
     let long = "x".repeat(200_000);
     for (request, status) in [
         ("NONSENSE\r\n\r\n".to_owned(), "400"),
@@ -29,7 +34,7 @@ fn malformed_and_unroutable_requests_are_told_what_is_wrong() {
         ("GET / HTTP/1.1\r\n\r\n".to_owned(), "400"),
         (format!("GET / HTTP/1.1\r\nhost: {HOST}\r\nx-long: {long}\r\n\r\n"), "431"),
         ("GET / HTTP/1.1\r\nhost: nobody.test\r\n\r\n".to_owned(), "404"),
-        ("GET / HTTP/1.1\r\nhost: empty.test\r\n\r\n".to_owned(), "503"),
+        (EMPTY.to_owned(), "503"),
     ] {
         let head = ask(&request);
         assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{head}");

@@ -2,7 +2,7 @@
 //!
 //! A [`Record`] is filled while its request runs and submitted when it is dropped, so that a request whose client left is logged like
 //! any other. Lines go through a bounded queue to a thread of their own; when a slow disk or terminal fills it, records are dropped
-//! and counted, never waited for.
+//! and counted, never waited for. The names and meaning of the fields are fixed by `docs/access-log.md`.
 
 use std::fs::OpenOptions;
 use std::io::{self, BufWriter, Write};
@@ -38,7 +38,7 @@ pub(crate) enum Target {
 /// What is written about one request.
 #[derive(Debug, Clone, Default, Serialize)]
 pub(crate) struct Line {
-    /// Seconds since 1970, for joining with other logs; nothing is decided by it.
+    /// When the request ended, in seconds since 1970, for joining with other logs; nothing is decided by it.
     pub(crate) ts: f64,
     /// Which edge.
     pub(crate) edge: Arc<str>,
@@ -196,11 +196,27 @@ fn write(lines: &Receiver<Line>, sink: Box<dyn Write + Send>, lost: &AtomicU64) 
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     fn line(id: &str) -> Line {
         let attempt = AttemptLine { block: "b1".into(), replica: "b1-1".into(), reason: "answered".into(), ms: Millis(1.23456) };
         Line { request_id: id.into(), status: 200, attempts: vec![attempt], ..Line::default() }
+    }
+
+    #[test]
+    fn the_documented_fields_are_those_of_a_line() {
+        let (tables, example) = include_str!("../../../docs/access-log.md").split_once("```json\n").unwrap();
+        let documented: BTreeSet<&str> =
+            tables.lines().filter_map(|row| row.strip_prefix("| `")?.split_once('`')).map(|(name, _)| name).collect();
+        let written = serde_json::to_value(line("1")).unwrap();
+        let shown: serde_json::Value = serde_json::from_str(example.lines().next().unwrap()).unwrap();
+        for line in [written, shown] {
+            let (fields, attempt) = (line.as_object().unwrap(), line["attempts"][0].as_object().unwrap());
+            let names: BTreeSet<&str> = fields.keys().chain(attempt.keys()).map(String::as_str).collect();
+            assert_eq!(names, documented);
+        }
     }
 
     #[tokio::test]

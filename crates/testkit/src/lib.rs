@@ -6,6 +6,7 @@
 //! Everything blocks: a test is one story on one thread. The client runs on threads of its own, so that load goes on while the test
 //! kills processes or waits for a condition ([`wait::until`]).
 
+pub mod cables;
 pub mod check;
 pub mod client;
 pub mod clock;
@@ -13,5 +14,6 @@ pub mod cluster;
 pub mod dyno;
 pub mod history;
 pub mod latency;
+pub mod processor;
 pub mod script;
 pub mod wait;

@@ -124,9 +124,16 @@ impl<M: Machine> Peer for Server<M> {
         if !self.lease.consider(self.clock.now()) {
             return Err(Status::unavailable("this replica leads under a valid lease"));
         }
-        let answer = self.raft.vote(asked).await;
-        self.lease.considered(!matches!(&answer, Ok(answer) if !answer.vote_granted));
-        Ok(Response::new(convert::wire_vote_response(&answer.map_err(stopped)?)))
+        // In a task of its own: a candidate that gives up drops this call, and a vote that is considered for ever keeps the lease
+        // of every later term from beginning.
+        let (raft, lease) = (self.raft.clone(), self.lease.clone());
+        let vote = tokio::spawn(async move {
+            let answer = raft.vote(asked).await;
+            lease.considered(!matches!(&answer, Ok(answer) if !answer.vote_granted));
+            answer
+        });
+        let answer = vote.await.map_err(stopped)?.map_err(stopped)?;
+        Ok(Response::new(convert::wire_vote_response(&answer)))
     }
 
     async fn pre_vote(&self, request: Request<wire::VoteRequest>) -> Answer<wire::VoteResponse> {

@@ -211,7 +211,8 @@ pub(crate) fn launch(options: Options, listener: TcpListener) -> Result<Node, St
             started.send(Ok((replica, shared, cut))).unwrap();
             let _ = ended.await;
         });
-        runtime.shutdown_background();
+        // A snapshot that is on its way to the disk would else arrive there after the death of the process.
+        runtime.shutdown_timeout(PATIENCE);
     });
     let (replica, shared, cut) = start.recv().unwrap()?;
     Ok(Node { replica, shared, cut, end: Some(end), thread: Some(thread) })

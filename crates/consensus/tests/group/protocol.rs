@@ -57,3 +57,28 @@ async fn what_is_of_another_version_replica_or_group_is_refused_with_the_reason(
     cluster.add(1).await;
     assert_eq!(cluster.node(leader).role().term, term, "none of it was heard");
 }
+
+/// A candidate that stops waiting takes its call with it. Fails when the voter considers that vote for ever: it has no lease when it
+/// leads itself, and its block is mute for as long as the others follow it.
+#[tokio::test]
+async fn votes_that_nobody_waits_for_any_more_do_not_stand_in_the_way_of_a_later_lease() {
+    let cluster = Cluster::group(3, |_| {}).await;
+    let old = cluster.leader().await;
+    let next = (old + 1) % 3;
+    until("all to join", || cluster.alive().all(|(_, n)| n.replica.group().is_some()).then_some(())).await;
+    let peer = PeerClient::connect(format!("http://{}", cluster.addresses[next])).await.unwrap();
+    for _ in 0..200 {
+        // Too old to be granted, and many at once, so that some are given up before they are answered.
+        let vote = Some(wire::Ballot { term: 0, replica: 7, committed: false });
+        let request = wire::VoteRequest { vote, last: None, ..ask(header(&cluster, next)) };
+        let calls = (0..50).map(|_| {
+            let (mut peer, request) = (peer.clone(), request.clone());
+            async move { peer.vote(request).await }
+        });
+        let _ = tokio::time::timeout(std::time::Duration::from_millis(1), futures::future::join_all(calls)).await;
+    }
+    let target = cluster.node(next).replica.id();
+    soon(cluster.node(old).replica.transfer(Some(target))).await.unwrap();
+    let lease = cluster.node(next).replica.lease();
+    until("a lease", || lease.valid(dynomesh_runtime::clock::Clock::system().now()).then_some(())).await;
+}

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use crate::report::golden::Miss;
 use crate::scenario::ScenarioError;
+use crate::size::SizeError;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -12,6 +13,9 @@ pub enum SimError {
     /// A scenario cannot be run as it is written.
     #[error("{0}")]
     Scenario(#[from] ScenarioError),
+    /// A question about sizes has no answer.
+    #[error("{0}")]
+    Size(#[from] SizeError),
     /// A file that would be written is there already.
     #[error("{} exists; nothing was simulated; choose another name, or write over it with --force", path.display())]
     Exists {
@@ -52,7 +56,7 @@ impl SimError {
     /// The process's exit code: 2 for a command line or a scenario that has to be changed, before anything was done; 1 for all else.
     pub fn exit_code(&self) -> u8 {
         match self {
-            SimError::Scenario(_) | SimError::Exists { .. } | SimError::Twice { .. } | SimError::NoStudy { .. } => 2,
+            SimError::Scenario(_) | SimError::Size(_) | SimError::Exists { .. } | SimError::Twice { .. } | SimError::NoStudy { .. } => 2,
             SimError::Write { .. } | SimError::Stdout(_) | SimError::Off(_) => 1,
         }
     }

@@ -8,6 +8,7 @@ mod files;
 mod output;
 mod progress;
 mod run;
+mod size;
 mod study;
 mod table;
 
@@ -36,6 +37,7 @@ enum Command {
     Table(table::TableArgs),
     Run(run::RunArgs),
     Study(study::StudyArgs),
+    Size(size::SizeCommand),
 }
 
 /// Performs one command.
@@ -44,6 +46,7 @@ pub fn run(sim: &Sim, format: Format) -> ExitCode {
         Command::Table(args) => table::perform(args, format),
         Command::Run(args) => run::perform(args, format),
         Command::Study(args) => study::perform(args, format),
+        Command::Size(args) => size::perform(args, format),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

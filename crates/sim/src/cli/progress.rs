@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use rustix::time::{ClockId, clock_gettime};
 
 /// Runs shorter than this are over before anyone would read a bar.
 const SILENCE: Duration = Duration::from_secs(1);
@@ -31,6 +32,11 @@ impl Progress {
         self.bar.inc(1);
     }
 
+    /// Clears the bar.
+    pub(super) fn clear(&self) {
+        self.bar.finish_and_clear();
+    }
+
     /// All have ended: clears the bar and says how fast `requests` requests went on `threads` threads.
     pub(super) fn end(&self, requests: u64, threads: usize) {
         self.bar.finish_and_clear();
@@ -38,7 +44,13 @@ impl Progress {
             return;
         }
         let (seconds, millions) = (self.began.elapsed().as_secs_f64(), requests as f64 / 1e6);
-        let speed = millions / seconds / threads as f64;
+        let speed = millions / core_seconds();
         eprintln!("{millions:.1} million requests in {seconds:.1} s on {threads} threads: {speed:.2} million a second and core");
     }
+}
+
+/// What the process has had of all cores: on a busy machine that is less than the time that has passed.
+fn core_seconds() -> f64 {
+    let used = clock_gettime(ClockId::ProcessCPUTime);
+    used.tv_sec as f64 + used.tv_nsec as f64 / 1e9
 }

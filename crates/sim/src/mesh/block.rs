@@ -13,12 +13,14 @@ use dynomesh_core::balance::{DynoShape, Ended, Floor, LedgerSettings, Outcome, Q
 use dynomesh_core::dispatch::{DYNO_ATTEMPTS_PER_BLOCK_MAX, Verdict, another_dyno, told_used};
 use dynomesh_core::id::{DynoId, Epoch, SlotId};
 use dynomesh_core::time::{Span, Time};
+use rand::RngExt;
 
 use super::{Counts, add, travel};
 use crate::dyno::Dyno;
 use crate::engine::{First, Giver, Promised, World, race};
 use crate::part::{dyno_id, place_of, slot_id};
 use crate::scenario::{Setup, Told};
+use crate::stack;
 use crate::workload::{Request, Source};
 
 mod guests;
@@ -128,7 +130,7 @@ impl Block {
                 commit: setup.commit,
                 hedge_after: setup.hedge_after,
                 hedge_max: setup.hedge_max,
-                service: Source::Drawn(setup.service),
+                service: stack::service(setup),
             },
             counts: counts.clone(),
         });
@@ -256,7 +258,7 @@ impl Block {
         };
         add(hedges);
         // Another dyno would take another time for it.
-        let service = world.chance(|rng| self.settings.service.draw(rng));
+        let service = world.chance(|rng| self.settings.service.at(rng.random(), rng));
         Some(self.dispatch(world, slot, &dyno, Request { service, ..request }))
     }
 

@@ -7,7 +7,7 @@ use dynomesh_core::time::Span;
 
 use super::setup::Setup;
 use crate::stack;
-use crate::workload::Draw;
+use crate::workload::DRAW_MAX;
 
 /// Fewest requests of a run: fewer tell nothing.
 pub const REQUESTS_MIN: u64 = 10;
@@ -24,6 +24,10 @@ pub const MAX_CONNS_MAX: u32 = 10_000;
 /// Longest cable: longer than any on this planet, shorter than what would pass for a hang.
 pub const CABLE_MAX: Span = Span::from_secs(10);
 
+/// Most attempts at blocks per request.
+pub const ATTEMPTS_MAX: u32 = 100;
+/// What repeats for as long as a run lasts does so no faster than this, or the run would hardly get on.
+pub const PERIOD_MIN: Span = Span::from_millis(1);
 /// Most sessions of pinned requests.
 pub const SESSIONS_MAX: u32 = 10_000_000;
 /// Most dynos where dynos move: what a real block owns at most, so that none ever refuses one.
@@ -69,8 +73,10 @@ impl Setup {
         within("slow_share", self.slow_share, 0.0, 1.0)?;
         within("slow_factor", self.slow_factor, 1.0, 1e6)?;
         within("slowdown", self.slowdown, 0.0, 1e6)?;
-        for (key, cable) in [("dyno_cable", self.dyno_cable), ("router_cable", self.router_cable)] {
-            within(key, cable, Span::ZERO, CABLE_MAX)?;
+        within("attempts", self.attempts, 1, ATTEMPTS_MAX)?;
+        within("probe_idle", self.probe_idle, PERIOD_MIN, DRAW_MAX)?;
+        for (key, way) in [("dyno_cable", self.dyno_cable), ("router_cable", self.router_cable), ("commit", self.commit)] {
+            within(key, way, Span::ZERO, CABLE_MAX)?;
         }
         if self.service.mean() == Span::ZERO {
             return Err(bad("service", self.service, "must take time, for example 20ms+exp100ms"));
@@ -82,9 +88,10 @@ impl Setup {
 
     fn check_failures(&self) -> Result<(), BadSetting> {
         for (key, failing) in [("dyno_failures", self.dyno_failures), ("router_failures", self.router_failures)] {
-            if failing.down == Draw::fixed(Span::ZERO) && failing.failures().is_some() {
+            if failing.failures().is_some() && failing.up.mean().min(failing.down.mean()) < PERIOD_MIN {
                 let value = format!("{{ up = \"{}\", down = \"{}\" }}", failing.up, failing.down);
-                return Err(bad(key, value, "a failure takes time; write up = \"0s\" for no failures"));
+                let problem = format!("what fails is up and down for {PERIOD_MIN} at least; write up = \"0s\" for what never fails");
+                return Err(bad(key, value, problem));
             }
         }
         Ok(())
@@ -96,8 +103,7 @@ impl Setup {
         within("pinned_share", self.pinned_share, 0.0, 1.0)?;
         within("sessions", self.sessions, 1, SESSIONS_MAX)?;
         within("session_skew", self.session_skew, 0.0, 10.0)?;
-        let moves = self.moves_per_second > 0.0;
-        if moves && (self.blocks < 2 || self.dynos > MOVING_DYNOS_MAX || self.queue_at_dyno) {
+        if self.moves_per_second > 0.0 && (self.blocks < 2 || self.dynos > MOVING_DYNOS_MAX || self.queue_at_dyno) {
             let problem =
                 format!("dynos move between two blocks or more, with at most {MOVING_DYNOS_MAX} dynos, and not with queue_at_dyno");
             return Err(bad("moves_per_second", self.moves_per_second, problem));
@@ -105,17 +111,26 @@ impl Setup {
         if self.overlap as usize >= self.blocks {
             return Err(bad("overlap", self.overlap, format!("must be less than {}, the number of blocks", self.blocks)));
         }
-        let asked = [("moves_per_second", moves), ("overlap", self.overlap > 0), ("pinned_share", self.pinned_share > 0.0)];
-        let asked: Vec<&str> = asked.into_iter().filter(|(_, asked)| *asked).map(|(key, _)| key).collect();
-        match asked[..] {
-            [key] if self.apps > 1 => Err(bad("apps", self.apps, format!("must be 1 where {key} is set"))),
-            [one, other, ..] => Err(bad("apps", self.apps, format!("{one} and {other} cannot be set together"))),
+        if self.pinned_share > 0.0 && self.pin_wait == Span::ZERO && self.hold < PERIOD_MIN {
+            let problem = format!("must be {PERIOD_MIN} or more where requests are pinned for good: they try their dyno again after it");
+            return Err(bad("hold", self.hold, problem));
+        }
+        let knobs =
+            [("moves_per_second", self.moves_per_second), ("overlap", f64::from(self.overlap)), ("pinned_share", self.pinned_share)];
+        let mut asked = knobs.into_iter().filter(|(_, value)| *value > 0.0);
+        match (asked.next(), asked.next()) {
+            (Some((key, _)), None) if self.apps > 1 => Err(bad("apps", self.apps, format!("must be 1 where {key} is set"))),
+            (Some((one, value)), Some((other, _))) => Err(bad(one, value, format!("cannot be set beside {other}"))),
             _ => Ok(()),
         }
     }
 
     fn check_load(&self, overload: bool) -> Result<(), BadSetting> {
-        let (key, value) = if self.rps == 0.0 { ("load", self.load) } else { ("rps", self.rps) };
+        let (key, value) = match &self.trace {
+            Some(trace) => ("trace", trace.rate()),
+            None if self.rps == 0.0 => ("load", self.load),
+            None => ("rps", self.rps),
+        };
         if !(value.is_finite() && value > 0.0) {
             return Err(bad(key, value, "must be a number above 0"));
         }
@@ -160,6 +175,7 @@ fn availability(setup: &Setup) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::workload::Draw;
 
     fn said(change: impl FnOnce(&mut Setup)) -> String {
         let mut setup = Setup::default();
@@ -185,11 +201,26 @@ mod tests {
         assert!(said(|setup| setup.slowdown = f64::INFINITY).starts_with("slowdown = inf"));
         assert!(said(|setup| setup.service = Draw::fixed(Span::ZERO)).starts_with("service = 0s: must take time"));
         assert!(said(|setup| setup.router_cable = Span::from_secs(11)).ends_with("from 0s to 10s"));
-        assert!(said(|setup| setup.dyno_failures.down = Draw::fixed(Span::ZERO)).contains("up = \"0s\" for no failures"));
+        assert!(said(|setup| setup.dyno_failures.down = Draw::fixed(Span::ZERO)).contains("write up = \"0s\" for what never fails"));
+        assert!(said(|setup| setup.router_failures.up = Draw::exponential(Span::from_nanos(1))).starts_with("router_failures = { up ="));
+        assert!(said(|setup| setup.probe_idle = Span::ZERO).starts_with("probe_idle = 0s: must be from 1ms"));
+        assert!(said(|setup| setup.attempts = 0).starts_with("attempts = 0: must be from 1 to 100"));
         for nonsense in [0.0, -1.0, f64::NAN, f64::INFINITY] {
             assert!(said(|setup| setup.load = nonsense).contains("must be a number above 0"), "{nonsense}");
         }
         assert!(said(|setup| setup.rps = -1.0).starts_with("rps = -1: must be a number above 0"));
+    }
+
+    #[test]
+    fn what_is_modelled_by_itself_is_refused_beside_the_others() {
+        assert!(said(|setup| setup.moves_per_second = f64::NAN).starts_with("moves_per_second = NaN"));
+        assert!(said(|setup| (setup.moves_per_second, setup.blocks) = (1.0, 1)).contains("between two blocks or more"));
+        assert!(said(|setup| (setup.moves_per_second, setup.dynos) = (1.0, 20_000)).contains("with at most 10000 dynos"));
+        assert_eq!(said(|setup| setup.overlap = 10), "overlap = 10: must be less than 10, the number of blocks");
+        assert_eq!(said(|setup| (setup.overlap, setup.apps) = (1, 2)), "apps = 2: must be 1 where overlap is set");
+        assert!(said(|setup| (setup.overlap, setup.pinned_share) = (1, 0.5)).starts_with("overlap = 1: cannot be set beside pinned_share"));
+        assert!(said(|setup| (setup.pinned_share, setup.hold) = (0.5, Span::ZERO)).starts_with("hold = 0s: must be 1ms or more"));
+        assert!(said(|setup| setup.sessions = 0).starts_with("sessions = 0: must be from 1"));
     }
 
     #[test]

@@ -3,6 +3,8 @@
 //! A scenario states what differs from the defaults; its variants and its sweep state what differs from that. So each setting is
 //! declared once, here, and what is not declared is refused with the line it stands in.
 
+use std::sync::Arc;
+
 use dynomesh_core::balance::Ties;
 use dynomesh_core::dispatch::BlockChoice;
 use dynomesh_core::time::Span;
@@ -10,6 +12,7 @@ use serde::Deserialize;
 
 use super::policy::Policy;
 use crate::part::Failures;
+use crate::trace::Trace;
 use crate::workload::Draw;
 
 macro_rules! settings {
@@ -78,6 +81,8 @@ settings! {
     rps: f64 = 0.0;
     /// What a request takes at a dyno.
     service: Draw = Draw::exponential(Span::from_millis(100)).after(Span::from_millis(20));
+    /// Measured requests that are replayed; then `load` and `rps` do not count, nor `service` if the trace has service times.
+    trace: Option<Arc<Trace>> = None;
     /// Who routes.
     policy: Policy = Policy::Dynomesh;
 

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::rc::Rc;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use dynomesh_core::id::Invalid;
 use dynomesh_core::time::Span;
@@ -32,6 +33,8 @@ pub enum Source {
     Drawn(Draw),
     /// Measured ones, drawn at random with replacement; not empty.
     Measured(Rc<[Span]>),
+    /// Measured ones in the order in which they were measured, from the start again after the last; not empty.
+    Replayed(Arc<[Span]>),
 }
 
 impl Draw {
@@ -64,7 +67,8 @@ impl Draw {
             nanos += nanos_of(-libm::log(uniform) * self.mean.as_nanos() as f64);
         }
         let grain = self.grain.as_nanos();
-        Span::from_nanos(if grain == 0 { nanos } else { nanos.saturating_add(grain / 2) / grain * grain })
+        let rounded = nanos.saturating_add(grain / 2).checked_div(grain).map(|grains| grains * grain);
+        Span::from_nanos(rounded.unwrap_or(nanos))
     }
 
     /// The mean of what is drawn, rounding included.
@@ -87,11 +91,13 @@ pub fn nanos_of(nanos: f64) -> u64 {
 }
 
 impl Source {
-    /// One length.
-    pub fn draw(&self, rng: &mut impl Rng) -> Span {
+    /// The length at a place: that of a replay stands there, the others are drawn.
+    pub fn at(&self, place: u64, rng: &mut impl Rng) -> Span {
         match self {
             Source::Drawn(draw) => draw.draw(rng),
             Source::Measured(spans) => spans[rng.random_range(0..spans.len())],
+            #[expect(clippy::cast_possible_truncation, reason = "less than the length of a list")]
+            Source::Replayed(spans) => spans[(place % spans.len() as u64) as usize],
         }
     }
 
@@ -99,12 +105,16 @@ impl Source {
     pub fn mean(&self) -> Span {
         match self {
             Source::Drawn(draw) => draw.mean(),
-            Source::Measured(spans) => {
-                let sum: u128 = spans.iter().map(|span| u128::from(span.as_nanos())).sum();
-                Span::from_nanos(u64::try_from(sum / spans.len() as u128).unwrap_or(u64::MAX))
-            }
+            Source::Measured(spans) => mean(spans),
+            Source::Replayed(spans) => mean(spans),
         }
     }
+}
+
+/// The mean of some lengths, of which there is at least one.
+pub fn mean(spans: &[Span]) -> Span {
+    let sum: u128 = spans.iter().map(|span| u128::from(span.as_nanos())).sum();
+    Span::from_nanos(u64::try_from(sum / spans.len() as u128).unwrap_or(u64::MAX))
 }
 
 // === impl text ===

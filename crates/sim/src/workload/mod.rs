@@ -6,7 +6,7 @@
 mod apps;
 mod draw;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use dynomesh_core::time::{Span, Time};
@@ -18,7 +18,7 @@ use crate::part::{Answer, Part};
 use crate::report::Tally;
 
 pub use apps::Apps;
-pub use draw::{DRAW_MAX, Draw, Source, nanos_of};
+pub use draw::{DRAW_MAX, Draw, Source, mean, nanos_of};
 
 /// One request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,41 +98,72 @@ impl Workload {
         counts: impl Fn(u64) -> bool + 'static,
         heard: impl Fn(Time, Span, Answer) + 'static,
     ) -> Outcome {
-        let world = World::new(seed);
-        let stack = Rc::new(build(&world));
-        let room = usize::try_from(self.requests / 2).unwrap_or(0);
-        let counted = Rc::new(RefCell::new((Tally::with_room(room), Vec::with_capacity(room))));
-        let left = Rc::new(std::cell::Cell::new(self.requests));
-        let ends = Rc::new((counts, heard));
-        let (clock, workload, sink) = (world.clone(), self.clone(), counted.clone());
-        world.spawn(async move {
-            let mut gaps = StdRng::seed_from_u64(seed ^ ARRIVALS);
-            let mut services = StdRng::seed_from_u64(seed ^ SERVICES);
-            for number in 0..workload.requests {
-                clock.sleep(workload.gap.draw(&mut gaps)).await;
-                let app = workload.apps.draw(services.random());
-                let request = Request { number, app, service: workload.service.draw(&mut services) };
-                let (world, stack, sink, left, ends) = (clock.clone(), stack.clone(), sink.clone(), left.clone(), ends.clone());
-                clock.spawn(async move {
-                    let arrived = world.now();
-                    let answer = stack.ask(&world, request).await;
-                    if ends.0(number) {
-                        let latency = world.now().since(arrived);
-                        let (tally, moments) = &mut *sink.borrow_mut();
-                        let served = answer == Answer::Served;
-                        tally.count(latency, served);
-                        moments.push(Moment { arrived, micros: u32::try_from(latency.as_nanos() / 1_000).unwrap_or(u32::MAX), served });
-                        ends.1(arrived, latency, answer);
-                    }
-                    left.set(left.get() - 1);
-                    if left.get() == 0 {
-                        world.stop();
-                    }
-                });
-            }
-        });
-        world.run(Time::FAR);
-        let (tally, moments) = counted.take();
-        Outcome { tally, moments, events: world.events(), length: world.now().since(Time::ZERO), notes: Vec::new() }
+        drive(seed, self.requests_of(seed), build, counts, heard)
+    }
+
+    /// The requests of a seed in the order in which they come, each with its time: what a real mesh must be sent to be compared.
+    pub fn requests_of(&self, seed: u64) -> impl Iterator<Item = (Time, Request)> + use<> {
+        let workload = self.clone();
+        let mut gaps = StdRng::seed_from_u64(seed ^ ARRIVALS);
+        let mut services = StdRng::seed_from_u64(seed ^ SERVICES);
+        // A replay longer than one run is heard to its end over the seeds, each of which begins where the one before stopped.
+        let first = seed.wrapping_sub(1).wrapping_mul(workload.requests);
+        let mut at = Time::ZERO;
+        (0..workload.requests).map(move |number| {
+            at += workload.gap.at(first.wrapping_add(number), &mut gaps);
+            let app = workload.apps.draw(services.random());
+            (at, Request { number, app, service: workload.service.at(first.wrapping_add(number), &mut services) })
+        })
+    }
+}
+
+/// Sends given requests, whose times must not fall, into the stack that `build` makes in a world of `seed`. `counts` says by its number
+/// whether a request counts; `heard` is told of each that does: when it came, how long it took and how it ended.
+pub fn drive<P: Part>(
+    seed: u64,
+    requests: impl Iterator<Item = (Time, Request)> + 'static,
+    build: impl FnOnce(&World) -> P,
+    counts: impl Fn(u64) -> bool + 'static,
+    heard: impl Fn(Time, Span, Answer) + 'static,
+) -> Outcome {
+    let world = World::new(seed);
+    let stack = Rc::new(build(&world));
+    let room = requests.size_hint().0 / 2;
+    let counted = Rc::new(RefCell::new((Tally::with_room(room), Vec::with_capacity(room))));
+    // The sending itself is one more that has to end.
+    let left = Rc::new(Cell::new(1_u64));
+    let ends = Rc::new((counts, heard));
+    let (clock, sink) = (world.clone(), counted.clone());
+    world.spawn(async move {
+        for (at, request) in requests {
+            clock.sleep_until(at).await;
+            left.set(left.get() + 1);
+            let (world, stack, sink, left, ends) = (clock.clone(), stack.clone(), sink.clone(), left.clone(), ends.clone());
+            clock.spawn(async move {
+                let arrived = world.now();
+                let answer = stack.ask(&world, request).await;
+                if ends.0(request.number) {
+                    let latency = world.now().since(arrived);
+                    let (tally, moments) = &mut *sink.borrow_mut();
+                    let served = answer == Answer::Served;
+                    tally.count(latency, served);
+                    moments.push(Moment { arrived, micros: u32::try_from(latency.as_nanos() / 1_000).unwrap_or(u32::MAX), served });
+                    ends.1(arrived, latency, answer);
+                }
+                end_one(&world, &left);
+            });
+        }
+        end_one(&clock, &left);
+    });
+    world.run(Time::FAR);
+    let (tally, moments) = counted.take();
+    Outcome { tally, moments, events: world.events(), length: world.now().since(Time::ZERO), notes: Vec::new() }
+}
+
+/// Stops the world when nothing is left.
+fn end_one(world: &World, left: &Cell<u64>) {
+    left.set(left.get() - 1);
+    if left.get() == 0 {
+        world.stop();
     }
 }

@@ -138,7 +138,7 @@ impl Gaps {
 }
 
 /// False when it was stopped before.
-fn sleep_until(due: Time, stop: &AtomicBool) -> bool {
+pub(super) fn sleep_until(due: Time, stop: &AtomicBool) -> bool {
     loop {
         if stop.load(Ordering::Relaxed) {
             return false;

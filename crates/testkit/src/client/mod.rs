@@ -4,12 +4,13 @@
 //! as every request it delayed, not as the few that were open (coordinated omission). It never repeats a request that may have been
 //! sent; only one that provably was not goes to another connection, or to the next edge if this one refuses connections.
 //!
-//! Threads: one engine per client runs all connections; each [`Running`] load has one that keeps its time. They are joined by an
-//! unbounded channel of requests that are due, and the engine bounds the connections.
+//! Threads: one engine per client runs all connections; each [`Running`] load has one that keeps its time, and [`Client::replay`] keeps
+//! it on its caller's. They are joined by an unbounded channel of requests that are due, and the engine bounds the connections.
 
 mod ask;
 mod connection;
 mod load;
+mod replay;
 mod wire;
 
 use std::net::SocketAddr;
@@ -79,8 +80,12 @@ impl Client {
 
     /// Sends a request and does not wait for it.
     pub fn begin(&self, ask: Ask) -> Pending {
+        self.begin_due(ask, clock::now())
+    }
+
+    fn begin_due(&self, ask: Ask, due: Time) -> Pending {
         let (sender, outcome) = mpsc::channel();
-        self.submit(ask, clock::now(), sender);
+        self.submit(ask, due, sender);
         Pending { outcome }
     }
 

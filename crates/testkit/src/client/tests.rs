@@ -86,3 +86,16 @@ fn requests_behind_a_slow_one_are_timed_from_when_they_were_due() {
     assert!(slow > 40, "only {slow} of {} requests were slow", all.len());
     assert_eq!(Latencies::added(&all).len(), all.len() as u64);
 }
+
+#[test]
+fn a_replay_asks_at_the_given_times_and_tells_outcomes_in_order() {
+    let client = Client::new(vec![sample()], "shop.test");
+    // The second takes longer than the third has to wait, and still stands before it.
+    let given = [(0, 0), (30, 80), (60, 0)].map(|(at, work)| (Span::from_millis(at), Ask::get("/").service(Span::from_millis(work))));
+    let keys = given.each_ref().map(|(_, ask)| ask.key.clone());
+    let seen = client.replay(given);
+    assert!(seen.iter().map(|exchange| &exchange.key).eq(&keys), "not in the order of the requests");
+    let due = |place: usize| seen[place].due.since(seen[0].due);
+    assert_eq!([due(1), due(2)], [Span::from_millis(30), Span::from_millis(60)]);
+    assert!(seen.iter().all(|exchange| exchange.begun >= exchange.due && exchange.ok().is_some()));
+}

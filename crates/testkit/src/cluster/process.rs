@@ -30,7 +30,8 @@ pub fn terminate(pid: u32) {
 
 /// Whether a process runs or is frozen; one that is dead and not yet collected does not.
 pub fn is_alive(pid: u32) -> bool {
-    state(pid).is_some_and(|state| !matches!(state, 'Z' | 'X'))
+    // The first thread of a killed process may be dead before the others, which still hold its sockets.
+    state(pid).is_some_and(|state| !matches!(state, 'Z' | 'X') || threads(pid) > 1)
 }
 
 /// Whether a process is frozen.
@@ -76,6 +77,10 @@ pub fn ticks(pid: u32) -> Option<u64> {
     let user: u64 = fields.next()?.parse().ok()?;
     let system: u64 = fields.next()?.parse().ok()?;
     Some(user + system)
+}
+
+fn threads(pid: u32) -> usize {
+    fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count)
 }
 
 fn state(pid: u32) -> Option<char> {
