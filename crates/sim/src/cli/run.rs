@@ -46,6 +46,9 @@ pub(super) struct How {
     /// How many seeds each case is run with, instead of as many as the scenario says
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=SEEDS_MAX))]
     seeds: Option<u64>,
+    /// The first seed, instead of the one that the scenario says; the others follow it
+    #[arg(long, value_name = "S", value_parser = clap::value_parser!(u64).range(..=u64::MAX - SEEDS_MAX))]
+    first_seed: Option<u64>,
     /// Requests of a run, instead of as many as the scenario says
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(REQUESTS_MIN..=REQUESTS_MAX))]
     requests: Option<u64>,
@@ -93,7 +96,7 @@ pub(super) fn perform(args: &RunArgs, format: Format) -> Result<(), SimError> {
 impl How {
     /// What of the command line stands over the scenario.
     pub(super) fn size(&self) -> Size {
-        Size { seeds: self.seeds, requests: self.requests }
+        Size { seeds: self.seeds, first_seed: self.first_seed, requests: self.requests }
     }
 
     /// Runs a scenario, prints its results and writes them to files.

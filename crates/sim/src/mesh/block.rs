@@ -4,12 +4,12 @@
 //! the scenario says that a leader's death kills what it carries; the dynos know nothing of that, and their slots stay counted until
 //! they are done, as orphans do until their proof.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use dynomesh_core::app::Phase;
-use dynomesh_core::balance::{DynoShape, Floor, LedgerSettings, Outcome, QueueSettings};
+use dynomesh_core::balance::{DynoShape, Ended, Floor, LedgerSettings, Outcome, QueueSettings};
 use dynomesh_core::dispatch::{DYNO_ATTEMPTS_PER_BLOCK_MAX, Verdict, another_dyno, told_used};
 use dynomesh_core::id::{DynoId, Epoch, SlotId};
 use dynomesh_core::time::{Span, Time};
@@ -23,7 +23,14 @@ use crate::scenario::{Setup, Told};
 use crate::stack;
 use crate::workload::{Request, Source};
 
+mod guests;
 mod keep;
+mod members;
+mod pinned;
+
+use guests::Guests;
+pub(super) use guests::overlap;
+use pinned::Lines;
 
 /// A block that leaves queueing to its dynos bounds none of them.
 const NO_LIMIT: u32 = 1 << 20;
@@ -74,6 +81,10 @@ pub(super) struct Block {
     mourners: RefCell<Vec<Giver<()>>>,
     /// What the map says of each app, and which saying that is.
     published: RefCell<(u64, BTreeMap<u32, Word>)>,
+    /// Dynos of other blocks that it may use too.
+    guests: OnceCell<Guests>,
+    /// Requests that wait for one dyno and no other.
+    pinned: Option<Lines>,
     settings: Settings,
     counts: Rc<Counts>,
 }
@@ -112,6 +123,8 @@ impl Block {
             led_since: Cell::new(None),
             mourners: RefCell::default(),
             published: RefCell::default(),
+            guests: OnceCell::new(),
+            pinned: Lines::new(setup, places, counts.pins.get()),
             settings: Settings {
                 ramps: setup.leader_ramps,
                 commit: setup.commit,
@@ -176,7 +189,7 @@ impl Block {
         let floor = floor.borrow();
         let load = floor.ledger.load();
         let used = self.led_since.get().map_or(load.used, |since| told_used(load.used, load.slots, now.since(since)));
-        Word { slots: load.slots, load: used + u32::try_from(floor.queue.len()).unwrap_or(u32::MAX) }
+        Word { slots: load.slots, load: used + self.at_guests() + u32::try_from(floor.queue.len()).unwrap_or(u32::MAX) }
     }
 
     /// What the map last said of an app, and the number of that saying.
@@ -189,6 +202,9 @@ impl Block {
 
     /// Serves a request that has come to the leader.
     pub(super) async fn route(self: &Rc<Self>, world: &World, request: Request, visit: &Visit) -> Reply {
+        if let Some(reply) = self.route_pinned(world, request, visit).await {
+            return reply;
+        }
         let mut exclude = Vec::new();
         let mut tries = 0;
         loop {
@@ -267,7 +283,7 @@ impl Block {
             let floor = &mut *self.floors.get(&app)?.borrow_mut();
             let slot = self.slot();
             let picked = world.chance(|rng| floor.pick_for_newcomer(rng, slot, exclude));
-            if let Some(dyno) = picked {
+            if let Some(dyno) = picked.or_else(|| self.pick_guest(world, floor, slot, exclude)) {
                 return Some((slot, dyno));
             }
             let (giver, turn) = world.promise();
@@ -286,7 +302,10 @@ impl Block {
 
     fn end(&self, world: &World, app: u32, slot: SlotId, outcome: Outcome) {
         if let Some(floor) = self.floors.get(&app) {
-            floor.borrow_mut().ledger.end(slot, outcome, world.now());
+            let ended = floor.borrow_mut().ledger.end(slot, outcome, world.now());
+            if ended == Ended::NotHere {
+                self.end_guest(slot, outcome, world.now());
+            }
         }
         self.pump(world, app);
     }
@@ -295,6 +314,7 @@ impl Block {
     fn pump(&self, world: &World, app: u32) {
         let Some(floor) = self.floors.get(&app) else { return };
         let floor = &mut *floor.borrow_mut();
+        self.pump_pinned(floor);
         // Those whose time has passed are dropped, by which they learn it.
         while let Some(popped) = floor.next(world.now()) {
             let Some(waiter) = popped.item else { return };
@@ -307,6 +327,7 @@ impl Block {
                 waiter.turn.give((slot, dyno));
             }
         }
+        self.pump_guests(world, floor);
     }
 
     fn slot(&self) -> SlotId {

@@ -10,11 +10,12 @@ use std::pin::pin;
 use std::rc::Rc;
 
 use dynomesh_core::dispatch::{
-    Attempted, BlockChoice, Candidate, Class, Retry, RetryLimits, Tier, Verdict, choose, estimate, least_full, pause, retry,
+    Attempted, BlockChoice, Candidate, Class, Reason, Retry, RetryLimits, Tier, Verdict, choose, estimate, least_full, pause, retry,
 };
 use dynomesh_core::time::{Span, Time};
 
 use super::block::{Block, Reply, Visit, Word};
+use super::pins::Pins;
 use super::{Counts, add};
 use crate::engine::{First, World, race};
 use crate::part::Answer;
@@ -37,6 +38,7 @@ pub(super) struct Edge {
     notices: bool,
     death: Death,
     safe_share: f64,
+    pins: Option<Rc<Pins>>,
     counts: Rc<Counts>,
 }
 
@@ -94,6 +96,7 @@ impl Edge {
             notices: setup.notices_outages,
             death: setup.death,
             safe_share: setup.safe_share,
+            pins: counts.pins.get().cloned(),
             counts: counts.clone(),
         }
     }
@@ -102,7 +105,11 @@ impl Edge {
     pub(super) async fn ask(&self, world: &World, request: Request) -> Answer {
         let mut progress = Progress::default();
         loop {
-            let Some(at) = self.choose(world, request.app, &progress) else {
+            let chosen = match self.pinned(request, &progress) {
+                Some(at) => Some(at).filter(|at| !self.seats[*at].vacant.get()),
+                None => self.choose(world, request.app, &progress),
+            };
+            let Some(at) = chosen else {
                 let span = world.chance(|rng| pause(rng, 0));
                 progress.waited = progress.waited + span;
                 if progress.waited > PATIENCE {
@@ -128,6 +135,14 @@ impl Edge {
                 Retry::Never(_) => return Answer::Failed,
             }
         }
+    }
+
+    /// The block of the dyno that a request is pinned to. A pin that may be given up is, when the first attempt has failed or there is
+    /// no leader to ask.
+    fn pinned(&self, request: Request, progress: &Progress) -> Option<usize> {
+        let pins = self.pins.as_ref()?;
+        let at = pins.block_of(request)?;
+        (pins.strict() || progress.attempts == 0 && !self.seats[at].vacant.get()).then_some(at)
     }
 
     /// The seats whose blocks have dynos of the app and a leader that can be used.
@@ -215,7 +230,14 @@ impl Edge {
             left: Span::from_secs(60),
             untried: self.usable(request.app).any(|(at, ..)| !progress.tried.contains(&at)),
         };
-        retry(&attempted, &self.limits)
+        let next = retry(&attempted, &self.limits);
+        let bound = self.pins.as_ref().is_some_and(|pins| pins.strict() && pins.block_of(request).is_some());
+        match next {
+            // Its block has tried the one dyno that it may go to until its time was over.
+            _ if bound && matches!(miss, Miss::Said(_)) => Retry::Never(Reason::Deadline),
+            Retry::Elsewhere | Retry::MustQueue if bound => Retry::Again,
+            next => next,
+        }
     }
 }
 

@@ -8,12 +8,14 @@
 
 mod block;
 mod edge;
+mod moves;
 mod outage;
+mod pins;
 mod place;
 #[cfg(test)]
 mod tests;
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
 
 use dynomesh_core::time::Span;
@@ -27,6 +29,8 @@ use crate::workload::{Apps, Outcome, Request};
 
 use block::Block;
 use edge::Edge;
+use moves::Owners;
+use pins::Pins;
 
 /// See the module's doc.
 pub struct Mesh {
@@ -52,6 +56,12 @@ pub struct Counts {
     killed: Cell<u64>,
     /// Outages of blocks.
     outages: Cell<u64>,
+    /// Requests that a block sent to a dyno of another.
+    abroad: Cell<u64>,
+    /// Who owned which dyno, where dynos move.
+    owners: OnceCell<Rc<Owners>>,
+    /// What became of pinned requests, where there are any.
+    pins: OnceCell<Rc<Pins>>,
 }
 
 fn add(count: &Cell<u64>) {
@@ -62,10 +72,18 @@ impl Mesh {
     /// A mesh over `dynos`, in blocks as the setup spreads the apps.
     pub fn new(world: &World, setup: &Setup, apps: &Apps, dynos: &Rc<[Dyno]>) -> Self {
         let counts = Rc::new(Counts::default());
-        let blocks: Rc<[Rc<Block>]> =
-            place::place(setup, apps).iter().map(|places| Block::new(world, setup, dynos, places, &counts)).collect();
+        let places = place::place(setup, apps);
+        let homes = place::homes(&places);
+        if let Some(pins) = Pins::new(world, setup, &homes) {
+            counts.pins.get_or_init(|| pins);
+        }
+        let blocks: Rc<[Rc<Block>]> = places.iter().map(|places| Block::new(world, setup, dynos, places, &counts)).collect();
+        block::overlap(world, setup, &blocks, &places);
         let edges = (0..setup.edges).map(|_| Edge::new(setup, &blocks, &counts)).collect();
         outage::start(world, setup, &blocks);
+        if let Some(owners) = moves::start(world, setup, &blocks, homes) {
+            counts.owners.get_or_init(|| owners);
+        }
         Mesh { edges, counts }
     }
 
@@ -94,6 +112,15 @@ impl Counts {
         outcome.note("hedges", share(&self.hedges));
         outcome.note("killed", share(&self.killed));
         outcome.note("outages", self.outages.get() as f64);
+        if self.abroad.get() > 0 {
+            outcome.note("abroad", share(&self.abroad));
+        }
+        if let Some(pins) = self.pins.get() {
+            pins.note(outcome);
+        }
+        if let Some(owners) = self.owners.get() {
+            owners.note(outcome);
+        }
     }
 }
 

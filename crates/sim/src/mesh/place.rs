@@ -28,6 +28,14 @@ pub(super) fn place(setup: &Setup, apps: &Apps) -> Vec<Vec<(usize, u32)>> {
     blocks
 }
 
+/// The block of each dyno, by the places that [`place`] gave.
+pub(super) fn homes(blocks: &[Vec<(usize, u32)>]) -> Vec<usize> {
+    let mut homes: Vec<(usize, usize)> =
+        blocks.iter().enumerate().flat_map(|(block, dynos)| dynos.iter().map(move |(dyno, _)| (*dyno, block))).collect();
+    homes.sort_unstable();
+    homes.into_iter().map(|(_, block)| block).collect()
+}
+
 /// How many dynos each app has: one at least, the others by its share of requests.
 fn shares(dynos: usize, apps: &Apps) -> Vec<usize> {
     let count = apps.count();
@@ -52,6 +60,7 @@ mod tests {
         for (spread, widths) in [(Spread::One, [1, 1]), (Spread::Few, [3, 1]), (Spread::All, [5, 5])] {
             let setup = Setup { dynos: 200, blocks: 5, spread, ..Setup::default() };
             let blocks = place(&setup, &Apps::zipf(20, 1.2));
+            assert!(homes(&blocks).iter().enumerate().all(|(dyno, home)| blocks[*home].iter().any(|(place, _)| *place == dyno)));
             let mut places: Vec<usize> = blocks.iter().flatten().map(|(place, _)| *place).collect();
             places.sort_unstable();
             assert_eq!(places, (0..200).collect::<Vec<_>>());

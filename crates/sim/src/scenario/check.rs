@@ -36,6 +36,10 @@ pub const CABLE_MAX: Span = Span::from_secs(10);
 pub const ATTEMPTS_MAX: u32 = 100;
 /// What repeats for as long as a run lasts does so no faster than this, or the run would hardly get on.
 pub const PERIOD_MIN: Span = Span::from_millis(1);
+/// Most sessions of pinned requests.
+pub const SESSIONS_MAX: u32 = 10_000_000;
+/// Most dynos where dynos move: what a real block owns at most, so that none ever refuses one.
+pub const MOVING_DYNOS_MAX: usize = 10_000;
 
 /// A setting that makes no sense, by itself or beside the others.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,6 +96,7 @@ impl Setup {
         }
         self.check_failures()?;
         self.check_rivals()?;
+        self.check_ownership()?;
         self.check_load(overload)
     }
 
@@ -117,6 +122,34 @@ impl Setup {
             }
         }
         Ok(())
+    }
+
+    /// Moves, overlap and pins: each is modelled for one app, and by itself.
+    fn check_ownership(&self) -> Result<(), BadSetting> {
+        within("moves_per_second", self.moves_per_second, 0.0, 1e4)?;
+        within("pinned_share", self.pinned_share, 0.0, 1.0)?;
+        within("sessions", self.sessions, 1, SESSIONS_MAX)?;
+        within("session_skew", self.session_skew, 0.0, 10.0)?;
+        if self.moves_per_second > 0.0 && (self.blocks < 2 || self.dynos > MOVING_DYNOS_MAX || self.queue_at_dyno) {
+            let problem =
+                format!("dynos move between two blocks or more, with at most {MOVING_DYNOS_MAX} dynos, and not with queue_at_dyno");
+            return Err(bad("moves_per_second", self.moves_per_second, problem));
+        }
+        if self.overlap as usize >= self.blocks {
+            return Err(bad("overlap", self.overlap, format!("must be less than {}, the number of blocks", self.blocks)));
+        }
+        if self.pinned_share > 0.0 && self.pin_wait == Span::ZERO && self.hold < PERIOD_MIN {
+            let problem = format!("must be {PERIOD_MIN} or more where requests are pinned for good: they try their dyno again after it");
+            return Err(bad("hold", self.hold, problem));
+        }
+        let knobs =
+            [("moves_per_second", self.moves_per_second), ("overlap", f64::from(self.overlap)), ("pinned_share", self.pinned_share)];
+        let mut asked = knobs.into_iter().filter(|(_, value)| *value > 0.0);
+        match (asked.next(), asked.next()) {
+            (Some((key, _)), None) if self.apps > 1 => Err(bad("apps", self.apps, format!("must be 1 where {key} is set"))),
+            (Some((one, value)), Some((other, _))) => Err(bad(one, value, format!("cannot be set beside {other}"))),
+            _ => Ok(()),
+        }
     }
 
     fn check_load(&self, overload: bool) -> Result<(), BadSetting> {
@@ -208,6 +241,18 @@ mod tests {
             assert!(said(|setup| setup.load = nonsense).contains("must be a number above 0"), "{nonsense}");
         }
         assert!(said(|setup| setup.rps = -1.0).starts_with("rps = -1: must be a number above 0"));
+    }
+
+    #[test]
+    fn what_is_modelled_by_itself_is_refused_beside_the_others() {
+        assert!(said(|setup| setup.moves_per_second = f64::NAN).starts_with("moves_per_second = NaN"));
+        assert!(said(|setup| (setup.moves_per_second, setup.blocks) = (1.0, 1)).contains("between two blocks or more"));
+        assert!(said(|setup| (setup.moves_per_second, setup.dynos) = (1.0, 20_000)).contains("with at most 10000 dynos"));
+        assert_eq!(said(|setup| setup.overlap = 10), "overlap = 10: must be less than 10, the number of blocks");
+        assert_eq!(said(|setup| (setup.overlap, setup.apps) = (1, 2)), "apps = 2: must be 1 where overlap is set");
+        assert!(said(|setup| (setup.overlap, setup.pinned_share) = (1, 0.5)).starts_with("overlap = 1: cannot be set beside pinned_share"));
+        assert!(said(|setup| (setup.pinned_share, setup.hold) = (0.5, Span::ZERO)).starts_with("hold = 0s: must be 1ms or more"));
+        assert!(said(|setup| setup.sessions = 0).starts_with("sessions = 0: must be from 1"));
     }
 
     #[test]

@@ -148,6 +148,8 @@ pub enum ScenarioError {
 pub struct Size {
     /// How often each case is run.
     pub seeds: Option<u64>,
+    /// The first seed.
+    pub first_seed: Option<u64>,
     /// Requests of a run.
     pub requests: Option<u64>,
 }
@@ -220,7 +222,7 @@ impl FileScenario {
             cases,
             expects,
             seeds: size.seeds.unwrap_or(seeds),
-            first_seed,
+            first_seed: size.first_seed.unwrap_or(first_seed),
             axis: axis.map(|(axis, _)| axis),
             plot,
             name: self.name.into_inner(),

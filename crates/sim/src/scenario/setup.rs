@@ -185,6 +185,23 @@ settings! {
     prequal_age_max: Span = Span::from_secs(1);
     /// Share of dynos that it counts as cold by their requests in flight: 0 looks at these alone, 1 at latency alone.
     prequal_cold: f64 = 0.84;
+
+    /// Moves of dynos between blocks per second, in the first three quarters of a run; 0 for none.
+    moves_per_second: f64 = 0.0;
+    /// How long the word of a move takes to each process that hears it; words may overtake each other.
+    map_delay: Draw = Draw::exponential(Span::from_millis(100));
+    /// Whether dynos move by the production protocol; else blocks do what they were last told.
+    epochs: bool = true;
+    /// Further blocks whose dynos a block may use while none of its own has room.
+    overlap: u32 = 0;
+    /// Share of requests that belong to one given dyno each.
+    pinned_share: f64 = 0.0;
+    /// How long a pinned request waits for its dyno before it goes to any; 0 to go to its own or nowhere.
+    pin_wait: Span = Span::ZERO;
+    /// Sessions of pinned requests; each has its dyno.
+    sessions: u32 = 10_000;
+    /// The exponent of Zipf's law that says how much each session asks; 0 for all alike.
+    session_skew: f64 = 0.0;
 }
 
 const NEVER: Failing = Failing { up: Draw::fixed(Span::ZERO), down: Draw::fixed(Span::ZERO) };

@@ -12,7 +12,7 @@ use crate::engine::World;
 use crate::part::place_of;
 
 /// Between two looks at which holds have lapsed and which probes are due.
-const LOOK: Span = Span::from_millis(25);
+pub(super) const LOOK: Span = Span::from_millis(25);
 
 /// Lets holds lapse, and probes dynos while the block is led.
 pub(super) async fn keep(block: Rc<Block>, world: World, probes: bool) {
