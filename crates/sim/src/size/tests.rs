@@ -61,7 +61,7 @@ fn how_a_trace_is_read_makes_no_sense_without_one() {
     for option in ["--speed 2", "--skip-bad 1", "--trace-seed 2"] {
         let words = ["size", "--dynos", "10", "--rps", "5"].into_iter().chain(option.split(' '));
         let told = Command::try_parse_from(words).err().unwrap_or_else(|| panic!("{option} passed")).to_string();
-        assert!(told.contains("cannot be used with '--rps <RATE>'"), "{told}");
+        assert!(told.contains("cannot be used with") && told.contains("--rps"), "{told}");
     }
 }
 
