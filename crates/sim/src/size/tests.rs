@@ -166,7 +166,7 @@ fn an_answer_is_the_same_on_any_number_of_threads_and_its_runs_are_told() {
 fn as_many_dynos_as_a_target_needs_are_found() {
     let ask = asked("--p99-ms 650 --rps 150 --requests 4000 --seeds 1").unwrap();
     let sizing = size(&ask, cores(), &|| ()).unwrap();
-    assert!((20..=98).contains(&sizing.dynos) && sizing.load < 1.0, "{} dynos", sizing.dynos);
+    assert!((20..=35).contains(&sizing.dynos) && sizing.load < 1.0, "{} dynos", sizing.dynos);
     let less = asked("--p99-ms 5000 --rps 150 --requests 4000 --seeds 1").unwrap();
     assert!(size(&less, cores(), &|| ()).unwrap().dynos <= sizing.dynos);
 }
