@@ -50,6 +50,12 @@ pub enum SimError {
     /// The reference table does not say what it must.
     #[error("the reference table is off: {}", told(.0))]
     Off(Vec<Miss>),
+    /// There is nothing that a check could hold a scenario to.
+    #[error("the scenario {name} promises nothing, so there is nothing to check; add [[expect]] to it, or leave out --check")]
+    NothingPromised {
+        /// Which.
+        name: String,
+    },
     /// A scenario does not keep what it promises.
     #[error("the results break what the scenario promises: {}", told(.0))]
     Broken(Vec<Broken>),
@@ -59,7 +65,12 @@ impl SimError {
     /// The process's exit code: 2 for a command line or a scenario that has to be changed, before anything was done; 1 for all else.
     pub fn exit_code(&self) -> u8 {
         match self {
-            SimError::Scenario(_) | SimError::Size(_) | SimError::Exists { .. } | SimError::Twice { .. } | SimError::NoStudy { .. } => 2,
+            SimError::Scenario(_)
+            | SimError::Size(_)
+            | SimError::Exists { .. }
+            | SimError::Twice { .. }
+            | SimError::NoStudy { .. }
+            | SimError::NothingPromised { .. } => 2,
             SimError::Write { .. } | SimError::Stdout(_) | SimError::Off(_) | SimError::Broken(_) => 1,
         }
     }

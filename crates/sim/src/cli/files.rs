@@ -24,6 +24,11 @@ pub(super) fn check(paths: &[&Path], force: bool) -> Result<(), SimError> {
         if !folder.is_dir() {
             return refused(format!("there is no folder {}", folder.display()));
         }
+        // What cannot be written is known now, not when the figures are there.
+        tempfile::tempfile_in(&folder).map_err(|error| SimError::Write {
+            path: path.to_path_buf(),
+            cause: io::Error::new(error.kind(), format!("no file can be made in {}: {}", folder.display(), error.kind())),
+        })?;
     }
     Ok(())
 }
@@ -82,5 +87,8 @@ mod tests {
         assert!(matches!(check(&[&path, &path], false), Err(SimError::Twice { .. })));
         assert!(matches!(check(&[&nowhere], true), Err(SimError::Write { .. })));
         assert!(matches!(check(&[dir.path()], true), Err(SimError::Write { .. })));
+        // No file can be made in /proc, whoever asks.
+        let told = check(&[Path::new("/proc/x.csv")], false).unwrap_err().to_string();
+        assert!(told.starts_with("write /proc/x.csv: no file can be made in /proc"), "{told}");
     }
 }

@@ -103,6 +103,9 @@ impl How {
     pub(super) fn perform(&self, scenario: &Scenario, format: Format) -> Result<(), SimError> {
         let paths: Vec<&Path> = [&self.plot, &self.csv, &self.json].into_iter().flatten().map(PathBuf::as_path).collect();
         files::check(&paths, self.force)?;
+        if self.check && scenario.expects.is_empty() {
+            return Err(SimError::NothingPromised { name: scenario.name.clone() });
+        }
         let threads = self.threads.count();
         let progress = Progress::new(scenario.runs(), self.quiet);
         let results = scenario::run(scenario, threads, || progress.step());

@@ -9,6 +9,8 @@ use super::setup::Setup;
 use crate::stack;
 use crate::workload::DRAW_MAX;
 
+/// Fewest requests per second: with fewer there are more probes and elections to simulate than requests.
+pub const RATE_MIN: f64 = 0.1;
 /// Fewest requests of a run: fewer tell nothing.
 pub const REQUESTS_MIN: u64 = 10;
 /// Most requests of a run: a run keeps the latencies of half of them.
@@ -162,6 +164,9 @@ impl Setup {
             return Err(bad(key, value, "must be a number above 0"));
         }
         let (limit, asked) = (sustained(self), stack::rate(self));
+        if asked < RATE_MIN {
+            return Err(bad(key, value, format!("makes {asked} requests/s; must make {RATE_MIN} at least, or a run takes for ever")));
+        }
         if asked < limit || overload {
             return Ok(());
         }

@@ -211,6 +211,9 @@ impl Scenario {
 impl FileScenario {
     fn checked(self, size: Size) -> Result<Scenario, Fault> {
         check_name(&self.name)?;
+        if let Some(text) = [&self.title, &self.question].into_iter().find(|text| !is_plain(text)) {
+            return Err((self.name.span(), format!("{text:?} holds control characters; title and question are plain text")));
+        }
         let seeds = at_most(self.seeds.as_ref(), "seeds", SEEDS, 1..=SEEDS_MAX)?;
         let first_seed = at_most(self.first_seed.as_ref(), "first_seed", 1, 0..=i64::MAX.unsigned_abs())?;
         let plot = self.checked_plot()?;
@@ -285,6 +288,9 @@ impl FileScenario {
             let name = settings.remove("name").ok_or_else(|| (variant.span(), "a variant needs a name".to_owned()))?;
             let place = name.span();
             let Value::String(name) = name.into_inner() else { return Err((place, "the name of a variant is a text".to_owned())) };
+            if !is_plain(&name) {
+                return Err((place, format!("{name:?} holds control characters; the name of a variant is plain text")));
+            }
             if name.trim().is_empty() || variants.iter().any(|(known, ..)| *known == name) {
                 return Err((place, format!("{name:?} cannot name this variant: names are not empty, and each is given once")));
             }
@@ -302,6 +308,11 @@ impl FileScenario {
 }
 
 // === reading settings ===
+
+/// Whether a text can be shown on a terminal and in a plot as it is.
+fn is_plain(text: &str) -> bool {
+    text.chars().all(|letter| !letter.is_control() || letter == '\n')
+}
 
 fn check_name(name: &Spanned<String>) -> Result<(), Fault> {
     let text = name.get_ref();

@@ -11,8 +11,11 @@ impl Sizing {
         let runs =
             if ask.seeds == 1 { "one run".to_owned() } else { format!("means of {} runs with their 95 % confidence intervals", ask.seeds) };
         let Setup { service, max_conns, .. } = ask.setup;
-        let service =
-            if ask.setup.trace.is_some() { "service times as the trace has them".to_owned() } else { format!("service times {service}") };
+        let service = if ask.setup.trace.as_ref().is_some_and(|trace| trace.services().is_some()) {
+            "service times as the trace has them".to_owned()
+        } else {
+            format!("service times {service}")
+        };
         format!("{} dynos, {:.0} requests/s, {service}, {max_conns} at a time; {runs}.\n", self.dynos, self.rps)
     }
 

@@ -4,6 +4,8 @@ use std::io::{self, BufRead, BufReader, Read};
 
 /// Longest line. A longer one is read past, not kept.
 pub const LINE_LEN_MAX: usize = 64 * 1024;
+/// Past so much without an end it is no log, and is read no further.
+const ENDLESS: u64 = 16 * 1024 * 1024;
 /// Of a bad line, as much is shown.
 const SHOWN_CHARS: usize = 60;
 
@@ -30,7 +32,7 @@ impl<R: Read> Lines<R> {
     /// The next line; `None` at the end.
     pub(super) fn take(&mut self) -> io::Result<Option<Taken<'_>>> {
         self.line.clear();
-        let mut long = false;
+        let (mut long, mut seen) = (false, 0_u64);
         loop {
             let there = match self.source.fill_buf() {
                 Err(cause) if cause.kind() == io::ErrorKind::Interrupted => continue,
@@ -48,6 +50,13 @@ impl<R: Read> Lines<R> {
             long |= piece.len() > room;
             self.line.extend_from_slice(&piece[..piece.len().min(room)]);
             let used = piece.len() + usize::from(end.is_some());
+            seen += used as u64;
+            if seen > ENDLESS && end.is_none() {
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    format!("a line goes on for more than {ENDLESS} bytes; this is no access log"),
+                ));
+            }
             self.source.consume(used);
             if end.is_some() {
                 break;
@@ -89,5 +98,11 @@ mod tests {
     fn what_is_shown_of_a_line_is_short_and_printable() {
         assert_eq!(Taken::Whole(b"a\x1b[2J").shown(), r#""a\u{1b}[2J""#);
         assert!(Taken::Long(&[0xff; 1000]).shown().chars().count() < 70);
+    }
+
+    #[test]
+    fn a_line_without_an_end_is_given_up() {
+        let error = Lines::new(io::repeat(0)).take().unwrap_err();
+        assert!(error.to_string().contains("this is no access log"), "{error}");
     }
 }
