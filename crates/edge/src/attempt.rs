@@ -155,7 +155,7 @@ where
             match correct(Some(at(&leader)), newest.as_ref().map(at), corrections) {
                 Correction::Follow => {
                     leader = newest.expect("only a leader that was named is followed");
-                    seat.correct(leader, self.clock.now());
+                    seat.correct(leader);
                     corrections += 1;
                     self.metrics.corrections.inc();
                 }

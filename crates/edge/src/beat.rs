@@ -197,7 +197,7 @@ impl Beats {
         match answer {
             Ok((Role::Leader, _)) => {}
             Ok((Role::Other, told)) => {
-                if !told.is_some_and(|told| pulse.seat.correct(told, self.clock.now())) {
+                if !told.is_some_and(|told| pulse.seat.correct(told)) {
                     self.leader_failed(&pulse.seat, &leader, "it leads no more");
                 }
             }
@@ -264,11 +264,10 @@ impl Beats {
     async fn question(&self, seat: &Seat, address: Address, began: Time) {
         while seat.leader().is_none() {
             if let Ok(Ok((role, told))) = timeout(SEARCH_ANSWER_MAX.to_std(), self.ask(address)).await {
-                let now = self.clock.now();
                 let known = seat.seating().leader;
                 match (role, told.or(known.filter(|known| known.http == address))) {
-                    (Role::Leader, Some(leader)) if leader.http == address => seat.confirm(leader, now),
-                    (_, Some(leader)) => seat.correct(leader, now),
+                    (Role::Leader, Some(leader)) if leader.http == address => seat.confirm(leader),
+                    (_, Some(leader)) => seat.correct(leader),
                     (_, None) => false,
                 };
             }

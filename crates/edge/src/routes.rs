@@ -141,7 +141,7 @@ impl Directory {
     /// Takes a new view of the map.
     pub(crate) fn update(&self, map: &MapView, now: Time) {
         for fact in map.leaders() {
-            self.seats.of(&fact.block).absorb(fact, now);
+            self.seats.of(&fact.block).absorb(fact);
         }
         for fact in map.all_loads() {
             let word = Word { used: fact.used, slots: fact.slots, queued: fact.queued };

@@ -12,7 +12,6 @@ use arc_swap::ArcSwap;
 use dashmap::DashMap;
 use dynomesh_core::id::{BlockName, GroupId};
 use dynomesh_core::map::fact::{LeaderFact, ReplicaFact};
-use dynomesh_core::time::Time;
 use dynomesh_runtime::http::headers::Leader;
 use tokio::sync::Notify;
 
@@ -86,7 +85,7 @@ impl Seat {
     }
 
     /// Takes the map's word. Returns whether the leader changed.
-    pub(crate) fn absorb(&self, fact: &LeaderFact, now: Time) -> bool {
+    pub(crate) fn absorb(&self, fact: &LeaderFact) -> bool {
         let Some(http) = fact.replicas.iter().find(|replica| replica.id == fact.leader).map(|replica| replica.http) else {
             return false;
         };
@@ -97,7 +96,7 @@ impl Seat {
             return false;
         }
         drop(known);
-        self.change(now, |seating| {
+        self.change(|seating| {
             if seating.group.is_some_and(|group| group != fact.group) {
                 (seating.leader, seating.vacant) = (None, true);
             }
@@ -110,13 +109,13 @@ impl Seat {
     }
 
     /// Takes a correction. Returns whether it was newer than what we knew; an older one is not to be followed.
-    pub(crate) fn correct(&self, found: Leader, now: Time) -> bool {
-        self.change(now, |seating| take(seating, found))
+    pub(crate) fn correct(&self, found: Leader) -> bool {
+        self.change(|seating| take(seating, found))
     }
 
     /// Takes a leader's own word that it leads. Returns whether the seat was filled by it.
-    pub(crate) fn confirm(&self, found: Leader, now: Time) -> bool {
-        self.change(now, |seating| match &seating.leader {
+    pub(crate) fn confirm(&self, found: Leader) -> bool {
+        self.change(|seating| match &seating.leader {
             Some(known) if same(&found, known) => std::mem::take(&mut seating.vacant),
             _ => take(seating, found),
         })
@@ -147,7 +146,7 @@ impl Seat {
     }
 
     /// Applies `edit`, which returns whether the seat has got a usable leader by it.
-    fn change(&self, now: Time, edit: impl Fn(&mut Seating) -> bool) -> bool {
+    fn change(&self, edit: impl Fn(&mut Seating) -> bool) -> bool {
         let mut filled = false;
         self.seating.rcu(|seating| {
             let mut next = Seating::clone(seating);
@@ -200,7 +199,6 @@ impl Seats {
 #[cfg(test)]
 mod tests {
     use dynomesh_core::id::{ReplicaId, Term};
-    use dynomesh_core::time::Span;
 
     use super::*;
 
@@ -228,27 +226,27 @@ mod tests {
     #[test]
     fn only_newer_leaders_are_followed() {
         let seat = seat();
-        assert!(seat.absorb(&fact(1, 5, 2), Time::ZERO));
-        assert!(!seat.correct(leader(4, 3), Time::ZERO), "an older term");
-        assert!(!seat.correct(leader(5, 2), Time::ZERO), "the same leader again");
-        assert!(seat.correct(leader(6, 1), Time::ZERO));
-        assert!(!seat.absorb(&fact(1, 5, 2), Time::ZERO), "the map lags");
+        assert!(seat.absorb(&fact(1, 5, 2)));
+        assert!(!seat.correct(leader(4, 3)), "an older term");
+        assert!(!seat.correct(leader(5, 2)), "the same leader again");
+        assert!(seat.correct(leader(6, 1)));
+        assert!(!seat.absorb(&fact(1, 5, 2)), "the map lags");
         assert_eq!(seat.leader(), Some(leader(6, 1)));
     }
 
     #[test]
     fn a_failed_leader_is_back_only_by_its_own_word_or_a_newer_leader() {
         let seat = seat();
-        seat.absorb(&fact(1, 5, 2), Time::ZERO);
+        seat.absorb(&fact(1, 5, 2));
         assert!(seat.fail(&leader(5, 2)));
         assert!(!seat.fail(&leader(5, 2)), "once is enough");
         assert_eq!(seat.leader(), None);
-        seat.absorb(&fact(1, 5, 2), Time::ZERO);
+        seat.absorb(&fact(1, 5, 2));
         assert_eq!(seat.leader(), None, "the map does not know that it died");
-        assert!(seat.confirm(leader(5, 2), Time::ZERO));
+        assert!(seat.confirm(leader(5, 2)));
         assert_eq!(seat.leader(), Some(leader(5, 2)));
         seat.fail(&leader(5, 2));
-        assert!(seat.correct(leader(6, 3), Time::ZERO));
+        assert!(seat.correct(leader(6, 3)));
         assert!(!seat.fail(&leader(5, 2)), "a late failure of the old leader does not touch the new one");
         assert_eq!(seat.leader(), Some(leader(6, 3)));
     }
@@ -256,8 +254,8 @@ mod tests {
     #[test]
     fn a_block_that_was_made_anew_starts_over() {
         let seat = seat();
-        seat.absorb(&fact(1, 50, 2), Time::ZERO);
-        assert!(seat.absorb(&fact(2, 1, 1), Time::ZERO));
+        seat.absorb(&fact(1, 50, 2));
+        assert!(seat.absorb(&fact(2, 1, 1)));
         assert_eq!(seat.leader(), Some(leader(1, 1)));
     }
 
@@ -266,7 +264,7 @@ mod tests {
         let seats = Seats::default();
         let seat = seats.of(&BlockName::new("b1").unwrap());
         let waiting = seats.changed();
-        seat.correct(leader(1, 1), Time::ZERO);
+        seat.correct(leader(1, 1));
         tokio::time::timeout(std::time::Duration::from_secs(5), waiting).await.unwrap();
         assert_eq!(seats.counts(), (1, 1));
     }

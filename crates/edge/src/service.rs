@@ -266,7 +266,6 @@ where
 
     /// A block that has a leader, and that leader.
     fn choose(&self, app: &App, progress: &Progress) -> Option<(Place, Leader)> {
-        let now = self.means.clock.now();
         let usable: Vec<(&Place, Leader)> =
             app.places.iter().filter_map(|place| place.seat.leader().map(|leader| (place, leader))).collect();
         let candidate = |place: &Place| {

@@ -35,8 +35,8 @@ async fn a_follower_that_lagged_behind_the_purged_log_catches_up_by_a_snapshot()
     for number in 1..=300 {
         cluster.add(number).await;
     }
-    let metrics = cluster.node(leader).replica.metrics();
-    assert!(metrics.snapshot >= Index(200), "{metrics:?}");
+    // It is written beside the work, and may be on its way still.
+    until("a snapshot", || (cluster.node(leader).replica.metrics().snapshot >= Index(200)).then_some(())).await;
     cluster.restart(lagging);
     let expected: Vec<u64> = (1..=300).collect();
     cluster.converge(&expected).await;

@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::report::golden::Miss;
-use crate::scenario::ScenarioError;
+use crate::scenario::{Broken, ScenarioError};
 use crate::size::SizeError;
 
 /// Why a command failed.
@@ -50,6 +50,9 @@ pub enum SimError {
     /// The reference table does not say what it must.
     #[error("the reference table is off: {}", told(.0))]
     Off(Vec<Miss>),
+    /// A scenario does not keep what it promises.
+    #[error("the results break what the scenario promises: {}", told(.0))]
+    Broken(Vec<Broken>),
 }
 
 impl SimError {
@@ -57,11 +60,11 @@ impl SimError {
     pub fn exit_code(&self) -> u8 {
         match self {
             SimError::Scenario(_) | SimError::Size(_) | SimError::Exists { .. } | SimError::Twice { .. } | SimError::NoStudy { .. } => 2,
-            SimError::Write { .. } | SimError::Stdout(_) | SimError::Off(_) => 1,
+            SimError::Write { .. } | SimError::Stdout(_) | SimError::Off(_) | SimError::Broken(_) => 1,
         }
     }
 }
 
-fn told(misses: &[Miss]) -> String {
-    misses.iter().map(Miss::to_string).collect::<Vec<_>>().join("; ")
+fn told<T: ToString>(misses: &[T]) -> String {
+    misses.iter().map(T::to_string).collect::<Vec<_>>().join("; ")
 }

@@ -46,6 +46,9 @@ pub(super) struct How {
     /// How many seeds each case is run with, instead of as many as the scenario says
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=SEEDS_MAX))]
     seeds: Option<u64>,
+    /// The first seed, instead of the one that the scenario says; the others follow it
+    #[arg(long, value_name = "S", value_parser = clap::value_parser!(u64).range(..=u64::MAX - SEEDS_MAX))]
+    first_seed: Option<u64>,
     /// Requests of a run, instead of as many as the scenario says
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(REQUESTS_MIN..=REQUESTS_MAX))]
     requests: Option<u64>,
@@ -61,6 +64,9 @@ pub(super) struct How {
     /// Write over files that are there already
     #[arg(long)]
     force: bool,
+    /// Hold the results to what the scenario promises of them ([[expect]]), and fail with exit code 1 if they break it
+    #[arg(long)]
+    check: bool,
     /// Say nothing on stderr but errors
     #[arg(short, long)]
     quiet: bool,
@@ -90,7 +96,7 @@ pub(super) fn perform(args: &RunArgs, format: Format) -> Result<(), SimError> {
 impl How {
     /// What of the command line stands over the scenario.
     pub(super) fn size(&self) -> Size {
-        Size { seeds: self.seeds, requests: self.requests }
+        Size { seeds: self.seeds, first_seed: self.first_seed, requests: self.requests }
     }
 
     /// Runs a scenario, prints its results and writes them to files.
@@ -103,7 +109,9 @@ impl How {
         let requests: u64 = scenario.cases.iter().map(|case| case.setup.requests).sum::<u64>() * scenario.seeds;
         progress.end(requests, threads.get());
         self.write(&results)?;
-        output::write(format, &results.summary(), &results.grid(), "", &results.records())
+        output::write(format, &results.summary(), &results.grid(), "", &results.records())?;
+        let broken = if self.check { results.broken() } else { Vec::new() };
+        if broken.is_empty() { Ok(()) } else { Err(SimError::Broken(broken)) }
     }
 
     fn write(&self, results: &Results) -> Result<(), SimError> {

@@ -26,8 +26,6 @@ mod two_choices;
 
 #[cfg(test)]
 mod bare;
-#[cfg(test)]
-mod field;
 
 pub use fleet::Fleet;
 pub use ideal::ideal;

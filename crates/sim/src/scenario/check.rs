@@ -21,6 +21,14 @@ pub const DYNOS_MAX: usize = 1_000_000;
 pub const EDGES_MAX: usize = 10_000;
 /// Most requests that a dyno works on at once.
 pub const MAX_CONNS_MAX: u32 = 10_000;
+/// Most tries of a rival: each router tries as often as its edge.
+pub const TRIES_MAX: u32 = 100;
+/// Most dynos that a router of two choices draws.
+pub const CHOICES_MAX: u32 = 1_000;
+/// Most round trips to the counter store.
+pub const TRIPS_MAX: u32 = 100;
+/// Most probes sent or removed for a request.
+pub const PROBES_MAX: f64 = 1_000.0;
 /// Longest cable: longer than any on this planet, shorter than what would pass for a hang.
 pub const CABLE_MAX: Span = Span::from_secs(10);
 
@@ -75,19 +83,38 @@ impl Setup {
         within("slowdown", self.slowdown, 0.0, 1e6)?;
         within("attempts", self.attempts, 1, ATTEMPTS_MAX)?;
         within("probe_idle", self.probe_idle, PERIOD_MIN, DRAW_MAX)?;
-        for (key, way) in [("dyno_cable", self.dyno_cable), ("router_cable", self.router_cable), ("commit", self.commit)] {
+        for (key, way) in [
+            ("dyno_cable", self.dyno_cable),
+            ("router_cable", self.router_cable),
+            ("commit", self.commit),
+            ("store_cable", self.store_cable),
+        ] {
             within(key, way, Span::ZERO, CABLE_MAX)?;
         }
         if self.service.mean() == Span::ZERO {
             return Err(bad("service", self.service, "must take time, for example 20ms+exp100ms"));
         }
         self.check_failures()?;
+        self.check_rivals()?;
         self.check_ownership()?;
         self.check_load(overload)
     }
 
+    fn check_rivals(&self) -> Result<(), BadSetting> {
+        within("rival_tries", self.rival_tries, 1, TRIES_MAX)?;
+        within("choices", self.choices, 1, CHOICES_MAX)?;
+        within("store_trips", self.store_trips, 1, TRIPS_MAX)?;
+        within("report_every", self.report_every, Span::ZERO, DRAW_MAX)?;
+        within("prequal_probes", self.prequal_probes, 0.0, PROBES_MAX)?;
+        within("prequal_removals", self.prequal_removals, 0.0, PROBES_MAX)?;
+        within("prequal_pool", self.prequal_pool, 2, DYNOS_MAX)?;
+        within("prequal_cold", self.prequal_cold, 0.0, 1.0)
+    }
+
     fn check_failures(&self) -> Result<(), BadSetting> {
-        for (key, failing) in [("dyno_failures", self.dyno_failures), ("router_failures", self.router_failures)] {
+        for (key, failing) in
+            [("dyno_failures", self.dyno_failures), ("router_failures", self.router_failures), ("store_failures", self.store_failures)]
+        {
             if failing.failures().is_some() && failing.up.mean().min(failing.down.mean()) < PERIOD_MIN {
                 let value = format!("{{ up = \"{}\", down = \"{}\" }}", failing.up, failing.down);
                 let problem = format!("what fails is up and down for {PERIOD_MIN} at least; write up = \"0s\" for what never fails");
@@ -205,6 +232,11 @@ mod tests {
         assert!(said(|setup| setup.router_failures.up = Draw::exponential(Span::from_nanos(1))).starts_with("router_failures = { up ="));
         assert!(said(|setup| setup.probe_idle = Span::ZERO).starts_with("probe_idle = 0s: must be from 1ms"));
         assert!(said(|setup| setup.attempts = 0).starts_with("attempts = 0: must be from 1 to 100"));
+        assert!(said(|setup| setup.rival_tries = 0).starts_with("rival_tries = 0"));
+        assert!(said(|setup| setup.choices = 0).starts_with("choices = 0"));
+        assert!(said(|setup| setup.prequal_probes = f64::NAN).starts_with("prequal_probes = NaN"));
+        assert!(said(|setup| setup.prequal_pool = 1).starts_with("prequal_pool = 1: must be from 2"));
+        assert!(said(|setup| setup.prequal_cold = 1.5).ends_with("from 0 to 1"));
         for nonsense in [0.0, -1.0, f64::NAN, f64::INFINITY] {
             assert!(said(|setup| setup.load = nonsense).contains("must be a number above 0"), "{nonsense}");
         }

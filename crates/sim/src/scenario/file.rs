@@ -13,6 +13,7 @@ use serde::Deserialize;
 use toml::{Spanned, Value};
 
 use super::check::SEEDS_MAX;
+use super::expect::Expect;
 use super::setup::{Overrides, Setup};
 use crate::workload::Draw;
 
@@ -40,6 +41,8 @@ pub struct Scenario {
     pub plot: Plot,
     /// Every combination, variant by variant in the order of the file.
     pub cases: Vec<Case>,
+    /// What it promises of its results.
+    pub expects: Vec<Expect>,
 }
 
 /// The setting that takes several values.
@@ -145,12 +148,14 @@ pub enum ScenarioError {
 pub struct Size {
     /// How often each case is run.
     pub seeds: Option<u64>,
+    /// The first seed.
+    pub first_seed: Option<u64>,
     /// Requests of a run.
     pub requests: Option<u64>,
 }
 
 /// Settings with the places where they are written.
-type Settings = BTreeMap<Spanned<String>, Spanned<Value>>;
+pub(super) type Settings = BTreeMap<Spanned<String>, Spanned<Value>>;
 
 /// The file as written.
 #[derive(Deserialize)]
@@ -169,10 +174,12 @@ struct FileScenario {
     variant: Vec<Spanned<Settings>>,
     sweep: Option<Spanned<Settings>>,
     plot: Option<Spanned<Plot>>,
+    #[serde(default)]
+    expect: Vec<Spanned<Settings>>,
 }
 
 /// A problem and where it is.
-type Fault = (Range<usize>, String);
+pub(super) type Fault = (Range<usize>, String);
 
 // === impl Scenario ===
 
@@ -208,10 +215,14 @@ impl FileScenario {
         let first_seed = at_most(self.first_seed.as_ref(), "first_seed", 1, 0..=i64::MAX.unsigned_abs())?;
         let plot = self.checked_plot()?;
         let axis = self.sweep.as_ref().map(axis).transpose()?;
+        let cases = self.cases(axis.as_ref(), size)?;
+        let expect = |written| Expect::read(written, axis.as_ref().map(|(axis, _)| axis), &cases);
+        let expects = self.expect.iter().map(expect).collect::<Result<_, Fault>>()?;
         Ok(Scenario {
-            cases: self.cases(axis.as_ref(), size)?,
+            cases,
+            expects,
             seeds: size.seeds.unwrap_or(seeds),
-            first_seed,
+            first_seed: size.first_seed.unwrap_or(first_seed),
             axis: axis.map(|(axis, _)| axis),
             plot,
             name: self.name.into_inner(),
@@ -343,6 +354,11 @@ fn set(setup: &Setup, key: &str, value: &Spanned<Value>) -> Result<Setup, Fault>
 }
 
 impl Point {
+    /// Whether it was written as this value.
+    pub(super) fn is(&self, value: &Value) -> bool {
+        Point::of(value).text == self.text
+    }
+
     fn of(value: &Value) -> Self {
         let number = match value {
             Value::Integer(whole) => Some(*whole as f64),

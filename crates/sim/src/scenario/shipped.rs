@@ -19,6 +19,7 @@ macro_rules! studies {
 studies! {
     "policy"
     "ablation"
+    "edges"
     "load"
     "field-load"
     "field-blocks"
@@ -43,7 +44,7 @@ mod tests {
     use crate::scenario::{Scenario, Size, run};
 
     /// Enough for every part of a stack to be run through.
-    const TINY: Size = Size { seeds: Some(2), requests: Some(400) };
+    const TINY: Size = Size { seeds: Some(2), first_seed: None, requests: Some(400) };
 
     #[test]
     fn every_study_can_be_run_as_it_is_written() {

@@ -61,7 +61,7 @@ fn how_a_trace_is_read_makes_no_sense_without_one() {
     for option in ["--speed 2", "--skip-bad 1", "--trace-seed 2"] {
         let words = ["size", "--dynos", "10", "--rps", "5"].into_iter().chain(option.split(' '));
         let told = Command::try_parse_from(words).err().unwrap_or_else(|| panic!("{option} passed")).to_string();
-        assert!(told.contains("cannot be used with '--rps <RATE>'"), "{told}");
+        assert!(told.contains("cannot be used with") && told.contains("--rps"), "{told}");
     }
 }
 
@@ -166,7 +166,7 @@ fn an_answer_is_the_same_on_any_number_of_threads_and_its_runs_are_told() {
 fn as_many_dynos_as_a_target_needs_are_found() {
     let ask = asked("--p99-ms 650 --rps 150 --requests 4000 --seeds 1").unwrap();
     let sizing = size(&ask, cores(), &|| ()).unwrap();
-    assert!((20..=98).contains(&sizing.dynos) && sizing.load < 1.0, "{} dynos", sizing.dynos);
+    assert!((20..=35).contains(&sizing.dynos) && sizing.load < 1.0, "{} dynos", sizing.dynos);
     let less = asked("--p99-ms 5000 --rps 150 --requests 4000 --seeds 1").unwrap();
     assert!(size(&less, cores(), &|| ()).unwrap().dynos <= sizing.dynos);
 }

@@ -44,7 +44,7 @@ fn a_scenario_without_variants_is_one_itself() {
 #[test]
 fn the_command_line_stands_over_the_file() {
     let text = format!("{HEAD}seeds = 3\n[base]\nrequests = 5000\n");
-    let scenario = Scenario::parse("a.toml", &text, Size { seeds: Some(2), requests: Some(600) }).unwrap();
+    let scenario = Scenario::parse("a.toml", &text, Size { seeds: Some(2), requests: Some(600), ..Size::default() }).unwrap();
     assert_eq!((scenario.seeds, scenario.cases[0].setup.requests), (2, 600));
 }
 
