@@ -56,6 +56,25 @@ fn large_bodies_are_streamed_and_not_gathered() {
     assert!(most < before + 48 * MIB, "grew from {} to {} MiB", before / MIB, most / MIB);
 }
 
+/// Fails when the limit on an unacknowledged head (P7) stays for the body: the kernel then ends a connection whose reader pauses.
+#[test]
+fn a_dyno_may_pause_while_it_reads_an_upload() {
+    let cluster = Cluster::start(small());
+    cluster.create_app(&["--serial", "no"]);
+    let script =
+        Script::start_pausing(Span::from_secs(4), |_| b"HTTP/1.1 200 OK\r\nx-demo-dyno: script\r\ncontent-length: 2\r\n\r\nok".to_vec());
+    cluster.run(&["dyno", "add", APP, &script.address().to_string(), "--id", "script"]).expect_ok();
+    let client = cluster.client();
+    cluster.await_routed(HOST);
+
+    // More than the sockets on the way hold.
+    let body = "x".repeat(32 << 20);
+    assert_eq!(client.send(Ask::post("/upload").body(&body)).expect_ok().text, "ok");
+    let uploads: Vec<_> = script.requests().into_iter().filter(|request| request.starts_with("POST /upload")).collect();
+    assert_eq!(uploads.len(), 1);
+    assert!(uploads[0].ends_with(&format!("\r\n\r\n{body}")), "{} bytes arrived", uploads[0].len());
+}
+
 /// P27: a broken answer never looks whole, and one that ends by closing is whole.
 #[test]
 fn a_broken_answer_is_told_and_a_close_delimited_one_is_whole() {

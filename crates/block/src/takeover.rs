@@ -2,8 +2,13 @@
 //!
 //! A holder that answers is left alone: it streams on and frees its slots through the log. One that is proven dead leaves orphans, freed
 //! as soon as the dyno is proven idle, or after `orphan_hold` where no such proof can be had and the app allows it. One that is merely
-//! silent may wake: its slots count until nothing it wrote can still be on its way, and then until proof or deadline (P8, P9). Deadlines are counted from this
-//! replica's own apply with a margin, since clocks differ (P10).
+//! silent may wake: its slots count until nothing it wrote can still be on its way, and then until proof or deadline (P8, P9). Deadlines
+//! are counted from this replica's own apply with a margin, since clocks differ (P10).
+//!
+//! "Nothing on its way" is about heads: one that is not acknowledged within `USER_TIMEOUT` takes its connection with it, and only a
+//! connection whose head is acknowledged is freed of that limit (see `upstream/socket.rs`). Of such a request a body may still arrive
+//! late. But its connection then stands in the dyno's line before any question sent now, and a serial dyno answers that only when it is
+//! done with the request, be it that it gave up waiting for the body.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -27,7 +32,7 @@ const IDLE_LOOK: Span = Span::from_millis(60);
 const ALIVE_LOOK: Span = Span::from_millis(200);
 /// How long a holder has to answer before it counts as silent.
 const ANSWER_LIMIT: Span = Span::from_millis(100);
-/// A silent holder's slots count for this long before a dyno is asked: what the holder wrote last has arrived by then or never will.
+/// A silent holder's slots count for this long before a dyno is asked: the head that the holder wrote last has arrived by then or never will.
 const SILENT_HOLD: Span = Span::from_millis(USER_TIMEOUT.as_millis() * 11 / 10);
 /// An idle question is asked anew after this long without an answer.
 const IDLE_LIMIT: Span = Span::from_secs(30);

@@ -12,6 +12,10 @@ use dynomesh_core::time::Span;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::TcpStream;
 
+mod diag;
+
+pub use diag::unacknowledged;
+
 /// Connections that wait to be accepted, per listener. Past it the kernel drops SYNs and clients try again.
 pub const BACKLOG: i32 = 4096;
 

@@ -25,6 +25,11 @@ pub struct Script {
 impl Script {
     /// Starts a dyno that answers each request, given with its body, by the bytes that `answer` returns.
     pub fn start(answer: impl Fn(&str) -> Vec<u8> + Send + Sync + 'static) -> Self {
+        Self::start_pausing(Span::ZERO, answer)
+    }
+
+    /// The same; it stops reading for so long where a request's head has arrived and its body has not.
+    pub fn start_pausing(pause: Span, answer: impl Fn(&str) -> Vec<u8> + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("a bound listener has an address");
         let (requests, stop) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
@@ -37,7 +42,7 @@ impl Script {
                 let (answer, seen) = (answer.clone(), seen.clone());
                 thread::spawn(move || {
                     // What goes wrong on a connection, its other side sees.
-                    let _ = serve(stream, &seen, &*answer);
+                    let _ = serve(stream, pause, &seen, &*answer);
                 });
             }
         });
@@ -63,16 +68,17 @@ impl Drop for Script {
     }
 }
 
-fn serve(mut stream: TcpStream, seen: &Mutex<Vec<String>>, answer: &dyn Fn(&str) -> Vec<u8>) -> io::Result<()> {
+fn serve(mut stream: TcpStream, pause: Span, seen: &Mutex<Vec<String>>, answer: &dyn Fn(&str) -> Vec<u8>) -> io::Result<()> {
     stream.set_read_timeout(Some(ARRIVE_MAX.to_std()))?;
-    let Some(request) = read(&mut stream)? else { return Ok(()) };
+    let Some(request) = read(&mut stream, pause)? else { return Ok(()) };
     seen.lock().unwrap_or_else(PoisonError::into_inner).push(request.clone());
     stream.write_all(&answer(&request))
 }
 
 /// One request with its body, however it is framed; `None` if the connection ends without one.
-fn read(stream: &mut TcpStream) -> io::Result<Option<String>> {
+fn read(stream: &mut TcpStream, pause: Span) -> io::Result<Option<String>> {
     let mut bytes = Vec::new();
+    let mut paused = false;
     loop {
         if let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
             let head = String::from_utf8_lossy(&bytes[..end]).to_lowercase();
@@ -81,6 +87,9 @@ fn read(stream: &mut TcpStream) -> io::Result<Option<String>> {
             let whole = if chunked { bytes.ends_with(b"0\r\n\r\n") } else { bytes.len() >= end + 4 + length.unwrap_or(0) };
             if whole {
                 return Ok(Some(String::from_utf8_lossy(&bytes).into_owned()));
+            }
+            if !std::mem::replace(&mut paused, true) {
+                thread::sleep(pause.to_std());
             }
         }
         let mut piece = [0; 4096];

@@ -23,7 +23,7 @@ use tracing::debug;
 
 use crate::grant::{Claim, Refusal, Shared, Waited, acquire};
 use crate::metrics::AnswerLabels;
-use crate::upstream::{self, Answer, Drain, DynoBody, Failure, RequestBody};
+use crate::upstream::{self, Answer, Drain, DynoBody, Failure, RequestBody, Socket};
 use marks::{Marks, Reason, Verdict};
 
 /// One data thread's service.
@@ -91,8 +91,8 @@ impl Ingress {
             tried.push(claim.pick.dyno.clone());
             marks.dyno_attempts += 1;
             let began = shared.clock.now();
-            let stream = match upstream::connect(claim.pick.address, shared.limits.connect).await {
-                Ok(stream) => stream,
+            let socket = match upstream::connect(claim.pick.address, shared.limits.connect).await {
+                Ok(socket) => socket,
                 Err(error) => {
                     debug!(dyno = %claim.pick.dyno, address = %claim.pick.address, %error, "dyno does not accept");
                     claim.end(Outcome::Error);
@@ -118,7 +118,7 @@ impl Ingress {
                     return self.refuse(hop, &marks, reason);
                 }
             };
-            return self.finish(hop, marks, outbound, claim, stream, request).await;
+            return self.finish(hop, marks, outbound, claim, socket, request).await;
         }
     }
 
@@ -144,7 +144,7 @@ impl Ingress {
         mut marks: Marks,
         outbound: Outbound,
         claim: Claim,
-        stream: tokio::net::TcpStream,
+        socket: Socket,
         prepared: PreparedRequest,
     ) -> (Response<DynoBody>, Verdict, Reason) {
         let shared = &self.shared;
@@ -153,7 +153,7 @@ impl Ingress {
         let head_by = (shared.clock.now() + shared.limits.first_byte).min(hop.deadline.max(shared.clock.now() + Span::from_millis(1)));
         let abandon_by = shared.clock.now() + shared.limits.first_byte.min(shared.limits.abandon_limit);
         let request = outbound.into_request(prepared);
-        let mut answering = upstream::dispatch(shared, claim, stream, request, abandon_by);
+        let mut answering = upstream::dispatch(shared, claim, socket, request, abandon_by);
         let limit = shared.clock.now().until(head_by).to_std();
         let answered = match tokio::time::timeout(limit, &mut answering).await {
             Ok(Ok(answered)) => answered,

@@ -8,6 +8,7 @@ mod body;
 mod cut;
 mod gate;
 pub(crate) mod probe;
+mod socket;
 
 use std::io;
 use std::sync::Arc;
@@ -21,18 +22,16 @@ use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
 use tracing::debug;
 
 pub(crate) use body::{DynoBody, RequestBody};
 pub(crate) use cut::Cut;
+pub(crate) use socket::{Socket, USER_TIMEOUT};
 
 use crate::grant::{Claim, Shared};
 use gate::{Gate, Gated};
 
-/// Time a connection to a dyno may leave written bytes unacknowledged before the head is through (P7).
-pub(crate) const USER_TIMEOUT: Span = Span::from_secs(1);
 /// A response to a client that left is read on for this long when its body already streams; then it is cut.
 const DRAIN_STREAM: Span = Span::from_secs(1);
 
@@ -101,10 +100,8 @@ async fn drain(mut body: Incoming, claim: Claim, limit: Span) {
 }
 
 /// Connects to a dyno.
-pub(crate) async fn connect(address: Address, limit: Span) -> io::Result<TcpStream> {
-    let stream = net::connect(address, limit).await?;
-    net::set_user_timeout(&stream, Some(USER_TIMEOUT))?;
-    Ok(stream)
+pub(crate) async fn connect(address: Address, limit: Span) -> io::Result<Socket> {
+    Socket::new(net::connect(address, limit).await?)
 }
 
 /// Sends `request` to the dyno of `claim` and reports its head, or how it failed.
@@ -113,7 +110,7 @@ pub(crate) async fn connect(address: Address, limit: Span) -> io::Result<TcpStre
 pub(crate) fn dispatch(
     shared: &Arc<Shared>,
     mut claim: Claim,
-    stream: TcpStream,
+    socket: Socket,
     request: Request<RequestBody>,
     head_by: Time,
 ) -> oneshot::Receiver<Result<Answer, Failure>> {
@@ -123,7 +120,7 @@ pub(crate) fn dispatch(
         let began = shared.clock.now();
         let gate = Gate::new(shared.clock.clone(), shared.lease(), claim.pick.term, began + shared.limits.dispatch_by);
         claim.dispatched();
-        let result = exchange(&shared, &claim, &gate, stream, request, head_by).await;
+        let result = exchange(&shared, &claim, &gate, socket, request, head_by).await;
         let answer = match result {
             Ok(response) => Ok(Answer { response, service: shared.clock.now().since(began), claim }),
             Err(failure) => {
@@ -146,11 +143,11 @@ async fn exchange(
     shared: &Shared,
     claim: &Claim,
     gate: &Arc<Gate>,
-    stream: TcpStream,
+    socket: Socket,
     request: Request<RequestBody>,
     head_by: Time,
 ) -> Result<Response<Incoming>, Failure> {
-    let io = TokioIo::new(Gated::new(stream, gate.clone()));
+    let io = TokioIo::new(Gated::new(socket, gate.clone()));
     let mut builder = http1::Builder::new();
     builder.max_buf_size(64 * 1024);
     let Ok((mut sender, connection)) = builder.handshake::<_, RequestBody>(io).await else { return Err(Failure::NotSent) };
