@@ -35,6 +35,8 @@ use crate::relay::{Relay, ReplyBody};
 use crate::reply::{self, Fault};
 use crate::routes::{App, Directory, Place};
 
+/// As much counts as waiting between two looks for a leader. What is more, an edge has not waited for others but was stopped itself.
+const WAIT_STEP_MAX: Span = Span::from_secs(1);
 /// When a leader is found, all who waited for it come within this long and not in one instant.
 const ARRIVAL_SPREAD: Span = Span::from_millis(5);
 
@@ -91,8 +93,8 @@ struct Progress {
     spills: u32,
     pauses: u32,
     must_queue: bool,
-    /// When it was first found that no block can be reached.
-    stranded: Option<Time>,
+    /// Since it was found that no block can be reached: when that was last looked at, and how much waiting came together by then.
+    stranded: Option<(Time, Span)>,
     /// The last failure, as the client is told if it stays the last.
     fault: Fault,
 }
@@ -392,12 +394,14 @@ impl Progress {
         self.dyno_attempts = self.dyno_attempts.saturating_add(failure.dyno_attempts);
         self.spills += u32::from(failure.spill);
         self.fault = Fault::of(failure);
-        self.stranded = failure.unreached.then(|| self.stranded.unwrap_or(now));
+        self.stranded = failure.unreached.then(|| self.stranded.unwrap_or((now, Span::ZERO)));
     }
 
     /// Refuses to wait longer than we are patient.
     fn wait_allowed(&mut self, now: Time, patience: Span) -> Result<(), Fault> {
-        let since = *self.stranded.get_or_insert(now);
-        if now.since(since) >= patience { Err(Fault::NoLeader) } else { Ok(()) }
+        let (looked, waited) = self.stranded.unwrap_or((now, Span::ZERO));
+        let waited = waited + now.since(looked).min(WAIT_STEP_MAX);
+        self.stranded = Some((now, waited));
+        if waited >= patience { Err(Fault::NoLeader) } else { Ok(()) }
     }
 }
