@@ -21,7 +21,7 @@ const IPPROTO_TCP: u8 = 6;
 /// Length of `struct nlmsghdr`.
 const HEADER_LEN: usize = 16;
 /// Length of a `struct nlmsghdr` with a `struct inet_diag_req_v2` behind it.
-const QUESTION_LEN: usize = HEADER_LEN + 56;
+const QUESTION_LEN: u32 = 16 + 56;
 /// Where `idiag_wqueue` of a `struct inet_diag_msg` stands in an answer.
 const QUEUE_AT: usize = HEADER_LEN + 60;
 
@@ -41,8 +41,8 @@ pub fn unacknowledged(stream: &TcpStream) -> io::Result<u64> {
 fn question(local: SocketAddr, peer: SocketAddr) -> Vec<u8> {
     let family = if local.is_ipv4() { AF_INET } else { AF_INET6 };
     let interface = if let SocketAddr::V6(local) = local { local.scope_id() } else { 0 };
-    let mut bytes = Vec::with_capacity(QUESTION_LEN);
-    bytes.extend((QUESTION_LEN as u32).to_ne_bytes());
+    let mut bytes = Vec::new();
+    bytes.extend(QUESTION_LEN.to_ne_bytes());
     bytes.extend(SOCK_DIAG_BY_FAMILY.to_ne_bytes());
     bytes.extend(NLM_F_REQUEST.to_ne_bytes());
     // Sequence number and sender: one question, one answer.
