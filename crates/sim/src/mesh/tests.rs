@@ -3,6 +3,8 @@
 use dynomesh_core::dispatch::BlockChoice;
 use dynomesh_core::time::Span;
 
+use crate::parallel;
+use crate::report::Estimate;
 use crate::scenario::{Death, Failing, Setup, Spread, Told};
 use crate::stack;
 use crate::workload::{Draw, Outcome};
@@ -84,5 +86,20 @@ fn apps_keep_to_their_blocks() {
     for spread in [Spread::One, Spread::Few, Spread::All] {
         let outcome = stack::run(&Setup { apps: 20, spread, load: 0.4, ..small() }, 2);
         assert_eq!((note(&outcome, "over_cap"), outcome.tally.failed()), (0.0, 0), "{spread:?}");
+    }
+}
+
+/// The study `policy` at a size for every day; in full it is `dynomesh sim study policy --check`.
+#[test]
+fn the_default_policy_keeps_its_promises() {
+    for (load, promised) in [(0.32595, [104.0, 337.0, 499.0]), (0.8, [109.0, 341.0, 506.0]), (0.85, [116.0, 348.0, 512.0])] {
+        let setup = Setup { load, requests: 60_000, ..Setup::default() };
+        let seeds: Vec<u64> = (1..=4).collect();
+        let mut runs = parallel::map(&seeds, parallel::cores(), || (), |seed| stack::run(&setup, *seed));
+        assert!(runs.iter().all(|run| run.tally.failed() == 0 && note(run, "retries") <= 0.0035), "at load {load}");
+        for (share, promised) in [0.5, 0.95, 0.99].into_iter().zip(promised) {
+            let found = Estimate::of(&runs.iter_mut().map(|run| run.tally.percentile(share)).collect::<Vec<_>>());
+            assert!(found.low() <= promised, "{share} of the requests took {found:?} ms at load {load}, {promised} were promised");
+        }
     }
 }
