@@ -44,7 +44,7 @@ impl RowReport {
     }
 
     fn record(&self) -> Record {
-        self.spread.record(Record::default().with("row", u64::from(self.row.number)))
+        self.spread.means(Record::default().with("row", u64::from(self.row.number)))
     }
 }
 

@@ -36,17 +36,25 @@ impl Spread {
         [("success", self.success), ("p50", self.p50), ("p95", self.p95), ("p99", self.p99), ("max", self.max)]
     }
 
+    /// Adds the means to a record, to six digits: what is beyond is not known, and rounding keeps binary fractions out of sight.
+    pub fn means(&self, record: Record) -> Record {
+        self.named().into_iter().fold(record, |record, (name, estimate)| record.with(name, rounded(estimate.mean)))
+    }
+
     /// Adds the means to a record, and under the key `half` half the widths of their intervals.
     pub fn record(&self, record: Record) -> Record {
-        let means = self.named().into_iter().fold(record, |record, (name, estimate)| record.with(name, estimate.mean));
-        let halves = self.named().into_iter().fold(Record::default(), |record, (name, estimate)| record.with(name, estimate.half));
-        means.with("half", halves)
+        let halves = self.named().into_iter().fold(Record::default(), |record, (name, estimate)| record.with(name, rounded(estimate.half)));
+        self.means(record).with("half", halves)
     }
 
     /// The figures as cells of a table, in the order of [`Spread::named`].
     pub fn cells(&self) -> Vec<String> {
         self.named().into_iter().map(|(name, estimate)| cell(estimate, if name == "success" { 5 } else { 1 })).collect()
     }
+}
+
+fn rounded(value: f64) -> f64 {
+    if value.is_finite() { (value * 1e6).round() / 1e6 } else { value }
 }
 
 /// A mean with its interval, or the mean alone where one run says nothing about the spread.
