@@ -1,3 +1,5 @@
+//! What sizing recommends and what it refuses.
+
 use std::sync::Mutex;
 
 use clap::Parser;

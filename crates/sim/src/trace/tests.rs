@@ -1,3 +1,5 @@
+//! Logs as they come: whole, broken, hostile.
+
 use std::cell::RefCell;
 use std::rc::Rc;
 

@@ -1,3 +1,5 @@
+//! Scenarios as they are written, good ones and bad ones.
+
 use super::*;
 
 const HEAD: &str = "name = \"a\"\ntitle = \"A\"\nquestion = \"Why?\"\n";
