@@ -105,7 +105,8 @@ fn verdict(
     let own = doubt.slot.holder == me(shared);
     // An own slot was cut: the connection is closed, so its holder is as good as dead since then.
     let known = if own { Known::Dead(doubt.seen) } else { holder(shared, findings, doubt.slot.holder) };
-    let since = led_since.unwrap_or(doubt.seen);
+    // What the dyno did before the request was cut says nothing about that request.
+    let since = doubt.cut_at.or(led_since).unwrap_or(doubt.seen);
     match known {
         Known::Alive => None,
         _ if over(doubt, now) => Some("its deadline passed"),

@@ -10,6 +10,7 @@
 //! wanted and lies under the floor is declined by a fresh promise, and the directory then assigns it anew, above the floor.
 
 pub mod command;
+mod drains;
 mod invariant;
 pub mod record;
 pub mod state;
@@ -20,6 +21,7 @@ mod sweep;
 mod tests;
 
 pub use command::{AdoptDyno, BlockSettings, Command, Refusal, Reply, SlotsMode};
+pub use drains::Drains;
 pub use record::{AppRecord, DynoRecord, SlotRecord};
 pub use state::BlockState;
 

@@ -10,7 +10,7 @@
 use crate::app::Phase;
 use crate::block::{self, AdoptDyno, BlockState};
 use crate::directory::{self, DirectoryState};
-use crate::id::{BlockName, Epoch, GroupId};
+use crate::id::{BlockName, DynoId, Epoch, GroupId};
 use crate::map::MapView;
 use crate::map::fact::AssignedFact;
 
@@ -147,6 +147,21 @@ fn outranked(view: &MapView, me: &BlockName, state: &BlockState) -> Vec<block::C
 /// Grants nothing more of an own dyno, whatever its last assignment said.
 fn drained(own: &block::DynoRecord) -> block::Command {
     block::Command::Drain { dyno: own.spec.id.clone(), epoch: own.epoch, cut: own.cut }
+}
+
+/// What block `me` should propose if its group is this one: an evicted group drains and releases all it has and adopts nothing more, not
+/// even what is assigned to its name, for that is meant for the group that has the name now (P16).
+pub fn steps_of_group(view: &MapView, me: &BlockName, group: Option<GroupId>, state: &BlockState) -> Vec<block::Command> {
+    let mut usual = steps(view, me, state);
+    let Some(group) = group.filter(|group| view.is_evicted(me, *group)) else { return usual };
+    usual.retain(|command| !matches!(command, block::Command::Adopt(_)));
+    let releases = |id: &DynoId| usual.iter().any(|command| matches!(command, block::Command::Release { dyno, .. } if dyno == id));
+    let done = state.dynos().filter(|own| own.phase == Phase::Draining && own.used == 0 && !releases(&own.spec.id));
+    let done: Vec<_> = done.map(|own| block::Command::Release { dyno: own.spec.id.clone(), epoch: own.epoch }).collect();
+    let mut commands = evicted_steps(view, me, group, state);
+    commands.extend(usual);
+    commands.extend(done);
+    commands
 }
 
 /// What a block of this group should propose first when it finds itself evicted (P16): it grants nothing more. What it has it gives up by the

@@ -10,6 +10,7 @@ impl Router {
         for slot in lapsed {
             self.settle(now, slot);
         }
+        self.cut_drained(now);
         let apps: Vec<AppName> = self.office.iter().flat_map(|office| office.floors.keys().cloned()).collect();
         for app in &apps {
             if let Some(floor) = self.office.as_mut().and_then(|office| office.floors.get_mut(app)) {
@@ -22,6 +23,18 @@ impl Router {
                 }
             }
             self.pump(now, app);
+        }
+    }
+
+    /// Cuts what this run still has at dynos whose time to drain is up, whoever leads. Their slots stay (P12).
+    fn cut_drained(&mut self, now: Time) {
+        if self.drains.is_empty() {
+            return;
+        }
+        let running = self.own.values().filter(|own| own.holding == Holding::Running && !own.cut.is_cut());
+        for own in running.filter(|own| self.drains.is_over(now, &own.dyno)) {
+            own.cut.cut();
+            self.metrics.drain_cuts.inc();
         }
     }
 
@@ -84,10 +97,13 @@ impl Router {
         let leading = self.office.is_some();
         let mut doubts = Vec::new();
         for (slot, record) in self.state.slots() {
-            let concerns_me =
-                if slot.holder == self.me { self.own.get(&slot).is_some_and(|own| own.holding == Holding::Doubted) } else { leading };
+            let cut_at = match self.own.get(&slot).map(|own| own.holding) {
+                Some(Holding::Doubted(at)) => Some(at),
+                _ => None,
+            };
+            let concerns_me = if slot.holder == self.me { cut_at.is_some() } else { leading };
             if concerns_me && let Some(doubt) = self.doubt(slot, &record.dyno, record.span) {
-                doubts.push(doubt);
+                doubts.push(Doubt { cut_at, ..doubt });
             }
         }
         doubts
@@ -102,7 +118,7 @@ impl Router {
             Serial::Auto => record.serial,
         };
         let seen = self.seen.get(&slot).copied().unwrap_or(Time::ZERO);
-        Some(Doubt { slot, dyno: dyno.clone(), address: record.spec.address, app, serial, seen, span })
+        Some(Doubt { slot, dyno: dyno.clone(), address: record.spec.address, app, serial, seen, span, cut_at: None })
     }
 
     /// Dynos in quarantine after a leased takeover.

@@ -32,7 +32,9 @@ fn adopt(number: u16, max_conns: u32) -> Command {
 }
 
 fn router(proposer: &Proposer) -> Router {
-    Router::new(limits(), BlockSettings::default(), proposer.clone(), Metrics::new(&Registry::new("block", "t")), 7)
+    let mut router = Router::new(limits(), BlockSettings::default(), proposer.clone(), Metrics::new(&Registry::new("block", "t")), 7);
+    router.set_right(Right::Full);
+    router
 }
 
 fn holder(replica: u64, incarnation: u64) -> Holder {
