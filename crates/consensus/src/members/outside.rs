@@ -35,7 +35,7 @@ pub async fn remove_replica(group_addresses: &[Address], replica: ReplicaId) -> 
 }
 
 /// Puts the replica at `new`, whose disk is empty, in the place of `dead`, or of the only member that is not heard. The old id is
-/// spent first; see [`crate::members`] for the order.
+/// spent first, except that one which still answers keeps its vote until the new one has caught up.
 pub async fn replace_replica(group_addresses: &[Address], dead: Option<ReplicaId>, new: Address) -> Result<Change, MembersError> {
     pursue(group_addresses, Order::Replace { old: dead, by: new }).await
 }
