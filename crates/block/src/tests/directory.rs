@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use dynomesh_core::app::{AppSpec, DynoSpec, Phase, Policy, Serial};
 use dynomesh_core::id::{Address, AppName, BlockName, DynoId, Epoch, GroupId, NodeName, ReplicaId, Version};
-use dynomesh_core::map::fact::{AppFact, AssignedFact, EvictedFact, NodeFact, NodeRole, NodeState, OwnedFact, WishFact};
+use dynomesh_core::map::fact::{AppFact, AssignedFact, EvictedFact, NodeFact, NodeRole, NodeState, Predecessor, WishFact};
 use dynomesh_core::map::{Fact, MapView};
 use dynomesh_core::time::Span;
 use dynomesh_runtime::clock::Clock;
 use dynomesh_runtime::gossip::{Gossip, GossipConfig, Key};
 
-use super::until;
+use super::{PlayedDyno, until};
 
 pub(super) const CLUSTER: &str = "test";
 pub(super) const APP: &str = "shop";
@@ -33,6 +33,7 @@ pub(super) struct PlayedDirectory {
     gossip: Gossip,
     said: BTreeMap<String, Fact>,
     epoch: u64,
+    owners: BTreeMap<DynoId, Predecessor>,
 }
 
 impl PlayedDirectory {
@@ -40,7 +41,7 @@ impl PlayedDirectory {
     pub(super) fn start(address: SocketAddr) -> Self {
         let name = NodeName::new("control-1").unwrap();
         let gossip = Gossip::start(GossipConfig::new(name.clone(), CLUSTER, address, vec![key()]), &Clock::system()).unwrap();
-        let mut directory = PlayedDirectory { gossip, said: BTreeMap::new(), epoch: 0 };
+        let mut directory = PlayedDirectory { gossip, said: BTreeMap::new(), epoch: 0, owners: BTreeMap::new() };
         let (app, at) = (AppName::new(APP).unwrap(), Address::new(directory.address()).unwrap());
         let policy = Policy { serial: Serial::Yes, ..Policy::default() };
         let spec = AppSpec { name: app.clone(), hosts: vec!["*".parse().unwrap()], policy };
@@ -70,12 +71,17 @@ impl PlayedDirectory {
     }
 
     /// Assigns the dyno to `block` under the next epoch, and returns that.
-    pub(super) fn assign(&mut self, dyno: Address, block: Option<&str>, drain: bool, cut: Span) -> Epoch {
+    pub(super) fn assign(&mut self, dyno: &PlayedDyno, block: Option<&str>, drain: bool, cut: Span) -> Epoch {
         self.epoch += 1;
-        let spec = DynoSpec { id: d1(), app: AppName::new(APP).unwrap(), address: dyno, max_conns: 1 };
+        let spec = DynoSpec { id: dyno.id.clone(), app: AppName::new(APP).unwrap(), address: dyno.address, max_conns: 1 };
         let block = block.map(|name| BlockName::new(name).unwrap());
         let epoch = Epoch(self.epoch);
-        self.say([Fact::Assigned(AssignedFact { dyno: spec, epoch, block, drain, after: Vec::new(), cut })]);
+        // As long as the directory waits for a promise, the block does not forget it.
+        let after = self.owners.get(&dyno.id).filter(|owner| Some(&owner.block) != block.as_ref()).cloned().into_iter().collect();
+        if let Some(block) = block.clone() {
+            self.owners.insert(dyno.id.clone(), Predecessor { block, epoch });
+        }
+        self.say([Fact::Assigned(AssignedFact { dyno: spec, epoch, block, drain, after, cut })]);
         epoch
     }
 
@@ -94,16 +100,16 @@ impl PlayedDirectory {
         self.gossip.view()
     }
 
-    /// What the block says about the dyno once it owns it under `epoch` in this phase.
+    /// Waits until the block says that it owns a dyno under `epoch` in this phase.
     #[track_caller]
-    pub(super) fn await_owned(&self, epoch: Epoch, phase: Phase) -> OwnedFact {
-        let owned = || self.view().owner(&d1()).filter(|owned| owned.epoch == epoch && owned.phase == phase).cloned();
-        until(&format!("the dyno is owned under {epoch} and {phase:?}"), owned)
+    pub(super) fn await_owned(&self, epoch: Epoch, phase: Phase) {
+        let owned = || self.view().owned().any(|owned| owned.epoch == epoch && owned.phase == phase).then_some(());
+        until(&format!("a dyno is owned under {epoch} and {phase:?}"), owned);
     }
 
     #[track_caller]
     pub(super) fn await_released(&self, epoch: Epoch) {
-        until("the dyno is released", || self.view().released(&d1(), &block()).filter(|released| *released >= epoch).map(drop));
+        until("d1 is released", || self.view().released(&d1(), &block()).filter(|released| *released >= epoch).map(drop));
     }
 
     /// Which replica says that it leads.

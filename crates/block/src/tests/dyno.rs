@@ -7,10 +7,11 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use dynomesh_core::id::Address;
+use dynomesh_core::id::{Address, DynoId};
 
 /// It takes every connection and has them wait in line, so that it sees a request that comes while another still runs.
 pub(super) struct PlayedDyno {
+    pub(super) id: DynoId,
     pub(super) address: Address,
     seen: Arc<Seen>,
 }
@@ -24,7 +25,7 @@ struct Seen {
 }
 
 impl PlayedDyno {
-    pub(super) fn start() -> Self {
+    pub(super) fn start(id: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = Address::new(listener.local_addr().unwrap()).unwrap();
         let seen = Arc::<Seen>::default();
@@ -35,7 +36,7 @@ impl PlayedDyno {
                 thread::spawn(move || seen.serve(stream));
             }
         });
-        PlayedDyno { address, seen }
+        PlayedDyno { id: DynoId::new(id).unwrap(), address, seen }
     }
 
     /// Requests that run now.

@@ -16,10 +16,10 @@ const LONG: Span = Span::from_secs(30);
 fn an_evicted_block_refuses_at_once_and_releases_what_it_had() {
     let dir = tempfile::tempdir().unwrap();
     let mut directory = PlayedDirectory::start("127.0.0.1:0".parse().unwrap());
-    let dyno = PlayedDyno::start();
+    let dyno = PlayedDyno::start("d1");
     let (replicas, group) = found(dir.path(), 1, &[directory.address()]);
     let block = &replicas[0];
-    let epoch = directory.assign(dyno.address, Some("b1"), false, LONG);
+    let epoch = directory.assign(&dyno, Some("b1"), false, LONG);
     directory.await_owned(epoch, Phase::Active);
     let mut hop = block.send("/stream/1000").unwrap();
     hop.read_until("first");
@@ -29,7 +29,7 @@ fn an_evicted_block_refuses_at_once_and_releases_what_it_had() {
     until("requests are refused", || block.ask("/wait/1").contains("x-dynomesh-reason: evicted").then_some(()));
     let refused = block.ask("/wait/1");
     assert!(refused.contains("503") && refused.contains("x-dynomesh-verdict: not-dispatched"), "{refused}");
-    assert!(block.admin("/readyz").contains("evicted"));
+    until("it says that it is not ready", || block.admin("/readyz").contains("evicted").then_some(()));
     assert_eq!(block.metric("dynomesh_block_evicted"), 1.0);
     let (got, _) = hop.finish();
     assert!(super::replica::is_whole(&got), "what runs is finished: {got}");
@@ -37,7 +37,7 @@ fn an_evicted_block_refuses_at_once_and_releases_what_it_had() {
     assert_eq!(dyno.requests(), 1);
 
     // A successor under the same name is not meant by it.
-    directory.assign(dyno.address, Some("b1"), false, LONG);
+    directory.assign(&dyno, Some("b1"), false, LONG);
     pass(300);
     assert!(block.ask("/wait/1").contains("x-dynomesh-reason: evicted"));
     assert_eq!(dyno.requests(), 1);
@@ -49,10 +49,10 @@ fn an_evicted_block_refuses_at_once_and_releases_what_it_had() {
 fn a_block_evicted_while_it_was_away_dispatches_nothing_on_its_return() {
     let dir = tempfile::tempdir().unwrap();
     let mut directory = PlayedDirectory::start("127.0.0.1:0".parse().unwrap());
-    let dyno = PlayedDyno::start();
+    let dyno = PlayedDyno::start("d1");
     let address = directory.address();
     let (mut replicas, group) = found(dir.path(), 1, &[address]);
-    let epoch = directory.assign(dyno.address, Some("b1"), false, LONG);
+    let epoch = directory.assign(&dyno, Some("b1"), false, LONG);
     directory.await_owned(epoch, Phase::Active);
     let answer = replicas[0].ask("/wait/1");
     assert!(answer.contains("200 OK"), "{answer}");
@@ -82,9 +82,9 @@ fn a_block_evicted_while_it_was_away_dispatches_nothing_on_its_return() {
 fn a_block_that_hears_of_nobody_serves_after_the_wait() {
     let dir = tempfile::tempdir().unwrap();
     let mut directory = PlayedDirectory::start("127.0.0.1:0".parse().unwrap());
-    let dyno = PlayedDyno::start();
+    let dyno = PlayedDyno::start("d1");
     let (mut replicas, _) = found(dir.path(), 1, &[directory.address()]);
-    let epoch = directory.assign(dyno.address, Some("b1"), false, LONG);
+    let epoch = directory.assign(&dyno, Some("b1"), false, LONG);
     directory.await_owned(epoch, Phase::Active);
     let mut config = replicas.remove(0).stop();
     config.gossip.seeds = vec![free().to_string()];
@@ -102,10 +102,10 @@ fn a_block_that_hears_of_nobody_serves_after_the_wait() {
 fn a_block_tells_its_replicas_its_zone_and_its_assignments() {
     let dir = tempfile::tempdir().unwrap();
     let mut directory = PlayedDirectory::start("127.0.0.1:0".parse().unwrap());
-    let dyno = PlayedDyno::start();
+    let dyno = PlayedDyno::start("d1");
     let (replicas, group) = found(dir.path(), 1, &[directory.address()]);
     let cut = Span::from_secs(7);
-    let epoch = directory.assign(dyno.address, Some("b1"), false, cut);
+    let epoch = directory.assign(&dyno, Some("b1"), false, cut);
     directory.await_owned(epoch, Phase::Active);
     let said = directory.view().assignment(&super::directory::d1()).cloned();
     drop(directory);
