@@ -92,8 +92,7 @@ async fn drain(mut body: Incoming, claim: Claim, limit: Span) {
         true
     };
     match tokio::time::timeout(limit.to_std(), reading).await {
-        // A cut connection ends its body without an error.
-        Ok(true) if !claim.pick.cut.is_cut() => claim.end(Outcome::Done),
+        Ok(true) => claim.end(Outcome::Done),
         Ok(false) if !claim.pick.cut.is_cut() => claim.end(Outcome::Error),
         _ => {
             claim.pick.cut.cut();
