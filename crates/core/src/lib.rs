@@ -10,6 +10,8 @@ pub mod directory;
 pub mod dispatch;
 pub mod id;
 pub mod map;
+#[cfg(test)]
+mod model;
 mod planted;
 #[cfg(test)]
 mod sweep;

@@ -1,0 +1,33 @@
+//! The instances that are explored, and what is thereby known.
+
+use super::super::explore::{Report, explore};
+use super::{Instance, Mesh, Word};
+
+/// Two blocks and a dyno, which is added, moved and moved on, while one request runs and one proposal lands late.
+const SMALL: Instance =
+    Instance { blocks: 2, dynos: 1, one_address: false, words: 3, may: &[Word::Drain, Word::Remove], requests: 2, asides: 1 };
+
+/// A dyno that wanders over three blocks, moved on before it was adopted.
+const WANDER: Instance = Instance { blocks: 3, dynos: 1, one_address: false, words: 4, may: &[], requests: 1, asides: 0 };
+
+/// A dyno is removed and another one comes to its address.
+const AGAIN: Instance = Instance { blocks: 2, dynos: 2, one_address: true, words: 4, may: &[Word::Remove], requests: 2, asides: 0 };
+
+fn all_of(name: &str, instance: Instance, states_max: usize) -> Report {
+    explore(name, &Mesh::new(instance), states_max)
+}
+
+#[test]
+fn every_state_of_a_small_mesh_is_sound_and_heals() {
+    all_of("small", SMALL, 3_000_000);
+}
+
+#[test]
+fn every_state_of_a_wandering_dyno_is_sound_and_heals() {
+    all_of("wander", WANDER, 3_000_000);
+}
+
+#[test]
+fn every_state_of_an_address_used_again_is_sound_and_heals() {
+    all_of("again", AGAIN, 3_000_000);
+}

@@ -1,0 +1,220 @@
+//! The directory, blocks, dynos and requests, explored.
+//!
+//! The adversary is stronger than any network. Every fact that was ever true stays on the wire for ever, and every time a leader looks at
+//! the map it may have heard any of them and not the others: facts are lost, late, repeated and out of order, and leaders crash
+//! and forget at every step, all in one. Proposals may be put aside and land much later, or never. A request may run as long as it
+//! likes; its slot is given back only after its end, be it by its holder or by a proof that the dyno is idle.
+//!
+//! A view is not enumerated fact by fact: for each subject it holds at most the largest fact that was heard (`map/tests.rs` holds the
+//! join to that), so every view is reached by choosing for each subject one fact or none.
+
+mod check;
+mod heal;
+mod instances;
+mod step;
+mod views;
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+use serde::Serialize;
+
+use super::explore::Model;
+use super::part::{Part, Print, print_of};
+use crate::app::{AppSpec, Phase, Policy};
+use crate::block::{self, BlockState};
+use crate::directory::{self, DirectoryState};
+use crate::id::{AppName, BlockName, DynoId, Epoch, GroupId, Holder, Host, Incarnation, Index, ReplicaId, SlotId, Term, Version};
+use crate::map::Fact;
+use crate::map::fact::{OwnedFact, ReleasedFact};
+use step::Step;
+
+/// Epochs follow the directory's own count, and nothing else counts log entries.
+const ENTRY: Index = Index(1);
+
+/// A small mesh and what may happen to it.
+#[derive(Debug, Clone, Copy)]
+struct Instance {
+    /// Blocks, all known to the directory from the start.
+    blocks: usize,
+    /// Dynos that may be added, each at its own address.
+    dynos: usize,
+    /// Whether all dynos have one address, so that each must be gone before the next comes.
+    one_address: bool,
+    /// Words of the operator.
+    words: u8,
+    /// Which they may be, beyond adding and moving.
+    may: &'static [Word],
+    /// Requests.
+    requests: u8,
+    /// Proposals put aside, to land later or never.
+    asides: u8,
+}
+
+/// What an operator may say beyond adding a dyno and moving it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Word {
+    Drain,
+    Remove,
+}
+
+/// A state of the mesh.
+#[derive(Debug, Clone)]
+struct World {
+    directory: Part<DirectoryState>,
+    blocks: Vec<Part<BlockState>>,
+    /// Every fact that was ever true, by its written form.
+    wire: Part<BTreeMap<String, Fact>>,
+    rest: Rest,
+}
+
+/// What is not replicated.
+#[derive(Debug, Clone, Serialize)]
+struct Rest {
+    /// Proposals put aside.
+    late: Vec<Proposal>,
+    /// Slots whose requests run at their dynos.
+    running: BTreeMap<SlotId, DynoId>,
+    /// The highest epoch that each dyno was sent a request under.
+    sent: BTreeMap<DynoId, Epoch>,
+    /// A request that was sent under an epoch below that.
+    went_back: Option<(DynoId, Epoch)>,
+    /// Blocks that were spoken of. The next one may stand for all others.
+    named: usize,
+    words: u8,
+    requests: u8,
+    asides: u8,
+}
+
+/// A command on its way into a log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+enum Proposal {
+    Directory(directory::Command),
+    Block(usize, block::Command),
+}
+
+/// An instance and what was found out about it so far.
+struct Mesh {
+    instance: Instance,
+    names: Vec<BlockName>,
+    /// What can be proposed to the directory (whose number comes after the blocks') or a block, by its state and the wire.
+    proposals: RefCell<BTreeMap<(usize, Print, Print), Rc<Vec<Proposal>>>>,
+    /// States known to heal, by what they had heard before.
+    healed: RefCell<BTreeSet<(bool, Print)>>,
+}
+
+fn dyno(nth: usize) -> DynoId {
+    DynoId::new(&format!("d{nth}")).unwrap()
+}
+
+fn app() -> AppSpec {
+    let name = AppName::new("shop").unwrap();
+    AppSpec { name, hosts: vec![Host::new("shop.test").unwrap()], policy: Policy::default() }
+}
+
+/// A slot of a block's leader.
+fn slot(block: usize, seq: u8) -> SlotId {
+    SlotId { holder: Holder { replica: ReplicaId(block as u64 + 1), incarnation: Incarnation(1) }, seq: u64::from(seq) }
+}
+
+impl Mesh {
+    fn new(instance: Instance) -> Self {
+        let names = (0..instance.blocks).map(|nth| BlockName::new(&format!("b{nth}")).unwrap()).collect();
+        Mesh { instance, names, proposals: RefCell::default(), healed: RefCell::default() }
+    }
+
+    /// Applies a command of the directory and publishes what it says then.
+    fn decide(&self, world: &mut World, command: directory::Command) -> directory::Reply {
+        let reply = world.directory.edit(|state| state.apply(Index(0), command));
+        let facts = world.directory.facts().into_iter().filter(|fact| matches!(fact, Fact::Assigned(_)));
+        publish(world, facts.collect());
+        reply
+    }
+
+    /// Applies a command of a block and publishes what it says then.
+    fn apply(&self, world: &mut World, nth: usize, command: block::Command) -> block::Reply {
+        let reply = world.blocks[nth].edit(|state| state.apply(ENTRY, command));
+        let facts = self.facts_of(&world.blocks[nth], nth);
+        publish(world, facts);
+        reply
+    }
+
+    /// What the leader of a block says, but for what no rule reads: load, health and the order of words under one epoch.
+    fn facts_of(&self, state: &BlockState, nth: usize) -> Vec<Fact> {
+        let block = &self.names[nth];
+        let owned = state.dynos().map(|dyno| OwnedFact {
+            dyno: dyno.spec.id.clone(),
+            block: block.clone(),
+            epoch: dyno.epoch,
+            term: Term(1),
+            seq: 1,
+            phase: Phase::Active,
+            up: None,
+            in_flight: 0,
+        });
+        let released = state.released().map(|(dyno, epoch)| ReleasedFact { dyno: dyno.clone(), block: block.clone(), epoch });
+        owned.map(Fact::Owned).chain(released.map(Fact::Released)).collect()
+    }
+}
+
+fn publish(world: &mut World, facts: Vec<Fact>) {
+    let written = facts.into_iter().map(|fact| (fact.write().unwrap(), fact));
+    let new: Vec<_> = written.filter(|(text, _)| !world.wire.contains_key(text)).collect();
+    if !new.is_empty() {
+        world.wire.edit(|wire| wire.extend(new));
+    }
+}
+
+impl Model for Mesh {
+    type State = World;
+    type Step = Step;
+
+    /// Blocks are bound and know the app; there is no dyno yet.
+    fn start(&self) -> World {
+        let mut directory = DirectoryState::new(0);
+        directory.apply(Index(0), directory::Command::CreateApp { spec: Box::new(app()) });
+        for (nth, name) in self.names.iter().enumerate() {
+            directory.apply(Index(0), directory::Command::BindBlock { name: name.clone(), group: GroupId(nth as u128) });
+        }
+        let mut block = BlockState::new();
+        block.apply(ENTRY, block::Command::SetApp { spec: Box::new(app()), version: Version(1) });
+        let Instance { blocks, words, requests, asides, .. } = self.instance;
+        World {
+            directory: Part::new(directory),
+            blocks: vec![Part::new(block); blocks],
+            wire: Part::new(BTreeMap::new()),
+            rest: Rest {
+                late: Vec::new(),
+                running: BTreeMap::new(),
+                sent: BTreeMap::new(),
+                went_back: None,
+                named: 0,
+                words,
+                requests,
+                asides,
+            },
+        }
+    }
+
+    fn next(&self, world: &World) -> Vec<(Step, World)> {
+        self.steps(world).into_iter().map(|step| self.take(world, step)).collect()
+    }
+
+    fn print(&self, world: &World) -> Print {
+        print_of(&(self.replicated(world), world.rest.clone()))
+    }
+
+    fn check(&self, world: &World) -> Result<(), String> {
+        self.check_now(world)?;
+        self.check_end(world)
+    }
+}
+
+impl Mesh {
+    /// The print of what is replicated and of the wire.
+    fn replicated(&self, world: &World) -> Print {
+        let blocks: Vec<Print> = world.blocks.iter().map(Part::print).collect();
+        print_of(&(world.directory.print(), blocks, world.wire.print()))
+    }
+}
