@@ -127,7 +127,7 @@ fn leader_fact(shared: &Shared, role: &Role, group: GroupId, said: &mut Said) ->
     let unchanged = said.leader.as_ref().filter(|fact| fact.leader == leader.id && fact.replicas == replicas);
     let fact = unchanged.cloned().unwrap_or_else(|| {
         said.seq += 1;
-        LeaderFact { block: shared.block.clone(), group, term: said.term, seq: said.seq, leader: leader.id, replicas }
+        LeaderFact { block: shared.block.clone(), group, term: said.term, seq: said.seq, leader: leader.id, replicas, zone: None }
     });
     said.leader = Some(fact.clone());
     Some(Fact::Leader(fact))

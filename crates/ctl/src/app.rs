@@ -204,6 +204,6 @@ impl CreateArgs {
             idempotency_key: self.idempotency_key,
             client_gone: self.client_gone.map_or(wire::ClientGone::Unspecified, ClientGone::wire).into(),
         };
-        wire::CreateAppRequest { name: self.name, hosts: self.hosts, policy: Some(policy) }
+        wire::CreateAppRequest { name: self.name, hosts: self.hosts, policy: Some(policy), ..Default::default() }
     }
 }

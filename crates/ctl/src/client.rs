@@ -46,7 +46,7 @@ impl Client {
     }
 
     pub(crate) async fn delete_app(&self, name: String) -> Result<wire::DeleteAppResponse, CliError> {
-        let request = wire::DeleteAppRequest { name };
+        let request = wire::DeleteAppRequest { name, ..Default::default() };
         self.inner.clone().delete_app(request).await.map(tonic::Response::into_inner).map_err(self.fail())
     }
 
@@ -55,12 +55,12 @@ impl Client {
     }
 
     pub(crate) async fn drain_dyno(&self, id: String) -> Result<wire::DrainDynoResponse, CliError> {
-        let request = wire::DrainDynoRequest { id };
+        let request = wire::DrainDynoRequest { id, ..Default::default() };
         self.inner.clone().drain_dyno(request).await.map(tonic::Response::into_inner).map_err(self.fail())
     }
 
     pub(crate) async fn remove_dyno(&self, id: String) -> Result<wire::RemoveDynoResponse, CliError> {
-        let request = wire::RemoveDynoRequest { id };
+        let request = wire::RemoveDynoRequest { id, ..Default::default() };
         self.inner.clone().remove_dyno(request).await.map(tonic::Response::into_inner).map_err(self.fail())
     }
 

@@ -182,6 +182,7 @@ async fn add(args: AddArgs, client: &Client, output: &Output) -> Result<(), CliE
         id: args.id.unwrap_or_default(),
         max_conns: args.max_conns,
         block: args.block.unwrap_or_default(),
+        options: None,
     };
     let response = client.add_dyno(request).await?;
     let dyno = response.dyno.unwrap_or_default();

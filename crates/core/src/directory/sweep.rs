@@ -95,9 +95,9 @@ fn invent(rng: &mut StdRng, action: Action, state: &DirectoryState, shadow: &Sha
             max_conns: rng.random_bool(0.5).then(|| rng.random_range(0..4)),
             block: rng.random_bool(0.3).then(|| block(&format!("b{to}"))),
         },
-        Action::Drain => Command::DrainDyno { id },
-        Action::Remove => Command::RemoveDyno { id },
-        Action::Move => Command::MoveDyno { id, to: block(&format!("b{to}")) },
+        Action::Drain => Command::DrainDyno { id, cut: None },
+        Action::Remove => Command::RemoveDyno { id, force: true },
+        Action::Move => Command::MoveDyno { id, to: block(&format!("b{to}")), why: String::new() },
         Action::Bind => bind(&format!("b{to}"), u128::from(to) + u128::from(rng.random_bool(0.1))),
         Action::Release => {
             // A predecessor of some dyno, if there is one, keeps its promise.
@@ -108,7 +108,7 @@ fn invent(rng: &mut StdRng, action: Action, state: &DirectoryState, shadow: &Sha
                     let epoch = Epoch(earlier.epoch.0.saturating_add_signed(rng.random_range(-1..3)).min(state.last_stamp()));
                     Command::Released { dyno: (*dyno).clone(), block: earlier.block.clone(), epoch }
                 }
-                None => Command::RemoveDyno { id },
+                None => Command::RemoveDyno { id, force: true },
             }
         }
         Action::ReleaseAny | Action::Reload => {
@@ -121,11 +121,11 @@ fn invent(rng: &mut StdRng, action: Action, state: &DirectoryState, shadow: &Sha
 
 fn changed(reply: &Reply) -> bool {
     match reply {
-        Reply::Done { changed, .. } | Reply::App { changed, .. } | Reply::Dyno { changed, .. } => *changed,
         Reply::Refused(refusal) => {
             assert!(!refusal.sentence.is_empty() && refusal.kind != Kind::Invalid { field: String::new() });
             false
         }
+        reply => reply.changed(),
     }
 }
 

@@ -16,5 +16,5 @@ mod tests;
 
 pub use fact::Fact;
 pub use join::Join;
-pub use steps::{directory_steps, steps};
+pub use steps::{directory_steps, evicted_steps, steps};
 pub use view::MapView;

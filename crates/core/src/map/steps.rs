@@ -10,7 +10,7 @@
 use crate::app::Phase;
 use crate::block::{self, AdoptDyno, BlockState};
 use crate::directory::{self, DirectoryState};
-use crate::id::{BlockName, Epoch};
+use crate::id::{BlockName, Epoch, GroupId};
 use crate::map::MapView;
 use crate::map::fact::{AssignedFact, Predecessor};
 use crate::planted;
@@ -35,7 +35,7 @@ pub fn steps(view: &MapView, me: &BlockName, state: &BlockState) -> Vec<block::C
 
 /// What the directory's leader should propose: blocks it has not bound yet, and promises it has not taken note of.
 pub fn directory_steps(view: &MapView, state: &DirectoryState) -> Vec<directory::Command> {
-    let unbound = view.leaders().filter(|leader| state.block(&leader.block).is_none());
+    let unbound = view.leaders().filter(|leader| state.may_bind(&leader.block, leader.group));
     let mut commands: Vec<_> =
         unbound.map(|leader| directory::Command::BindBlock { name: leader.block.clone(), group: leader.group }).collect();
     for dyno in state.dynos() {
@@ -67,7 +67,7 @@ fn set_apps(view: &MapView, me: &BlockName, state: &BlockState, commands: &mut V
 
 /// The step for a dyno that is assigned to this block.
 fn take(view: &MapView, me: &BlockName, state: &BlockState, assigned: &AssignedFact) -> Option<block::Command> {
-    let AssignedFact { dyno: spec, epoch, drain, .. } = assigned;
+    let AssignedFact { dyno: spec, epoch, drain, cut, .. } = assigned;
     let own = state.dyno(&spec.id);
     if own.is_some_and(|own| own.epoch >= *epoch) {
         return None;
@@ -83,11 +83,11 @@ fn take(view: &MapView, me: &BlockName, state: &BlockState, assigned: &AssignedF
     let clear = planted::ADOPT_WITHOUT_RELEASED || assigned.after.iter().all(released);
     let app_known = state.app(&spec.app).is_some() || view.app(&spec.app).is_some_and(|app| app.spec.is_some());
     if clear && app_known && !outranked {
-        return Some(block::Command::Adopt(AdoptDyno { spec: spec.clone(), epoch: *epoch, drain: *drain }));
+        return Some(block::Command::Adopt(AdoptDyno { spec: spec.clone(), epoch: *epoch, drain: *drain, cut: *cut }));
     }
     // Until then nothing is granted under the older epoch either (P19).
     let own = own.filter(|own| own.phase == Phase::Active)?;
-    Some(block::Command::Drain { dyno: spec.id.clone(), epoch: own.epoch })
+    Some(block::Command::Drain { dyno: spec.id.clone(), epoch: own.epoch, cut: *cut })
 }
 
 /// The step for a dyno that is assigned elsewhere or to nobody.
@@ -96,7 +96,7 @@ fn leave(me: &BlockName, state: &BlockState, assigned: &AssignedFact) -> Option<
     if let Some(own) = state.dyno(id) {
         return match own.phase {
             _ if own.epoch >= assigned.epoch => None,
-            Phase::Active => Some(block::Command::Drain { dyno: id.clone(), epoch: own.epoch }),
+            Phase::Active => Some(block::Command::Drain { dyno: id.clone(), epoch: own.epoch, cut: assigned.cut }),
             // The promise covers all that was assigned here before, whether it was seen or not.
             _ if own.used == 0 || planted::RELEASE_WITH_SLOTS => Some(block::Command::Release { dyno: id.clone(), epoch: assigned.epoch }),
             _ => None,
@@ -143,7 +143,21 @@ fn outranked(view: &MapView, me: &BlockName, state: &BlockState) -> Vec<block::C
     // With a newer assignment in sight, that has been seen to already.
     let unseen = active.filter(|own| view.assignment(&own.spec.id).is_none_or(|assigned| assigned.epoch <= own.epoch));
     let outranked = unseen.filter(|own| view.owner(&own.spec.id).is_some_and(|owner| owner.block != *me && owner.epoch > own.epoch));
-    outranked.map(|own| block::Command::Drain { dyno: own.spec.id.clone(), epoch: own.epoch }).collect()
+    outranked.map(drained).collect()
+}
+
+/// Grants nothing more of an own dyno, whatever its last assignment said.
+fn drained(own: &block::DynoRecord) -> block::Command {
+    block::Command::Drain { dyno: own.spec.id.clone(), epoch: own.epoch, cut: own.cut }
+}
+
+/// What a block of this group should propose first when it finds itself evicted (P16): it grants nothing more. What it has it gives up by the
+/// usual steps, for each dyno was assigned anew.
+pub fn evicted_steps(view: &MapView, me: &BlockName, group: GroupId, state: &BlockState) -> Vec<block::Command> {
+    if !view.is_evicted(me, group) {
+        return Vec::new();
+    }
+    state.dynos().filter(|own| own.phase == Phase::Active).map(drained).collect()
 }
 
 /// Apps that were deleted, once no dyno of them is left here.

@@ -185,9 +185,9 @@ impl World {
             }
             0 => directory::Command::DeleteApp { name },
             1 | 2 => create(name),
-            3 | 4 => directory::Command::RemoveDyno { id },
-            5 => directory::Command::DrainDyno { id },
-            _ => directory::Command::MoveDyno { id, to },
+            3 | 4 => directory::Command::RemoveDyno { id, force: true },
+            5 => directory::Command::DrainDyno { id, cut: None },
+            _ => directory::Command::MoveDyno { id, to, why: String::new() },
         };
         self.decide(command);
     }
@@ -239,7 +239,7 @@ impl World {
         let (block, term) = (name.clone(), Term(*term));
         let replica = ReplicaFact { id: ReplicaId(1), http: "10.0.0.2:80".parse().unwrap(), grpc: "10.0.0.2:81".parse().unwrap() };
         let group = GroupId(nth as u128);
-        let leader = LeaderFact { block: block.clone(), group, term, seq, leader: replica.id, replicas: vec![replica] };
+        let leader = LeaderFact { block: block.clone(), group, term, seq, leader: replica.id, replicas: vec![replica], zone: None };
         let owned = state.dynos().map(|dyno| OwnedFact {
             dyno: dyno.spec.id.clone(),
             block: block.clone(),

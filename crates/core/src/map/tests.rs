@@ -33,7 +33,14 @@ fn app_fact() -> Fact {
 
 fn assigned(epoch: u64, to: Option<u64>, after: &[(u64, u64)]) -> Fact {
     let after = after.iter().map(|(nth, epoch)| Predecessor { block: block(*nth), epoch: Epoch(*epoch) }).collect();
-    Fact::Assigned(AssignedFact { dyno: spec(), epoch: Epoch(epoch), block: to.map(block), drain: false, after })
+    Fact::Assigned(AssignedFact {
+        dyno: spec(),
+        epoch: Epoch(epoch),
+        block: to.map(block),
+        drain: false,
+        after,
+        cut: crate::map::fact::CUT_DEFAULT,
+    })
 }
 
 fn owned(epoch: u64, by: u64) -> Fact {
@@ -48,7 +55,7 @@ fn released(epoch: u64, by: u64) -> Fact {
 fn leader(by: u64, group: u128, term: u64) -> Fact {
     let replica = ReplicaFact { id: ReplicaId(term), http: "10.0.0.2:80".parse().unwrap(), grpc: "10.0.0.2:81".parse().unwrap() };
     let (group, term) = (GroupId(group), Term(term));
-    Fact::Leader(LeaderFact { block: block(by), group, term, seq: 1, leader: replica.id, replicas: vec![replica] })
+    Fact::Leader(LeaderFact { block: block(by), group, term, seq: 1, leader: replica.id, replicas: vec![replica], zone: None })
 }
 
 fn view(facts: impl IntoIterator<Item = Fact>) -> MapView {
@@ -205,7 +212,7 @@ fn an_owner_that_is_outranked_grants_nothing_more() {
     view.absorb(owned(4, 1));
     assert_eq!(settle(&view, 1, &mut state), []);
     view.absorb(owned(6, 2));
-    assert_eq!(settle(&view, 1, &mut state), [Command::Drain { dyno: spec().id, epoch: Epoch(4) }]);
+    assert_eq!(settle(&view, 1, &mut state), [Command::Drain { dyno: spec().id, epoch: Epoch(4), cut: crate::map::fact::CUT_DEFAULT }]);
 }
 
 #[test]
@@ -244,7 +251,7 @@ fn an_assignment_under_the_floor_is_declined_and_said_anew() {
             max_conns: None,
             block: None,
         },
-        directory::Command::RemoveDyno { id: other.clone() },
+        directory::Command::RemoveDyno { id: other.clone(), force: true },
     );
     directory.apply(Index(49), add);
     directory.apply(Index(50), remove);

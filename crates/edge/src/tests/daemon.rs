@@ -69,7 +69,15 @@ fn facts(block: &PlayedBlock) -> Vec<Fact> {
     let replicas = vec![ReplicaFact { id: ReplicaId(1), http: block.address, grpc: block.address }];
     vec![
         Fact::App(AppFact { name: app.clone(), version: Version(1), spec: Some(spec) }),
-        Fact::Leader(LeaderFact { block: name.clone(), group: GroupId(1), term: Term(1), seq: 1, leader: ReplicaId(1), replicas }),
+        Fact::Leader(LeaderFact {
+            block: name.clone(),
+            group: GroupId(1),
+            term: Term(1),
+            seq: 1,
+            leader: ReplicaId(1),
+            replicas,
+            zone: None,
+        }),
         Fact::Load(LoadFact { block: name, app, term: Term(1), seq: 1, slots: 4, used: 0, queued: 0, dynos: 4 }),
     ]
 }

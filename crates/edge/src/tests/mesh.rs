@@ -125,7 +125,7 @@ impl Mesh {
         };
         let replicas: Vec<_> = replicas.iter().enumerate().map(replica).collect();
         let block = BlockName::new(block).unwrap();
-        let leader = LeaderFact { block, group: GroupId(1), term: Term(term), seq: 1, leader: ReplicaId(1), replicas };
+        let leader = LeaderFact { block, group: GroupId(1), term: Term(term), seq: 1, leader: ReplicaId(1), replicas, zone: None };
         self.learn(Fact::Leader(leader));
     }
 

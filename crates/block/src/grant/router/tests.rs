@@ -28,7 +28,7 @@ fn adopt(number: u16, max_conns: u32) -> Command {
     let id = DynoId::new(&format!("d{number}")).unwrap();
     let address = format!("127.0.0.1:{}", 3000 + number).parse().unwrap();
     let spec = DynoSpec { id, app: app(), address, max_conns };
-    Command::Adopt(AdoptDyno { spec, epoch: Epoch(1), drain: false })
+    Command::Adopt(AdoptDyno { spec, epoch: Epoch(1), drain: false, cut: dynomesh_core::map::fact::CUT_DEFAULT })
 }
 
 fn router(proposer: &Proposer) -> Router {

@@ -16,7 +16,7 @@ impl Mesh {
         if let Some(dyno) = crowd {
             return Err(format!("predecessors: {} has {}", dyno.spec.id, dyno.after.len()));
         }
-        self.sound(world)
+        Ok(())
     }
 
     /// No dyno, and no address, is owned by two blocks; and no dyno is sent a request under a lower epoch than before.
@@ -55,7 +55,7 @@ impl Mesh {
     }
 
     /// The states' own word about themselves.
-    fn sound(&self, world: &World) -> Result<(), String> {
+    pub(super) fn sound(&self, world: &World) -> Result<(), String> {
         let checked = catch_unwind(AssertUnwindSafe(|| {
             world.directory.check_invariants();
             world.blocks.iter().for_each(|block| block.check_invariants());

@@ -126,8 +126,12 @@ impl Mesh {
 
     /// Applies a command of the directory and publishes what it says then.
     fn decide(&self, world: &mut World, command: directory::Command) -> directory::Reply {
-        let reply = world.directory.edit(|state| state.apply(Index(0), command));
-        let facts = world.directory.facts().into_iter().filter(|fact| matches!(fact, Fact::Assigned(_)));
+        let reply = world.directory.edit(|state| {
+            let reply = state.apply(Index(0), command);
+            state.forget_log();
+            reply
+        });
+        let facts = world.directory.facts().into_iter().filter(|fact| matches!(fact, Fact::Assigned(_) | Fact::Evicted(_)));
         publish(world, facts.collect());
         reply
     }
@@ -177,6 +181,7 @@ impl Model for Mesh {
         for (nth, name) in self.names.iter().enumerate() {
             directory.apply(Index(0), directory::Command::BindBlock { name: name.clone(), group: GroupId(nth as u128) });
         }
+        directory.forget_log();
         let mut block = BlockState::new();
         block.apply(ENTRY, block::Command::SetApp { spec: Box::new(app()), version: Version(1) });
         let Instance { blocks, words, requests, asides, .. } = self.instance;
@@ -207,7 +212,8 @@ impl Model for Mesh {
 
     fn check(&self, world: &World) -> Result<(), String> {
         self.check_now(world)?;
-        self.check_end(world)
+        self.check_end(world)?;
+        self.sound(world)
     }
 }
 

@@ -56,7 +56,7 @@ impl Mesh {
                 let to = self.names[target].clone();
                 let command = match known {
                     Some(known) if known.block() == Some(&to) => continue,
-                    Some(_) => directory::Command::MoveDyno { id: id.clone(), to },
+                    Some(_) => directory::Command::MoveDyno { id: id.clone(), to, why: String::new() },
                     None => {
                         let address = address(if one_address { 0 } else { nth });
                         directory::Command::AddDyno { id: Some(id.clone()), app: app().name, address, max_conns: Some(1), block: Some(to) }
@@ -65,10 +65,10 @@ impl Mesh {
                 steps.push(Step::Operator(command, Some(target)));
             }
             if known.is_some() && may.contains(&Word::Drain) {
-                steps.push(Step::Operator(directory::Command::DrainDyno { id: id.clone() }, None));
+                steps.push(Step::Operator(directory::Command::DrainDyno { id: id.clone(), cut: None }, None));
             }
             if known.is_some() && may.contains(&Word::Remove) {
-                steps.push(Step::Operator(directory::Command::RemoveDyno { id }, None));
+                steps.push(Step::Operator(directory::Command::RemoveDyno { id, force: true }, None));
             }
         }
     }
