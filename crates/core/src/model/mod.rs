@@ -12,3 +12,4 @@
 mod explore;
 mod ownership;
 mod part;
+mod slots;

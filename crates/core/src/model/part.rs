@@ -1,6 +1,6 @@
 //! Shared pieces of a state: cheap to copy, and known by the print of what they hold.
 
-use std::hash::Hasher;
+use std::hash::{DefaultHasher, Hasher};
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -45,10 +45,10 @@ impl<T> Deref for Part<T> {
 /// The print of whatever can be written.
 pub(super) fn print_of(value: &impl Serialize) -> Print {
     let bytes = postcard::to_stdvec(value).unwrap();
-    // A fixed hash, so that a run is the same run everywhere; twice, for 64 bits are too few for millions of states.
+    // Twice, for 64 bits are too few for millions of states.
     let half = |salt: u8| {
-        #[expect(deprecated, reason = "the one hash of the standard library whose keys are fixed by contract")]
-        let mut hasher = std::hash::SipHasher::new_with_keys(u64::from(salt), 7);
+        let mut hasher = DefaultHasher::new();
+        hasher.write_u8(salt);
         hasher.write(&bytes);
         hasher.finish()
     };

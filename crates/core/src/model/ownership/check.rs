@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::{Mesh, World};
+use crate::app::Phase;
 use crate::id::Address;
 use crate::map::fact::PREDECESSORS_MAX;
 
@@ -23,8 +24,10 @@ impl Mesh {
     fn one_owner(&self, world: &World) -> Result<(), String> {
         let mut owners = BTreeMap::new();
         let mut addresses = BTreeMap::new();
-        for (nth, block) in world.blocks.iter().enumerate() {
-            for record in block.dynos() {
+        for (nth, block) in world.blocks.iter().enumerate().filter(|(nth, _)| !world.rest.stopped.contains(nth)) {
+            // What a block keeps that came back after its eviction counts only as far as it would grant slots of it.
+            let returned = world.rest.returned.contains(&nth);
+            for record in block.dynos().filter(|record| !returned || record.phase == Phase::Active) {
                 let id = &record.spec.id;
                 if let Some(other) = owners.insert(id, nth) {
                     return Err(format!("one-owner: {id} is owned by b{other} and b{nth} at once"));

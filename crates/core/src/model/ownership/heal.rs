@@ -4,12 +4,14 @@
 //! applied at once. Twice: leaders hear only what is true now, as if each had just started, or everything that was ever said. What was
 //! put aside is lost then; that it lands instead is a state of its own. A state met on the way to health needs no second look.
 
-use super::super::part::Print;
+use std::collections::BTreeSet;
+
+use super::super::part::{Part, Print};
 use super::{Mesh, World};
 use crate::app::Phase;
-use crate::block::Command;
+use crate::block::{BlockState, Command};
 use crate::directory::Place;
-use crate::map::{Fact, MapView, directory_steps, steps};
+use crate::map::{Fact, MapView, directory_steps};
 
 /// Rounds of hearing and doing that heal any state, with room to spare.
 const ROUNDS_MAX: usize = 40;
@@ -21,6 +23,10 @@ impl Mesh {
     }
 
     fn heal(&self, mut world: World, all_heard: bool) -> Result<(), String> {
+        // Who was stopped and not evicted comes back.
+        let evicted = |name| world.directory.block(name).is_some_and(|block| block.evicted);
+        let gone: BTreeSet<usize> = world.rest.stopped.iter().copied().filter(|nth| evicted(&self.names[*nth])).collect();
+        world.rest.stopped = gone;
         let mut met: Vec<Print> = Vec::new();
         for _ in 0..ROUNDS_MAX {
             let print = self.replicated(&world);
@@ -46,9 +52,10 @@ impl Mesh {
     fn heal_once(&self, world: &mut World, all_heard: bool) {
         world.rest.running.clear();
         let mut facts: Vec<Fact> = world.directory.facts();
-        facts.extend(world.blocks.iter().enumerate().flat_map(|(nth, block)| self.facts_of(block, nth)));
+        let there: Vec<usize> = (0..self.names.len()).filter(|nth| !world.rest.stopped.contains(nth)).collect();
+        facts.extend(there.iter().flat_map(|nth| self.facts_of(&world.blocks[*nth], *nth)));
         if all_heard {
-            facts.extend(world.wire.values().cloned());
+            facts.extend(world.wire.facts().cloned());
         }
         let mut view = MapView::new();
         for fact in facts {
@@ -57,10 +64,12 @@ impl Mesh {
         for command in directory_steps(&view, &world.directory) {
             self.decide(world, command);
         }
-        for nth in 0..self.names.len() {
-            let slots = world.blocks[nth].slots().map(|(slot, _)| slot).collect();
-            self.apply(world, nth, Command::Free { slots });
-            for command in steps(&view, &self.names[nth], &world.blocks[nth]) {
+        for nth in there {
+            let slots: Vec<_> = world.blocks[nth].slots().map(|(slot, _)| slot).collect();
+            if !slots.is_empty() {
+                self.apply(world, nth, Command::Free { slots });
+            }
+            for command in self.block_steps(&view, world, nth) {
                 self.apply(world, nth, command);
             }
         }
@@ -73,7 +82,8 @@ impl Mesh {
                 return Err(format!("conserved: {id} waits for {:?} for ever", dyno.after));
             }
             let Place::At(belongs) = &dyno.place else { return Err(format!("conserved: {id} is {:?} for ever", dyno.place)) };
-            for (name, block) in self.names.iter().zip(&world.blocks) {
+            for (nth, block) in there(world) {
+                let name = &self.names[nth];
                 match block.dyno(id) {
                     Some(_) if name != belongs => return Err(format!("conserved: {id} belongs to {belongs} and stays with {name}")),
                     None if name == belongs => return Err(format!("conserved: {id} belongs to {belongs}, which never owns it")),
@@ -85,7 +95,12 @@ impl Mesh {
                 }
             }
         }
-        let stray = world.blocks.iter().flat_map(|block| block.dynos()).find(|own| world.directory.dyno(&own.spec.id).is_none());
+        let stray = there(world).flat_map(|(_, block)| block.dynos()).find(|own| world.directory.dyno(&own.spec.id).is_none());
         stray.map_or(Ok(()), |own| Err(format!("conserved: {} is gone and still owned", own.spec.id)))
     }
+}
+
+/// Blocks that are not stopped.
+fn there(world: &World) -> impl Iterator<Item = (usize, &Part<BlockState>)> {
+    world.blocks.iter().enumerate().filter(|(nth, _)| !world.rest.stopped.contains(nth))
 }

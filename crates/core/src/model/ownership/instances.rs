@@ -13,6 +13,12 @@ const WANDER: Instance = Instance { blocks: 3, dynos: 1, one_address: false, wor
 /// A dyno is removed and another one comes to its address.
 const AGAIN: Instance = Instance { blocks: 2, dynos: 2, one_address: true, words: 4, may: &[Word::Remove], requests: 2, asides: 0 };
 
+/// A block is stopped for good and evicted, wherever the dyno's move stands.
+const EVICT: Instance = Instance { blocks: 3, dynos: 1, one_address: false, words: 3, may: &[Word::Evict], requests: 2, asides: 0 };
+
+/// An evicted block comes back with all it knew.
+const RETURN: Instance = Instance { may: &[Word::Evict, Word::Return], ..EVICT };
+
 fn all_of(name: &str, instance: Instance, states_max: usize) -> Report {
     explore(name, &Mesh::new(instance), states_max)
 }
@@ -30,4 +36,14 @@ fn every_state_of_a_wandering_dyno_is_sound_and_heals() {
 #[test]
 fn every_state_of_an_address_used_again_is_sound_and_heals() {
     all_of("again", AGAIN, 3_000_000);
+}
+
+#[test]
+fn every_state_of_an_eviction_is_sound_and_heals() {
+    all_of("evict", EVICT, 3_000_000);
+}
+
+#[test]
+fn every_state_of_a_block_that_comes_back_after_its_eviction_is_sound_and_heals() {
+    all_of("return", RETURN, 3_000_000);
 }

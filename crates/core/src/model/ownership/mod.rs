@@ -17,6 +17,7 @@ mod views;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use serde::Serialize;
 
@@ -56,7 +57,12 @@ struct Instance {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Word {
     Drain,
+    Undrain,
     Remove,
+    /// Once its block is stopped for good, which one block may be.
+    Evict,
+    /// An evicted block may come back with all it knew.
+    Return,
 }
 
 /// A state of the mesh.
@@ -64,9 +70,16 @@ enum Word {
 struct World {
     directory: Part<DirectoryState>,
     blocks: Vec<Part<BlockState>>,
-    /// Every fact that was ever true, by its written form.
-    wire: Part<BTreeMap<String, Fact>>,
+    wire: Wire,
     rest: Rest,
+}
+
+/// Every fact that was ever true, by its written form.
+#[derive(Debug, Clone, Default)]
+struct Wire {
+    facts: Arc<BTreeMap<Arc<str>, Arc<Fact>>>,
+    /// The sum of the prints of all facts.
+    print: Print,
 }
 
 /// What is not replicated.
@@ -80,7 +93,11 @@ struct Rest {
     sent: BTreeMap<DynoId, Epoch>,
     /// A request that was sent under an epoch below that.
     went_back: Option<(DynoId, Epoch)>,
-    /// Blocks that were spoken of. The next one may stand for all others.
+    /// Blocks that do nothing, be it that they come back one day.
+    stopped: BTreeSet<usize>,
+    /// Blocks that came back after they were evicted: their leaders hear of that before they do anything.
+    returned: BTreeSet<usize>,
+    /// Blocks that were spoken of. The next one may stand for all others, unless the directory chooses among them by name.
     named: usize,
     words: u8,
     requests: u8,
@@ -99,9 +116,14 @@ struct Mesh {
     instance: Instance,
     names: Vec<BlockName>,
     /// What can be proposed to the directory (whose number comes after the blocks') or a block, by its state and the wire.
-    proposals: RefCell<BTreeMap<(usize, Print, Print), Rc<Vec<Proposal>>>>,
+    proposals: RefCell<BTreeMap<(usize, bool, Print, Print), Rc<Vec<Proposal>>>>,
     /// States known to heal, by what they had heard before.
     healed: RefCell<BTreeSet<(bool, Print)>>,
+}
+
+/// The identity of a block.
+fn group(nth: usize) -> GroupId {
+    GroupId(nth as u128)
 }
 
 fn dyno(nth: usize) -> DynoId {
@@ -126,21 +148,26 @@ impl Mesh {
 
     /// Applies a command of the directory and publishes what it says then.
     fn decide(&self, world: &mut World, command: directory::Command) -> directory::Reply {
+        let before = world.directory.print();
         let reply = world.directory.edit(|state| {
             let reply = state.apply(Index(0), command);
             state.forget_log();
             reply
         });
-        let facts = world.directory.facts().into_iter().filter(|fact| matches!(fact, Fact::Assigned(_) | Fact::Evicted(_)));
-        publish(world, facts.collect());
+        if world.directory.print() != before {
+            let facts = world.directory.facts().into_iter().filter(|fact| matches!(fact, Fact::Assigned(_) | Fact::Evicted(_)));
+            facts.for_each(|fact| world.wire.add(fact));
+        }
         reply
     }
 
     /// Applies a command of a block and publishes what it says then.
     fn apply(&self, world: &mut World, nth: usize, command: block::Command) -> block::Reply {
+        let before = world.blocks[nth].print();
         let reply = world.blocks[nth].edit(|state| state.apply(ENTRY, command));
-        let facts = self.facts_of(&world.blocks[nth], nth);
-        publish(world, facts);
+        if world.blocks[nth].print() != before {
+            self.facts_of(&world.blocks[nth], nth).into_iter().for_each(|fact| world.wire.add(fact));
+        }
         reply
     }
 
@@ -162,11 +189,17 @@ impl Mesh {
     }
 }
 
-fn publish(world: &mut World, facts: Vec<Fact>) {
-    let written = facts.into_iter().map(|fact| (fact.write().unwrap(), fact));
-    let new: Vec<_> = written.filter(|(text, _)| !world.wire.contains_key(text)).collect();
-    if !new.is_empty() {
-        world.wire.edit(|wire| wire.extend(new));
+impl Wire {
+    fn add(&mut self, fact: Fact) {
+        let text = fact.write().unwrap();
+        if !self.facts.contains_key(text.as_str()) {
+            self.print = self.print.wrapping_add(print_of(&text));
+            Arc::make_mut(&mut self.facts).insert(text.into(), Arc::new(fact));
+        }
+    }
+
+    fn facts(&self) -> impl Iterator<Item = &Fact> {
+        self.facts.values().map(Arc::as_ref)
     }
 }
 
@@ -179,22 +212,24 @@ impl Model for Mesh {
         let mut directory = DirectoryState::new(0);
         directory.apply(Index(0), directory::Command::CreateApp { spec: Box::new(app()) });
         for (nth, name) in self.names.iter().enumerate() {
-            directory.apply(Index(0), directory::Command::BindBlock { name: name.clone(), group: GroupId(nth as u128) });
+            directory.apply(Index(0), directory::Command::BindBlock { name: name.clone(), group: group(nth) });
         }
         directory.forget_log();
         let mut block = BlockState::new();
         block.apply(ENTRY, block::Command::SetApp { spec: Box::new(app()), version: Version(1) });
-        let Instance { blocks, words, requests, asides, .. } = self.instance;
+        let Instance { blocks, words, may, requests, asides, .. } = self.instance;
         World {
             directory: Part::new(directory),
             blocks: vec![Part::new(block); blocks],
-            wire: Part::new(BTreeMap::new()),
+            wire: Wire::default(),
             rest: Rest {
                 late: Vec::new(),
                 running: BTreeMap::new(),
                 sent: BTreeMap::new(),
                 went_back: None,
-                named: 0,
+                stopped: BTreeSet::new(),
+                returned: BTreeSet::new(),
+                named: if may.contains(&Word::Evict) { blocks } else { 0 },
                 words,
                 requests,
                 asides,
@@ -218,9 +253,9 @@ impl Model for Mesh {
 }
 
 impl Mesh {
-    /// The print of what is replicated and of the wire.
+    /// The print of what is replicated, of the wire, and of who is there.
     fn replicated(&self, world: &World) -> Print {
         let blocks: Vec<Print> = world.blocks.iter().map(Part::print).collect();
-        print_of(&(world.directory.print(), blocks, world.wire.print()))
+        print_of(&(world.directory.print(), blocks, world.wire.print, &world.rest.stopped, &world.rest.returned))
     }
 }

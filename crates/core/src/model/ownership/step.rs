@@ -1,10 +1,12 @@
 //! What can happen next.
 
-use super::{Instance, Mesh, Proposal, Word, World, app, dyno, slot};
+use super::{Instance, Mesh, Proposal, Word, World, app, dyno, group, slot};
 use crate::app::Phase;
 use crate::block::{self, Reply};
 use crate::directory::{self, Place};
 use crate::id::{Address, DynoId, SlotId};
+use crate::map::{MapView, evicted_steps};
+use crate::planted;
 use crate::time::Span;
 
 /// Something that happens.
@@ -24,6 +26,10 @@ pub(super) enum Step {
     End(SlotId),
     /// A slot whose request is over is given back.
     Free(usize, SlotId),
+    /// A block stops.
+    Stop(usize),
+    /// A stopped block comes back.
+    Return(usize),
 }
 
 impl Mesh {
@@ -33,7 +39,8 @@ impl Mesh {
         if world.rest.words > 0 {
             self.operator(world, &mut steps);
         }
-        for to in 0..=self.names.len() {
+        self.stops(world, &mut steps);
+        for to in (0..=self.names.len()).filter(|to| !world.rest.stopped.contains(to)) {
             for proposal in self.proposals(world, to).iter() {
                 steps.push(Step::Land(proposal.clone()));
                 if world.rest.asides > 0 {
@@ -41,7 +48,8 @@ impl Mesh {
                 }
             }
         }
-        steps.extend((0..world.rest.late.len()).map(Step::Late));
+        let lands = |proposal: &Proposal| !matches!(proposal, Proposal::Block(nth, _) if world.rest.stopped.contains(nth));
+        steps.extend((0..world.rest.late.len()).filter(|nth| lands(&world.rest.late[*nth])).map(Step::Late));
         self.requests(world, &mut steps);
         steps
     }
@@ -67,15 +75,42 @@ impl Mesh {
             if known.is_some() && may.contains(&Word::Drain) {
                 steps.push(Step::Operator(directory::Command::DrainDyno { id: id.clone(), cut: None }, None));
             }
+            if known.is_some() && may.contains(&Word::Undrain) {
+                steps.push(Step::Operator(directory::Command::UndrainDyno { id: id.clone() }, None));
+            }
             if known.is_some() && may.contains(&Word::Remove) {
                 steps.push(Step::Operator(directory::Command::RemoveDyno { id, force: true }, None));
             }
         }
     }
 
+    /// A block stops, comes back, or is evicted, which is the operator's word that it dispatches nothing and that nothing of it runs.
+    fn stops(&self, world: &World, steps: &mut Vec<Step>) {
+        let may = |word| self.instance.may.contains(&word);
+        if !may(Word::Evict) {
+            return;
+        }
+        for (nth, name) in self.names.iter().enumerate() {
+            let evicted = world.directory.block(name).is_some_and(|block| block.evicted);
+            let stopped = world.rest.stopped.contains(&nth);
+            let runs = world.rest.running.keys().any(|slot| slot.holder == super::slot(nth, 0).holder);
+            let fenced = (stopped && !runs) || planted::EVICT_WITHOUT_FENCE;
+            if !stopped && !evicted && world.rest.stopped.is_empty() && world.rest.returned.is_empty() {
+                steps.push(Step::Stop(nth));
+            }
+            if stopped && (!evicted || may(Word::Return)) {
+                steps.push(Step::Return(nth));
+            }
+            if fenced && !evicted && world.rest.words > 0 {
+                let command = directory::Command::EvictBlock { name: name.clone(), proof: directory::Proof::Operator };
+                steps.push(Step::Operator(command, None));
+            }
+        }
+    }
+
     fn requests(&self, world: &World, steps: &mut Vec<Step>) {
         steps.extend(world.rest.running.keys().map(|slot| Step::End(*slot)));
-        for (nth, block) in world.blocks.iter().enumerate() {
+        for (nth, block) in world.blocks.iter().enumerate().filter(|(nth, _)| !world.rest.stopped.contains(nth)) {
             for record in block.dynos().filter(|record| world.rest.requests > 0 && record.phase == Phase::Active) {
                 steps.push(Step::Send(nth, record.spec.id.clone()));
                 if world.rest.asides > 0 {
@@ -111,9 +146,24 @@ impl Mesh {
             }
             Step::Send(nth, id) => self.send(&mut next, nth, id),
             Step::End(slot) => drop(next.rest.running.remove(&slot)),
+            Step::Stop(nth) => drop(next.rest.stopped.insert(nth)),
+            Step::Return(nth) => self.come_back(&mut next, nth),
             Step::Free(nth, slot) => drop(self.apply(&mut next, nth, block::Command::Free { slots: vec![slot] })),
         }
         (step, next)
+    }
+
+    /// A block goes on where it stopped; one that was evicted hears of that first.
+    fn come_back(&self, world: &mut World, nth: usize) {
+        world.rest.stopped.remove(&nth);
+        if world.directory.block(&self.names[nth]).is_some_and(|block| block.evicted) {
+            world.rest.returned.insert(nth);
+            let mut view = MapView::new();
+            self.hear_evicted(world, &mut view);
+            for command in evicted_steps(&view, &self.names[nth], group(nth), &world.blocks[nth]) {
+                self.apply(world, nth, command);
+            }
+        }
     }
 
     fn land(&self, world: &mut World, proposal: Proposal) -> Option<Reply> {

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::super::part::Print;
-use super::{Mesh, Proposal, World};
+use super::{Mesh, Proposal, World, group};
+use crate::block;
 use crate::id::{BlockName, DynoId};
 use crate::map::fact::AssignedFact;
-use crate::map::{Fact, MapView, directory_steps, steps};
+use crate::map::{Fact, MapView, directory_steps, evicted_steps, steps};
 
 /// A choice of facts about one subject, or about several.
 type Heard<'a> = Vec<&'a Fact>;
@@ -16,14 +17,18 @@ impl Mesh {
     /// What can be proposed to a block or, under the number after them, the directory: by every leader with every view.
     pub(super) fn proposals(&self, world: &World, to: usize) -> Rc<Vec<Proposal>> {
         let state: Print = world.blocks.get(to).map_or(world.directory.print(), |block| block.print());
-        let key = (to, state, world.wire.print());
+        let returned = world.rest.returned.contains(&to);
+        let key = (to, returned, state, world.wire.print);
         if let Some(known) = self.proposals.borrow().get(&key) {
             return known.clone();
         }
         let mut all: Vec<Proposal> = Vec::new();
-        for view in self.views(world, to) {
+        for mut view in self.views(world, to) {
+            if returned {
+                self.hear_evicted(world, &mut view);
+            }
             let proposed: Vec<Proposal> = match world.blocks.get(to) {
-                Some(state) => steps(&view, &self.names[to], state).into_iter().map(|command| Proposal::Block(to, command)).collect(),
+                Some(_) => self.block_steps(&view, world, to).into_iter().map(|command| Proposal::Block(to, command)).collect(),
                 None => directory_steps(&view, &world.directory).into_iter().map(Proposal::Directory).collect(),
             };
             for proposal in proposed {
@@ -37,10 +42,23 @@ impl Mesh {
         all
     }
 
+    /// What a block's leader proposes with this view: nothing else before it has given up what it lost by an eviction.
+    pub(super) fn block_steps(&self, view: &MapView, world: &World, nth: usize) -> Vec<block::Command> {
+        let (name, state) = (&self.names[nth], &world.blocks[nth]);
+        let first = evicted_steps(view, name, group(nth), state);
+        if first.is_empty() { steps(view, name, state) } else { first }
+    }
+
+    pub(super) fn hear_evicted(&self, world: &World, view: &mut MapView) {
+        for fact in world.wire.facts().filter(|fact| matches!(fact, Fact::Evicted(_))) {
+            view.absorb(fact.clone());
+        }
+    }
+
     /// Every view that differs in what the receiver's rules read: for the directory promises, for a block all but its own promises.
     fn views(&self, world: &World, to: usize) -> Vec<MapView> {
         let mut subjects: BTreeMap<&DynoId, About<'_>> = BTreeMap::new();
-        for fact in world.wire.values() {
+        for fact in world.wire.facts() {
             match fact {
                 Fact::Assigned(about) => subjects.entry(&about.dyno.id).or_default().assigned.push((fact, about)),
                 Fact::Owned(about) => subjects.entry(&about.dyno).or_default().owned.push(fact),
