@@ -32,7 +32,7 @@ const DYNOS: u16 = 3;
 const MAX_CONNS: u32 = 2;
 /// Stories told in every run of the tests; `DYNOMESH_SEEDS` asks for more.
 const SEEDS: u64 = 2_000;
-const STEPS: usize = 300;
+const STEPS: usize = 500;
 
 #[derive(Debug, Clone, Copy)]
 enum Action {

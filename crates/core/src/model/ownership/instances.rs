@@ -47,3 +47,21 @@ fn every_state_of_an_eviction_is_sound_and_heals() {
 fn every_state_of_a_block_that_comes_back_after_its_eviction_is_sound_and_heals() {
     all_of("return", RETURN, 3_000_000);
 }
+
+/// More of everything at once.
+const LARGE: Instance =
+    Instance { blocks: 3, dynos: 1, one_address: false, words: 4, may: &[Word::Drain, Word::Remove], requests: 2, asides: 1 };
+
+/// Two dynos that wander apart, so that the promises about one stand in the way of the other (P18).
+const PAIR: Instance = Instance { blocks: 2, dynos: 2, one_address: false, words: 4, may: &[], requests: 0, asides: 0 };
+
+#[test]
+fn every_state_of_two_dynos_is_sound_and_heals() {
+    all_of("pair", PAIR, 3_000_000);
+}
+
+#[test]
+#[ignore = "minutes, and gigabytes of memory"]
+fn every_state_of_a_large_mesh_is_sound_and_heals() {
+    all_of("large", LARGE, 50_000_000);
+}

@@ -21,3 +21,11 @@ fn no_slot_of_a_serial_dyno_is_freed_under_a_running_request() {
 fn no_slot_is_freed_under_a_running_request_while_the_dyno_is_found_out() {
     explore("found out", &SERIAL, 3_000_000);
 }
+
+#[test]
+#[ignore = "a minute or two"]
+fn no_slot_is_freed_under_a_running_request_with_three_replicas() {
+    for (name, instance) in [("threaded", THREADED), ("serial", Instance { known: true, ..SERIAL }), ("found out", SERIAL)] {
+        explore(&format!("{name}, three replicas"), &Instance { replicas: 3, ..instance }, 20_000_000);
+    }
+}
