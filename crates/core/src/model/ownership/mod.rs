@@ -111,12 +111,15 @@ enum Proposal {
     Block(usize, block::Command),
 }
 
+/// Who proposes: a block or, under the number after them, the directory; whether it came back from an eviction; its state and the wire.
+type Asked = (usize, bool, Print, Print);
+
 /// An instance and what was found out about it so far.
 struct Mesh {
     instance: Instance,
     names: Vec<BlockName>,
-    /// What can be proposed to the directory (whose number comes after the blocks') or a block, by its state and the wire.
-    proposals: RefCell<BTreeMap<(usize, bool, Print, Print), Rc<Vec<Proposal>>>>,
+    /// What can be proposed.
+    proposals: RefCell<BTreeMap<Asked, Rc<Vec<Proposal>>>>,
     /// States known to heal, by what they had heard before.
     healed: RefCell<BTreeSet<(bool, Print)>>,
 }
