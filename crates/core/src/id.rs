@@ -100,10 +100,6 @@ name!(
     NodeName, "node name", check_label
 );
 name!(
-    /// A failure domain of the machines below, for example a rack or a cloud's availability zone.
-    Zone, "zone", check_label
-);
-name!(
     /// A dyno: one backend endpoint of an app. Never reused for another process: a new one is a new id.
     DynoId, "dyno id", check_dyno_id
 );
