@@ -10,9 +10,9 @@ pub mod directory;
 pub mod dispatch;
 pub mod id;
 pub mod map;
-pub mod plan;
 #[cfg(test)]
 mod model;
+pub mod plan;
 mod planted;
 #[cfg(test)]
 mod sweep;
