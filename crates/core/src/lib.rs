@@ -11,5 +11,9 @@ pub mod dispatch;
 pub mod id;
 pub mod map;
 #[cfg(test)]
+mod model;
+pub mod plan;
+mod planted;
+#[cfg(test)]
 mod sweep;
 pub mod time;

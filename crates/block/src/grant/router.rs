@@ -14,7 +14,7 @@ use dynomesh_core::app::{AppSpec, Phase, Probe, Serial};
 use dynomesh_core::balance::{
     DynoShape, DynoView, Ended, Floor, LedgerSettings, Occupied, Outcome, Place, Probed, QueueSettings, Standing,
 };
-use dynomesh_core::block::{BlockSettings, BlockState, Command, Drains, DynoRecord, Reply, SlotsMode};
+use dynomesh_core::block::{BlockSettings, BlockState, Command, Drains, DynoRecord, Reply, SlotsMode, doubt};
 use dynomesh_core::id::{Address, AppName, DynoId, Epoch, Holder, Incarnation, Index, ReplicaId, SlotId, Term};
 use dynomesh_core::time::{Span, Time};
 use rand::SeedableRng;
@@ -109,12 +109,8 @@ pub(crate) struct Doubt {
     pub(crate) dyno: DynoId,
     pub(crate) address: Address,
     pub(crate) app: AppSpec,
-    pub(crate) serial: Option<bool>,
-    /// When this replica saw the grant applied, and for how long it was granted.
-    pub(crate) seen: Time,
-    pub(crate) span: Span,
-    /// When this run cut its own request: only what was seen of the dyno later says anything.
-    pub(crate) cut_at: Option<Time>,
+    /// What the core must know to judge it.
+    pub(crate) facts: doubt::Doubt,
 }
 
 /// A dyno whose probe is due, its place already taken in the ledger.
@@ -140,7 +136,7 @@ enum Holding {
     Running,
     /// Ended in an error that was seen; counted until then.
     Held(Time),
-    /// Cut with unknown outcome at that time; counted until an idle proof or its deadline.
+    /// Cut with unknown outcome then; counted until an idle proof from later on, or its deadline.
     Doubted(Time),
 }
 
@@ -234,11 +230,6 @@ impl Router {
 
     pub(crate) fn state(&self) -> &BlockState {
         &self.state
-    }
-
-    /// Since when this replica leads.
-    pub(crate) fn led_since(&self) -> Option<Time> {
-        self.office.as_ref().map(|office| office.since)
     }
 
     pub(crate) fn stopping(&self) -> bool {

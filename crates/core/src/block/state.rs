@@ -14,6 +14,7 @@ use super::record::{AppRecord, DynoRecord, SlotRecord};
 use super::{APPS_MAX, DYNOS_MAX, RECORDS_MAX};
 use crate::app::{AppSpec, Phase};
 use crate::id::{AppName, DynoId, Epoch, Holder, Index, SlotId, Version};
+use crate::planted;
 use crate::time::Span;
 
 /// What the replicas of a block agree on.
@@ -238,7 +239,9 @@ impl BlockState {
             if own.epoch > epoch {
                 return Reply::Refused(Refusal::Epoch { has: own.epoch });
             }
-            if own.used > 0 {
+            if planted::RELEASE_WITH_SLOTS {
+                self.slots.retain(|_, slot| slot.dyno != dyno);
+            } else if own.used > 0 {
                 return Reply::Refused(Refusal::SlotsRemain { used: own.used });
             }
             self.dynos.remove(&dyno);

@@ -11,6 +11,7 @@ use crate::app::{DynoSpec, check_max_conns};
 use crate::block::DYNOS_MAX as BLOCK_DYNOS_MAX;
 use crate::id::{Address, AppName, BlockName, DynoId, Epoch, Index};
 use crate::map::fact::{PREDECESSORS_MAX, Predecessor};
+use crate::planted;
 use crate::time::Span;
 
 // === impl commands about dynos ===
@@ -152,7 +153,8 @@ impl DirectoryState {
 impl DirectoryState {
     /// Replaces a dyno's record by this one, under a new epoch.
     pub(super) fn reassign(&mut self, at: Index, dyno: DynoRecord) -> Reply {
-        let dyno = DynoRecord { epoch: Epoch(self.stamp(at)), ..dyno };
+        let epoch = if planted::EPOCH_NOT_RAISED { dyno.epoch } else { Epoch(self.stamp(at)) };
+        let dyno = DynoRecord { epoch, ..dyno };
         self.unfile(&dyno.spec.id);
         self.file(dyno.clone());
         Reply::Dyno { changed: true, dyno: Box::new(dyno) }

@@ -12,7 +12,8 @@ use crate::block::{self, AdoptDyno, BlockState};
 use crate::directory::{self, DirectoryState};
 use crate::id::{BlockName, DynoId, Epoch, GroupId};
 use crate::map::MapView;
-use crate::map::fact::AssignedFact;
+use crate::map::fact::{AssignedFact, Predecessor};
+use crate::planted;
 
 /// Promises that a block keeps while forgetting them would delay an adoption.
 const PROMISES_KEPT: usize = 1_000;
@@ -78,9 +79,12 @@ fn take(view: &MapView, me: &BlockName, state: &BlockState, assigned: &AssignedF
         return untold.then(|| block::Command::Release { dyno: spec.id.clone(), epoch: *epoch });
     }
     let outranked = view.owner(&spec.id).is_some_and(|owner| owner.block != *me && owner.epoch > *epoch);
-    let clear = assigned.after.iter().all(|earlier| view.released(&spec.id, &earlier.block) >= Some(earlier.epoch));
+    let released = |earlier: &Predecessor| view.released(&spec.id, &earlier.block) >= Some(earlier.epoch);
+    let clear = planted::ADOPT_WITHOUT_RELEASED || assigned.after.iter().all(released);
     let app_known = state.app(&spec.app).is_some() || view.app(&spec.app).is_some_and(|app| app.spec.is_some());
-    if clear && app_known && !outranked {
+    // Whatever was assigned to a block before it was evicted is not meant for it any more, nor for another group under its name (P16).
+    let evicted = view.evicted_at(me).is_some_and(|evicted| evicted.0 >= epoch.0);
+    if clear && app_known && !outranked && !evicted {
         return Some(block::Command::Adopt(AdoptDyno { spec: spec.clone(), epoch: *epoch, drain: *drain, cut: *cut }));
     }
     // Until then nothing is granted under the older epoch either (P19).
@@ -96,7 +100,7 @@ fn leave(me: &BlockName, state: &BlockState, assigned: &AssignedFact) -> Option<
             _ if own.epoch >= assigned.epoch => None,
             Phase::Active => Some(block::Command::Drain { dyno: id.clone(), epoch: own.epoch, cut: assigned.cut }),
             // The promise covers all that was assigned here before, whether it was seen or not.
-            _ if own.used == 0 => Some(block::Command::Release { dyno: id.clone(), epoch: assigned.epoch }),
+            _ if own.used == 0 || planted::RELEASE_WITH_SLOTS => Some(block::Command::Release { dyno: id.clone(), epoch: assigned.epoch }),
             _ => None,
         };
     }

@@ -11,7 +11,7 @@ use super::fact::{
 };
 use super::join::Join;
 use crate::app::check_max_conns;
-use crate::id::{AppName, BlockName, DynoId, Epoch, GroupId, NodeName};
+use crate::id::{AppName, BlockName, DynoId, Epoch, GroupId, NodeName, Version};
 
 /// Longest version that a process may give of its program, in bytes.
 const VERSION_LEN_MAX: usize = 64;
@@ -139,6 +139,12 @@ impl MapView {
     /// Whether a block's group was evicted.
     pub fn is_evicted(&self, block: &BlockName, group: GroupId) -> bool {
         self.evicted.contains_key(&(block.clone(), group))
+    }
+
+    /// When a block of this name was last evicted, whichever group it was.
+    pub fn evicted_at(&self, block: &BlockName) -> Option<Version> {
+        let of_name = self.evicted.iter().filter(|((name, _), _)| name == block);
+        of_name.map(|(_, fact)| fact.version).max()
     }
 
     /// The highest stamp of the directory in any word seen: a directory that never gave it out was restored from an older state.
