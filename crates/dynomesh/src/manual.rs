@@ -12,8 +12,8 @@ use crate::error::Failure;
 const GROUPS: [(&str, &[&str]); 4] = [
     ("Try it", &["dev", "sim"]),
     ("Daemons", &["edge", "block", "control", "agent", "check-config"]),
-    ("The mesh: what is in it", &["app", "dyno", "block", "replica", "edge"]),
-    ("The mesh: how it does", &["status", "plan", "rebalance", "settings", "events", "map", "control"]),
+    ("What is in the mesh", &["app", "dyno", "block", "replica", "edge"]),
+    ("How the mesh does", &["status", "plan", "rebalance", "settings", "events", "map", "control"]),
 ];
 
 /// Stands above the page.
