@@ -29,7 +29,7 @@ pub(crate) fn command() -> clap::Command {
     let command = Cli::command();
     let mut groups = String::new();
     for (title, names) in GROUPS {
-        write!(groups, "\x1b[1m\x1b[4m{title}:\x1b[0m\n").expect("writing to a string does not fail");
+        writeln!(groups, "\x1b[1m\x1b[4m{title}:\x1b[0m").expect("writing to a string does not fail");
         for name in names {
             let about = command.find_subcommand(name).and_then(clap::Command::get_about).map(ToString::to_string).unwrap_or_default();
             writeln!(groups, "  \x1b[1m{name:<13}\x1b[0m {}", told_in(title, &about)).expect("writing to a string does not fail");
