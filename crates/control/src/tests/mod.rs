@@ -24,7 +24,7 @@ use dynomesh_runtime::gossip::{Gossip, GossipConfig, Key};
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
-use crate::{Config, Control, RaftSettings};
+use crate::{ApiSettings, Config, Control, RaftSettings};
 
 pub(super) type Client = AdminClient<Channel>;
 
@@ -41,7 +41,17 @@ pub(super) fn config(name: &str, dir: &Path, seeds: &[SocketAddr]) -> Config {
     let name = NodeName::new(name).unwrap();
     let mut gossip = gossip_config(&name);
     gossip.seeds = seeds.iter().map(SocketAddr::to_string).collect();
-    Config { name, data_dir: dir.into(), grpc: any, grpc_advertise: None, admin: any, gossip, raft: RaftSettings::default() }
+    Config {
+        name,
+        data_dir: dir.into(),
+        grpc: any,
+        grpc_advertise: None,
+        admin: any,
+        gossip,
+        raft: RaftSettings::default(),
+        api: ApiSettings::default(),
+        zone: None,
+    }
 }
 
 fn gossip_config(node: &NodeName) -> GossipConfig {
