@@ -30,6 +30,6 @@ pub use lease::Lease;
 pub use machine::Machine;
 pub use metrics::{LATENCY_BOUNDS, Latency, Metrics};
 pub use options::{Cut, FlushMode, HEARTBEAT_MIN, Member, OnFatal, Options, Timers};
-pub use replica::{Identity, RaftServer, Replica, TransferError, bootstrap_group, identify_replica};
+pub use replica::{Introduction, RaftServer, Replica, TransferError, bootstrap_group, identify_replica};
 pub use role::{Role, State};
 pub use transport::Server;

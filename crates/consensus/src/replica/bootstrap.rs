@@ -84,7 +84,7 @@ async fn identify(address: Address) -> Result<wire::IdentityResponse, BootstrapE
 
 /// Who listens at an address, as it says itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Identity {
+pub struct Introduction {
     /// The replica's id.
     pub replica: ReplicaId,
     /// What sort of group it was set up for.
@@ -98,9 +98,9 @@ pub struct Identity {
 }
 
 /// Asks who listens at `address`; works before there is a group.
-pub async fn identify_replica(address: Address) -> Result<Identity, BootstrapError> {
+pub async fn identify_replica(address: Address) -> Result<Introduction, BootstrapError> {
     let wire::IdentityResponse { replica, kind, name, group, members, .. } = identify(address).await?;
     let group = <[u8; 16]>::try_from(&group[..]).ok().map(|bytes| GroupId(u128::from_be_bytes(bytes)));
     let members = members.iter().filter_map(|member| member.grpc.parse().ok()).collect();
-    Ok(Identity { replica: ReplicaId(replica), kind, name, group, members })
+    Ok(Introduction { replica: ReplicaId(replica), kind, name, group, members })
 }

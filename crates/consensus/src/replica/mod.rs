@@ -14,7 +14,7 @@ use openraft::Raft;
 use openraft::async_runtime::watch::WatchReceiver;
 use tokio::sync::watch;
 
-pub use bootstrap::{Identity, bootstrap_group, identify_replica};
+pub use bootstrap::{Introduction, bootstrap_group, identify_replica};
 pub use transfer::TransferError;
 
 use crate::batcher::Proposer;

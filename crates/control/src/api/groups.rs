@@ -2,7 +2,7 @@
 //!
 //! Both acts are those of the replicas themselves; what is said here only begins them, and may be said again until they are done.
 
-use dynomesh_consensus::{BootstrapError, Identity, MembersError, add_replica, bootstrap_group, identify_replica, remove_replica, replace_replica};
+use dynomesh_consensus::{BootstrapError, Introduction, MembersError, add_replica, bootstrap_group, identify_replica, remove_replica, replace_replica};
 use dynomesh_core::directory::Command;
 use dynomesh_core::id::{Address, BlockName, GroupId, ReplicaId};
 use dynomesh_core::map::fact::NodeRole;
@@ -138,7 +138,7 @@ async fn founded(name: &BlockName, addresses: &[Address]) -> Result<(GroupId, bo
     }
 }
 
-fn belongs(who: &Identity, address: Address, group: GroupId, known: &Identity) -> bool {
+fn belongs(who: &Introduction, address: Address, group: GroupId, known: &Introduction) -> bool {
     who.group.is_none_or(|is| is == group) && known.members.contains(&address)
 }
 

@@ -1,5 +1,6 @@
 //! What would be moved, and moving it.
 
+use dynomesh_core::directory::ask::KEY_LEN_MAX;
 use dynomesh_core::plan::{Amount, GroupChange, HeldBack, Move};
 use dynomesh_proto::admin::v1 as wire;
 use dynomesh_proto::convert::write::{Demands, demands};
@@ -32,12 +33,8 @@ impl Api {
         }
         self.caught_up().await?;
         let round = self.planned().await?;
-        let writes = stream::iter(&round.plan.moves).map(|step| {
-            let expect = self.directory.read(|state| state.dyno(&step.dyno).map(|dyno| dyno.epoch.0));
-            // Sent again under its key, the call plans anew and each move that was made is made no second time.
-            let key = key.as_ref().map(|key| format!("{}/{}", &key[..key.len().min(60)], step.dyno)).filter(|key| key.len() <= 128);
-            self.write(call, Change::new(command(step), Demands { key, expect }))
-        });
+        let changes: Vec<Change> = round.plan.moves.iter().map(|step| self.step(step, key.as_deref())).collect();
+        let writes = stream::iter(changes).map(|change| self.write(call, change));
         let outcomes: Vec<_> = writes.buffered(AT_ONCE).collect().await;
         let started = outcomes.iter().filter(|outcome| outcome.as_ref().is_ok_and(|reply| reply.changed())).count();
         // Nothing was done at all, and there is a reason: that is the answer.
@@ -47,6 +44,14 @@ impl Api {
             return Err(status);
         }
         Ok(wire::RebalanceResponse { plan: Some(self.plan_row(&round)), started: u32::try_from(started).unwrap_or(u32::MAX) })
+    }
+
+    /// A planned move, if its dyno is still as it was. Sent again under its key, the call plans anew, and each move that was made is made
+    /// no second time.
+    fn step(&self, step: &Move, key: Option<&str>) -> Change {
+        let expect = self.directory.read(|state| state.dyno(&step.dyno).map(|dyno| dyno.epoch.0));
+        let key = key.map(|key| format!("{key}/{}", step.dyno)).filter(|key| key.len() <= KEY_LEN_MAX);
+        Change::new(command(step), Demands { key, expect })
     }
 
     /// Plans aside: a large mesh takes its time.
