@@ -228,6 +228,7 @@ fn readiness(shared: &Shared) -> Readiness {
         State::Leader { ready: true } if shared.lease().valid(shared.clock.now()) => Readiness::ready(),
         State::Follower if role.leader.is_some() => Readiness::ready(),
         _ if shared.replica().is_pristine() => Readiness::not_ready("the block is not bootstrapped"),
+        _ if shared.replica().is_removed() => Readiness::not_ready("the block removed this replica: empty its data directory"),
         State::Learner => Readiness::not_ready("learning, not yet a member that votes"),
         _ => Readiness::not_ready("no leader"),
     }

@@ -92,12 +92,12 @@ name!(
     BlockName, "block name", check_label
 );
 name!(
-    /// A process of the mesh as gossip and logs know it, for example `edge-1` or `b1-2`.
-    NodeName, "node name", check_label
+    /// A part of the site that fails as one, for example a data centre or an availability zone.
+    Zone, "zone", check_label
 );
 name!(
-    /// A failure domain of the machines below, for example a rack or a cloud's availability zone.
-    Zone, "zone", check_label
+    /// A process of the mesh as gossip and logs know it, for example `edge-1` or `b1-2`.
+    NodeName, "node name", check_label
 );
 name!(
     /// A dyno: one backend endpoint of an app. Never reused for another process: a new one is a new id.

@@ -10,6 +10,7 @@ pub mod directory;
 pub mod dispatch;
 pub mod id;
 pub mod map;
+pub mod plan;
 #[cfg(test)]
 mod sweep;
 pub mod time;

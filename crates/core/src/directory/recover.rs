@@ -8,7 +8,7 @@
 use super::command::{Command, Refusal, Reply};
 use super::record::{AppRecord, BlockRecord, DynoRecord, Place};
 use super::state::{DirectoryState, STAMP_LOG_BITS};
-use crate::id::{DynoId, Epoch, Index, Version};
+use crate::id::{AppName, DynoId, Epoch, Index, Version};
 use crate::map::MapView;
 use crate::map::fact::{AppFact, AssignedFact, OwnedFact};
 
@@ -22,12 +22,14 @@ pub fn recovery(view: &MapView, state: &DirectoryState) -> Vec<Command> {
     }
     let newest = view.newest_stamp().max(state.last_stamp()) >> STAMP_LOG_BITS;
     let Ok(generation) = u16::try_from(newest + 1) else { return Vec::new() };
-    let apps: Vec<AppFact> = view.apps().filter(|app| app.spec.is_some()).cloned().collect();
-    let dynos: Vec<AssignedFact> = view.assigned().filter(|dyno| dyno.block.is_some()).cloned().collect();
+    let (apps, deleted): (Vec<AppFact>, Vec<AppFact>) = view.apps().cloned().partition(|app| app.spec.is_some());
+    let dynos: Vec<AssignedFact> = view.assigned().cloned().collect();
     let part =
         |apps: &[AppFact], dynos: &[AssignedFact]| Command::Recover { generation, apps: apps.to_vec(), dynos: dynos.to_vec(), last: false };
     let mut parts: Vec<Command> = apps.chunks(PART_MAX / 10).map(|apps| part(apps, &[])).collect();
     parts.extend(dynos.chunks(PART_MAX).map(|dynos| part(&[], dynos)));
+    // An app can only go after its dynos have.
+    parts.extend(deleted.chunks(PART_MAX).map(|apps| part(apps, &[])));
     parts.push(Command::Recover { generation, apps: Vec::new(), dynos: Vec::new(), last: true });
     parts
 }
@@ -96,7 +98,8 @@ impl DirectoryState {
     }
 
     fn take_back_app(&mut self, fact: AppFact) {
-        let AppFact { name, version, spec: Some(spec) } = fact else { return };
+        let AppFact { name, version, spec } = fact;
+        let Some(spec) = spec else { return self.take_back_end(&name, version) };
         let newer =
             self.apps.get(&name).is_none_or(|known| known.version < version) && !self.deleted.range(version..).any(|(_, n)| *n == name);
         let host_taken = spec.hosts.iter().any(|host| self.hosts.get(host).is_some_and(|owner| *owner != name));
@@ -110,18 +113,26 @@ impl DirectoryState {
         self.apps.insert(name, AppRecord { spec, version, dynos });
     }
 
+    fn take_back_end(&mut self, name: &AppName, version: Version) {
+        let Some(known) = self.apps.get(name).filter(|known| known.version < version && known.dynos == 0) else { return };
+        let name = known.spec.name.clone();
+        self.apps.remove(&name);
+        self.hosts.retain(|_, owner| *owner != name);
+        self.deleted.insert(version, name);
+    }
+
     fn take_back_dyno(&mut self, fact: AssignedFact) {
-        let AssignedFact { dyno: spec, epoch, block: Some(block), drain, mut after, cut } = fact else { return };
+        let AssignedFact { dyno: spec, epoch, block, drain, mut after, cut } = fact;
         let known = self.dynos.get(&spec.id);
         let newer =
             known.is_none_or(|known| known.epoch < epoch) && !self.gone.iter().any(|(end, gone)| gone.id == spec.id && *end > epoch);
         let elsewhere = self.addresses.get(&spec.address).is_some_and(|owner| *owner != spec.id);
-        if !newer || elsewhere || !self.apps.contains_key(&spec.app) {
+        if !newer || elsewhere || (block.is_some() && !self.apps.contains_key(&spec.app)) {
             return;
         }
         after.sort();
         after.dedup_by(|a, b| a.block == b.block);
-        for name in after.iter().map(|earlier| &earlier.block).chain([&block]) {
+        for name in after.iter().map(|earlier| &earlier.block).chain(&block) {
             // To be bound to the group that shows itself under this name.
             self.blocks.entry(name.clone()).or_insert_with(|| BlockRecord::new(name.clone(), None, Version(0)));
         }
@@ -131,6 +142,9 @@ impl DirectoryState {
         self.unfile(&spec.id);
         self.gone.retain(|_, gone| gone.id != spec.id);
         self.addresses.insert(spec.address, spec.id.clone());
-        self.file(DynoRecord { spec, epoch, place: Place::At(block), drain, after, cut });
+        let (id, drain) = (spec.id.clone(), drain || block.is_none());
+        let place = block.map_or(Place::Removed, Place::At);
+        self.file(DynoRecord { spec, epoch, place, drain, after, cut });
+        self.end_if_clear(&id);
     }
 }

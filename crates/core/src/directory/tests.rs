@@ -5,6 +5,10 @@ use crate::app::{AppSpec, Policy};
 use crate::id::{Address, AppName, BlockName, DynoId, Epoch, GroupId, Host, Index};
 use crate::map::fact::{Fact, Predecessor};
 
+mod asks;
+mod blocks;
+mod recovery;
+
 pub(super) fn app(name: &str) -> AppSpec {
     let hosts = vec![Host::new(&format!("{name}.test")).unwrap()];
     AppSpec { name: AppName::new(name).unwrap(), hosts, policy: Policy { max_conns: 2, ..Policy::default() } }
