@@ -138,14 +138,14 @@ impl Control {
         }
         let speaker = Speaker {
             node: config.name.clone(),
-            run: clock.wall_millis(),
+            run: gossip.run(),
             replica: replica.id(),
             zone: config.zone.clone(),
             grpc,
             admin: secure::told(admin.address(), grpc),
             keys: Vec::new(),
         };
-        tasks.spawn(publish::run(speaker, directory.clone(), gossip.clone(), watch.clone()));
+        tasks.spawn(publish::run(speaker, replica.clone(), directory.clone(), gossip.clone(), watch.clone()));
         tasks.spawn(sight::run(sight, directory.clone(), gossip.clone(), watch.clone()));
         tasks.spawn(observe::run(replica, directory, gossip, watch.clone()));
         tasks.spawn(standing::report(watch.clone(), ready));

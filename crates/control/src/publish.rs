@@ -2,15 +2,18 @@
 //!
 //! The directory's facts are those that are applied, so nothing is published that is not committed. A replica that no longer leads takes
 //! them back: they stay in every view that has joined them, and the next leader says them again.
+//!
+//! Here too an operator's wish is obeyed that this replica take nothing new: it hands leadership over and does not stand.
 
 use std::time::Duration;
 
+use dynomesh_consensus::Replica;
 use dynomesh_core::directory::DirectoryState;
 use dynomesh_core::id::{Address, NodeName, ReplicaId, Zone};
 use dynomesh_core::map::Fact;
 use dynomesh_core::map::fact::{NodeFact, NodeRole, NodeState};
 
-use crate::directory::Directory;
+use crate::directory::{Directory, DirectoryMachine};
 use crate::standing::{Standing, Watch};
 use dynomesh_runtime::gossip::Gossip;
 
@@ -54,13 +57,14 @@ impl Speaker {
 }
 
 /// Runs until it is dropped.
-pub(crate) async fn run(me: Speaker, directory: Directory, gossip: Gossip, mut watch: Watch) {
+pub(crate) async fn run(me: Speaker, replica: Replica<DirectoryMachine>, directory: Directory, gossip: Gossip, mut watch: Watch) {
     let mut heard = gossip.subscribe();
     let mut seq = 0;
     let mut said: Option<NodeFact> = None;
     loop {
         let standing = watch.now();
         let drain = gossip.view().wants_drained(&me.node);
+        replica.abstain(drain);
         let own = me.fact(seq, standing, drain);
         if said.as_ref() != Some(&own) {
             seq += 1;

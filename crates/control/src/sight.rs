@@ -62,7 +62,7 @@ struct Seen {
     /// When the term last changed.
     led: Option<Time>,
     blocks: BTreeMap<BlockName, BlockSeen>,
-    dynos: BTreeMap<DynoId, (Epoch, Option<Time>)>,
+    dynos: BTreeMap<DynoId, DynoSeen>,
     pending: BTreeMap<DynoId, (Epoch, Time)>,
     samples: VecDeque<Span>,
 }
@@ -77,6 +77,15 @@ pub(crate) struct BlockSeen {
     /// The last word of its leader, and when it came.
     word: (u64, u64),
     spoke: Option<Time>,
+}
+
+/// What was seen of a dyno.
+#[derive(Debug)]
+struct DynoSeen {
+    epoch: Epoch,
+    block: Option<BlockName>,
+    /// When it last went from one block to another.
+    moved: Option<Time>,
 }
 
 /// What was measured of the map's convergence.
@@ -146,9 +155,9 @@ impl Sight {
         self.seen().blocks.get(name).copied().unwrap_or(unseen)
     }
 
-    /// When a dyno's assignment last changed, if that was seen.
+    /// When a dyno last went from one block to another, if that was seen.
     pub(crate) fn moved(&self, dyno: &DynoId) -> Option<Time> {
-        self.seen().dynos.get(dyno).and_then(|(_, at)| *at)
+        self.seen().dynos.get(dyno).and_then(|seen| seen.moved)
     }
 
     /// What was measured of the map's convergence; `None` before the first change.
@@ -222,12 +231,16 @@ impl Seen {
     fn look_at_dynos(&mut self, state: &DirectoryState, now: Time) {
         for dyno in state.dynos() {
             let (id, epoch) = (&dyno.spec.id, dyno.epoch);
+            let block = dyno.block().cloned();
             match self.dynos.get_mut(id) {
-                Some(known) if known.0 == epoch => continue,
-                Some(known) => *known = (epoch, Some(now)),
-                None => {
-                    self.dynos.insert(id.clone(), (epoch, self.begun.then_some(now)));
+                Some(known) if known.epoch == epoch => continue,
+                Some(known) => {
+                    if known.block != block && known.block.is_some() {
+                        known.moved = Some(now);
+                    }
+                    (known.epoch, known.block) = (epoch, block);
                 }
+                None => drop(self.dynos.insert(id.clone(), DynoSeen { epoch, block, moved: None })),
             }
             if self.begun && dyno.block().is_some() && self.pending.len() < PENDING_MAX {
                 self.pending.insert(id.clone(), (epoch, now));

@@ -133,6 +133,7 @@ pub struct Gossip {
 /// What the handle and the thread share.
 struct Shared {
     node: NodeName,
+    run: u64,
     address: SocketAddr,
     counts: Counts,
     /// What this node publishes, by key.
@@ -168,6 +169,7 @@ impl Gossip {
         let generation = generation::next(config.generation_file.as_deref(), clock)?;
         let shared = Arc::new(Shared {
             node: config.node.clone(),
+            run: generation,
             address,
             counts: Counts::default(),
             own: watch::Sender::new(Arc::default()),
@@ -226,6 +228,11 @@ impl Gossip {
     /// The nodes this one hears at present, itself not included, by name.
     pub fn peers(&self) -> Arc<Vec<Peer>> {
         self.shared.peers.load_full()
+    }
+
+    /// The number of this run of the node; larger than that of every run before.
+    pub fn run(&self) -> u64 {
+        self.shared.run
     }
 
     /// Where others send their datagrams.
