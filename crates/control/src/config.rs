@@ -153,17 +153,26 @@ impl ApiSettings {
     fn check(&self, grpc: SocketAddr) -> Result<(), ConfigError> {
         for (key, is_set) in [("api.cert", self.cert.is_some()), ("api.key", self.key.is_some())] {
             if is_set != self.listen.is_some() {
-                return Err(ConfigError::setting(key, "goes with `api.listen`: TLS takes an address, a certificate and its key, or none of them"));
+                return Err(ConfigError::setting(
+                    key,
+                    "goes with `api.listen`: TLS takes an address, a certificate and its key, or none of them",
+                ));
             }
         }
         if self.client_ca.is_some() && self.listen.is_none() {
             return Err(ConfigError::setting("api.client_ca", "takes `api.listen`: certificates are only shown under TLS"));
         }
         if self.client_ca.is_some() == self.roles.is_empty() {
-            return Err(ConfigError::setting("api.roles", "goes with `api.client_ca`: a name in a client certificate means nothing without its role"));
+            return Err(ConfigError::setting(
+                "api.roles",
+                "goes with `api.client_ca`: a name in a client certificate means nothing without its role",
+            ));
         }
         if self.open && self.asks() {
-            return Err(ConfigError::setting("api.open", "cannot be set beside `api.tokens_file` or `api.client_ca`, which it would make useless"));
+            return Err(ConfigError::setting(
+                "api.open",
+                "cannot be set beside `api.tokens_file` or `api.client_ca`, which it would make useless",
+            ));
         }
         let reached = [Some(grpc), self.listen].into_iter().flatten().find(|address| !address.ip().is_loopback());
         match reached.filter(|_| !self.open && !self.asks()) {

@@ -269,7 +269,8 @@ impl Seen {
 
 /// Whether a block has told that it acts on an assignment: the new one owns the dyno, or the old one has let go of it.
 fn answered(view: &MapView, id: &DynoId, epoch: Epoch) -> bool {
-    let let_go = || view.assignment(id).is_some_and(|fact| fact.after.iter().any(|earlier| view.released(id, &earlier.block) >= Some(epoch)));
+    let let_go =
+        || view.assignment(id).is_some_and(|fact| fact.after.iter().any(|earlier| view.released(id, &earlier.block) >= Some(epoch)));
     has_arrived(view, id, epoch) || let_go()
 }
 

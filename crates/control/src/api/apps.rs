@@ -6,11 +6,11 @@ use dynomesh_proto::convert::admin as convert;
 use dynomesh_proto::convert::write::demands;
 use tonic::Status;
 
+use super::Api;
 use super::call::Call;
 use super::page::page;
 use super::refusal::invalid;
 use super::write::{Change, wrong};
-use super::Api;
 
 impl Api {
     pub(super) async fn create_app(&self, call: &Call, mut request: wire::CreateAppRequest) -> Result<wire::CreateAppResponse, Status> {

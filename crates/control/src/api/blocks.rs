@@ -39,7 +39,11 @@ impl Api {
         Ok(wire::DrainBlockResponse { block: self.block_row(&name), changed })
     }
 
-    pub(super) async fn undrain_block(&self, call: &Call, request: wire::UndrainBlockRequest) -> Result<wire::UndrainBlockResponse, Status> {
+    pub(super) async fn undrain_block(
+        &self,
+        call: &Call,
+        request: wire::UndrainBlockRequest,
+    ) -> Result<wire::UndrainBlockResponse, Status> {
         let demands = demands(request.options).map_err(invalid)?;
         let name = convert::block_name("name", &request.name).map_err(invalid)?;
         let changed = self.write_block(call, Change::new(Command::UndrainBlock { name: name.clone() }, demands)).await?;

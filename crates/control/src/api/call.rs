@@ -12,7 +12,7 @@ use crate::auth::{Caller, Role};
 
 /// The part of a caller's own limit that is left for the answer's way back, and the most of it.
 const WAY_BACK: u32 = 10;
-const WAY_BACK_MAX: Duration = Duration::from_millis(50);
+const WAY_BACK_MAX: Duration = Duration::from_millis(100);
 
 /// A call that is being answered.
 #[derive(Debug, Clone)]

@@ -95,16 +95,28 @@ impl Admin for Api {
         self.answer("ListReplicas", Read, request, |api, _, it| async move { api.replicas(it).await }).await
     }
 
-    async fn replace_replica(&self, request: Request<wire::ReplaceReplicaRequest>) -> Result<Response<wire::ReplaceReplicaResponse>, Status> {
+    async fn replace_replica(
+        &self,
+        request: Request<wire::ReplaceReplicaRequest>,
+    ) -> Result<Response<wire::ReplaceReplicaResponse>, Status> {
         self.answer("ReplaceReplica", Administer, request, |api, call, it| async move { api.replace_replica(&call, it).await }).await
     }
 
     async fn drain_replica(&self, request: Request<wire::DrainReplicaRequest>) -> Result<Response<wire::DrainReplicaResponse>, Status> {
-        self.answer("DrainReplica", Operate, request, |api, call, it| async move { Ok(wire::DrainReplicaResponse { changed: api.wish(&call, Kind::Replica, true, &it.node, it.options).await? }) }).await
+        self.answer("DrainReplica", Operate, request, |api, call, it| async move {
+            Ok(wire::DrainReplicaResponse { changed: api.wish(&call, Kind::Replica, true, &it.node, it.options).await? })
+        })
+        .await
     }
 
-    async fn undrain_replica(&self, request: Request<wire::UndrainReplicaRequest>) -> Result<Response<wire::UndrainReplicaResponse>, Status> {
-        self.answer("UndrainReplica", Operate, request, |api, call, it| async move { Ok(wire::UndrainReplicaResponse { changed: api.wish(&call, Kind::Replica, false, &it.node, it.options).await? }) }).await
+    async fn undrain_replica(
+        &self,
+        request: Request<wire::UndrainReplicaRequest>,
+    ) -> Result<Response<wire::UndrainReplicaResponse>, Status> {
+        self.answer("UndrainReplica", Operate, request, |api, call, it| async move {
+            Ok(wire::UndrainReplicaResponse { changed: api.wish(&call, Kind::Replica, false, &it.node, it.options).await? })
+        })
+        .await
     }
 
     async fn list_edges(&self, request: Request<wire::ListEdgesRequest>) -> Result<Response<wire::ListEdgesResponse>, Status> {
@@ -112,11 +124,17 @@ impl Admin for Api {
     }
 
     async fn drain_edge(&self, request: Request<wire::DrainEdgeRequest>) -> Result<Response<wire::DrainEdgeResponse>, Status> {
-        self.answer("DrainEdge", Operate, request, |api, call, it| async move { Ok(wire::DrainEdgeResponse { changed: api.wish(&call, Kind::Edge, true, &it.node, it.options).await? }) }).await
+        self.answer("DrainEdge", Operate, request, |api, call, it| async move {
+            Ok(wire::DrainEdgeResponse { changed: api.wish(&call, Kind::Edge, true, &it.node, it.options).await? })
+        })
+        .await
     }
 
     async fn undrain_edge(&self, request: Request<wire::UndrainEdgeRequest>) -> Result<Response<wire::UndrainEdgeResponse>, Status> {
-        self.answer("UndrainEdge", Operate, request, |api, call, it| async move { Ok(wire::UndrainEdgeResponse { changed: api.wish(&call, Kind::Edge, false, &it.node, it.options).await? }) }).await
+        self.answer("UndrainEdge", Operate, request, |api, call, it| async move {
+            Ok(wire::UndrainEdgeResponse { changed: api.wish(&call, Kind::Edge, false, &it.node, it.options).await? })
+        })
+        .await
     }
 
     async fn get_map(&self, request: Request<wire::GetMapRequest>) -> Result<Response<wire::GetMapResponse>, Status> {

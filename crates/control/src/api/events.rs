@@ -32,7 +32,9 @@ impl Api {
         request: wire::WatchEventsRequest,
     ) -> Result<BoxStream<'static, Result<wire::Event, Status>>, Status> {
         let Ok(place) = self.watches.clone().try_acquire_owned() else {
-            return Err(Status::resource_exhausted(format!("{WATCHES_MAX} callers follow the events already; try again later, or list them")));
+            return Err(Status::resource_exhausted(format!(
+                "{WATCHES_MAX} callers follow the events already; try again later, or list them"
+            )));
         };
         let mut cursor = Cursor { after: request.after, subject: request.subject };
         if cursor.after == 0 {

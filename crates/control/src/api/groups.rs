@@ -2,7 +2,9 @@
 //!
 //! Both acts are those of the replicas themselves; what is said here only begins them, and may be said again until they are done.
 
-use dynomesh_consensus::{BootstrapError, Introduction, MembersError, add_replica, bootstrap_group, identify_replica, remove_replica, replace_replica};
+use dynomesh_consensus::{
+    BootstrapError, Introduction, MembersError, add_replica, bootstrap_group, identify_replica, remove_replica, replace_replica,
+};
 use dynomesh_core::directory::Command;
 use dynomesh_core::id::{Address, BlockName, GroupId, ReplicaId};
 use dynomesh_core::map::fact::NodeRole;
@@ -86,7 +88,8 @@ impl Api {
     fn addresses_of(&self, block: Option<&BlockName>) -> Result<Vec<Address>, Status> {
         let Some(name) = block else { return Ok(self.watch.role().members.iter().map(|member| member.grpc).collect()) };
         let mesh = self.mesh();
-        let mut addresses: Vec<Address> = mesh.view.leader(name).into_iter().flat_map(|leader| &leader.replicas).map(|it| it.grpc).collect();
+        let mut addresses: Vec<Address> =
+            mesh.view.leader(name).into_iter().flat_map(|leader| &leader.replicas).map(|it| it.grpc).collect();
         for fact in mesh.view.nodes().filter(|fact| mesh.hears(&fact.node)) {
             match &fact.role {
                 NodeRole::Block { block, group: Some(_), grpc, .. } if block == name && !addresses.contains(grpc) => addresses.push(*grpc),
@@ -119,7 +122,7 @@ async fn founded(name: &BlockName, addresses: &[Address]) -> Result<(GroupId, bo
             return Err(invalid(FieldError::new(format!("replicas[{nth}]"), problem)));
         }
     }
-    let Some(known) = found.iter().find(|who| who.group.is_some()) else {
+    let Some(known) = found.iter().filter(|who| who.group.is_some()).max_by_key(|who| who.members.len()) else {
         return bootstrap_group(addresses).await.map(|group| (group, true)).map_err(unreached);
     };
     let group = known.group.expect("it was just seen");
@@ -144,14 +147,18 @@ fn belongs(who: &Introduction, address: Address, group: GroupId, known: &Introdu
 
 fn unreached(error: BootstrapError) -> Status {
     match error {
-        BootstrapError::Unreachable { address, problem } => Status::unavailable(format!("no answer from the replica at {address}: {problem}")),
+        BootstrapError::Unreachable { address, problem } => {
+            Status::unavailable(format!("no answer from the replica at {address}: {problem}"))
+        }
         BootstrapError::NotPristine { .. } | BootstrapError::Members(_) => Status::failed_precondition(error.to_string()),
         BootstrapError::Failed(_) => Status::unavailable(format!("{error}; send it again")),
     }
 }
 
 fn under_way() -> Status {
-    Status::unavailable("the members are being changed and the new replica is catching up; it goes on by itself: send it again to hear the end")
+    Status::unavailable(
+        "the members are being changed and the new replica is catching up; it goes on by itself: send it again to hear the end",
+    )
 }
 
 fn members_refused(error: MembersError) -> Status {

@@ -99,10 +99,7 @@ impl Api {
         result.map(Response::new)
     }
 
-    async fn on_runtime<T: Send + 'static>(
-        &self,
-        answer: impl Future<Output = Result<T, Status>> + Send + 'static,
-    ) -> Result<T, Status> {
+    async fn on_runtime<T: Send + 'static>(&self, answer: impl Future<Output = Result<T, Status>> + Send + 'static) -> Result<T, Status> {
         let mut task = JoinSet::new();
         task.spawn_on(answer, &self.runtime);
         match task.join_next().await {

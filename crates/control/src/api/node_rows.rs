@@ -67,9 +67,7 @@ pub(super) fn replica(fact: &NodeFact, mesh: &Mesh) -> Option<((String, u64), wi
             leader: *leads,
             ..base
         },
-        NodeRole::Control { replica, grpc, leads } => {
-            wire::Replica { id: replica.0, grpc: grpc.to_string(), leader: *leads, ..base }
-        }
+        NodeRole::Control { replica, grpc, leads } => wire::Replica { id: replica.0, grpc: grpc.to_string(), leader: *leads, ..base },
     };
     Some(((row.block.clone(), row.id), row))
 }

@@ -81,7 +81,9 @@ impl Api {
             Some(is) if is == kind => Ok(()),
             Some(is) => {
                 let (verb, is) = (if drain { "drain" } else { "undrain" }, is.word());
-                Err(Status::not_found(format!("no {word} is called {node}: it is a process of another kind; use `dynomesh {is} {verb} {node}`")))
+                Err(Status::not_found(format!(
+                    "no {word} is called {node}: it is a process of another kind; use `dynomesh {is} {verb} {node}`"
+                )))
             }
             None if !drain && self.directory.read(|state| state.wishes().any(|(known, _)| known == node)) => Ok(()),
             None => Err(Status::not_found(format!("no {word} called {node} was ever heard; `dynomesh {word} list` names those that were"))),

@@ -105,11 +105,7 @@ impl Api {
                 }
                 reply => {
                     let reply = reply?;
-                    return Ok(wire::SetSettingsResponse {
-                        settings: listed(&settings),
-                        version: reply.stamp(),
-                        changed: reply.changed(),
-                    });
+                    return Ok(wire::SetSettingsResponse { settings: listed(&settings), version: reply.stamp(), changed: reply.changed() });
                 }
             }
         }
@@ -187,7 +183,9 @@ mod tests {
 
     #[test]
     fn a_value_that_cannot_be_is_named() {
-        for (name, value) in [("drain", "30"), ("drain", "25h"), ("group", "0"), ("group", "many"), ("rebalance", "on"), ("pace", "1ms"), ("x", "1")] {
+        for (name, value) in
+            [("drain", "30"), ("drain", "25h"), ("group", "0"), ("group", "many"), ("rebalance", "on"), ("pace", "1ms"), ("x", "1")]
+        {
             let error = set(name, value).unwrap_err();
             assert_eq!(error.field, format!("settings[{name}]"), "{error}");
         }

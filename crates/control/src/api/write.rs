@@ -129,9 +129,7 @@ impl Api {
     /// Waits until what was written under `stamp` is applied here too, as far as the caller's time goes.
     pub(super) async fn applied(&self, stamp: u64, end: Instant) {
         let mut changes = self.directory.changes();
-        let applied = async {
-            while self.directory.read(|state| state.last_stamp() < stamp) && changes.changed().await.is_ok() {}
-        };
+        let applied = async { while self.directory.read(|state| state.last_stamp() < stamp) && changes.changed().await.is_ok() {} };
         let _ = timeout_at(end, applied).await;
     }
 

@@ -68,7 +68,9 @@ impl Tokens {
                     tracing::info!(path = %path.display(), tokens = entries.len(), "tokens read again");
                     *self.0.write().unwrap_or_else(PoisonError::into_inner) = entries;
                 }
-                Err(problem) => tracing::warn!(path = %path.display(), problem, "the tokens file cannot be read; the tokens known before stay"),
+                Err(problem) => {
+                    tracing::warn!(path = %path.display(), problem, "the tokens file cannot be read; the tokens known before stay")
+                }
             }
         }
     }

@@ -162,7 +162,10 @@ async fn a_start_with_files_that_cannot_be_used_is_refused_by_name() {
     let nowhere = Some(dir.path().join("nowhere"));
     let cases = [
         ("`api.tokens_file`: ", ApiSettings { tokens_file: nowhere.clone(), ..ApiSettings::default() }),
-        ("`api.tokens_file`: ", ApiSettings { tokens_file: Some(write(dir.path(), "tokens", "admin eve secret")), ..ApiSettings::default() }),
+        (
+            "`api.tokens_file`: ",
+            ApiSettings { tokens_file: Some(write(dir.path(), "tokens", "admin eve secret")), ..ApiSettings::default() },
+        ),
         ("`api.key`: ", ApiSettings { key: nowhere, ..sound.clone() }),
         ("`api.cert`: ", ApiSettings { cert: Some(write(dir.path(), "bad.pem", "no certificate")), ..sound }),
     ];

@@ -25,7 +25,11 @@ async fn a_lost_block_is_evicted_by_an_operators_word_and_comes_back_with_nothin
     refused(client.evict_block(evict(wire::Proof::Operator, "b1")).await, Code::FailedPrecondition, "b1-1");
     refused(client.evict_block(evict(wire::Proof::Platform, "")).await, Code::FailedPrecondition, "b1-1");
     refused(client.evict_block(evict(wire::Proof::Unspecified, "")).await, Code::InvalidArgument, "confirm: ");
-    refused(client.evict_block(wire::EvictBlockRequest { name: "b9".into(), ..evict(wire::Proof::Platform, "") }).await, Code::NotFound, "b9");
+    refused(
+        client.evict_block(wire::EvictBlockRequest { name: "b9".into(), ..evict(wire::Proof::Platform, "") }).await,
+        Code::NotFound,
+        "b9",
+    );
     assert_eq!(dynos(&client).await, before);
 
     drop(listed.remove(0));
@@ -41,7 +45,8 @@ async fn a_lost_block_is_evicted_by_an_operators_word_and_comes_back_with_nothin
     assert_eq!((evicted.changed, evicted.dynos, evicted.block.unwrap().evicted), (true, 2, true));
     for id in ["a", "b"] {
         let look = || async { dynos(&client).await.into_iter().find(|dyno| dyno.id == id) };
-        soon(|| async { look().await.filter(|dyno| dyno.owner == dyno.block && dyno.block != "b1" && dyno.owned_epoch == dyno.epoch) }).await;
+        soon(|| async { look().await.filter(|dyno| dyno.owner == dyno.block && dyno.block != "b1" && dyno.owned_epoch == dyno.epoch) })
+            .await;
     }
 
     // It comes back, hears of it, and gets nothing; said again, the eviction changes nothing though the block is seen.

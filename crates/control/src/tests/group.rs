@@ -83,8 +83,7 @@ async fn of_two_writers_at_different_replicas_exactly_one_wins_and_no_update_is_
     for round in 0..10u32 {
         let update = |mut client: Client, max_conns| {
             let policy = Some(wire::Policy { max_conns: Some(max_conns), ..Default::default() });
-            let request =
-                wire::UpdateAppRequest { name: "shop".into(), hosts: shop().hosts, policy, options: expecting(version) };
+            let request = wire::UpdateAppRequest { name: "shop".into(), hosts: shop().hosts, policy, options: expecting(version) };
             async move { client.update_app(request).await }
         };
         let (first, second) = tokio::join!(update(one.clone(), 10 + 2 * round), update(other.clone(), 11 + 2 * round));

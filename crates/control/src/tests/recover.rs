@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use dynomesh_core::directory::Command;
-use dynomesh_core::map::fact::OwnedFact;
 use dynomesh_core::map::Fact;
+use dynomesh_core::map::fact::OwnedFact;
 use dynomesh_proto::admin::v1 as wire;
 use tonic::Code;
 
@@ -16,6 +16,12 @@ fn copy(from: &Path, to: &Path) {
         let target = to.join(entry.file_name());
         if entry.file_type().unwrap().is_dir() { copy(&entry.path(), &target) } else { drop(std::fs::copy(entry.path(), &target).unwrap()) }
     }
+}
+
+/// Facts of a kind that this replica has heard.
+async fn heard(client: &Client, kind: &str) -> usize {
+    let request = wire::GetMapRequest { kind: kind.into(), ..Default::default() };
+    client.clone().get_map(request).await.unwrap().into_inner().facts.len()
 }
 
 async fn warned(client: &Client) {
@@ -50,6 +56,7 @@ async fn a_directory_restored_from_a_backup_cannot_lower_an_epoch() {
     let control = Box::pin(start_again(&backup, &nodes)).await;
     let mut client = connect(&control);
     warned(&client).await;
+    soon(|| async { (heard(&client, "assigned").await == 2).then_some(()) }).await;
     let drain = wire::DrainDynoRequest { id: "a".into(), ..Default::default() };
     refused(client.drain_dyno(drain.clone()).await, Code::FailedPrecondition, "control recover");
     refused(client.recover(wire::RecoverRequest { confirm: false }).await, Code::InvalidArgument, "confirm: ");
@@ -105,7 +112,10 @@ async fn a_wiped_directory_takes_everything_back_even_if_it_stops_half_way() {
     let control = Box::pin(start_again(&dir.path().join("second"), &nodes)).await;
     let mut client = connect(&control);
     warned(&client).await;
-    soon(|| async { connect(&control).get_map(wire::GetMapRequest { kind: "assigned".into(), ..Default::default() }).await.ok().filter(|map| map.get_ref().facts.len() == 5) }).await;
+    soon(|| async {
+        (heard(&client, "assigned").await == 5 && heard(&client, "app").await == 1 && heard(&client, "owned").await == 6).then_some(())
+    })
+    .await;
     let back = client.recover(wire::RecoverRequest { confirm: true }).await.unwrap().into_inner();
     assert_eq!((back.generation, back.apps, back.dynos), (2, 1, 5));
     assert!(back.left_out.len() == 1 && back.left_out[0].contains("orphan") && back.left_out[0].contains("b1"), "{:?}", back.left_out);

@@ -39,12 +39,14 @@ pub fn may_evict(sighting: &Sighting, proof: Proof) -> Result<(), Refusal> {
     let block = &sighting.block;
     if !sighting.heard.is_empty() {
         let heard: Vec<&str> = sighting.heard.iter().map(NodeName::as_str).collect();
-        let sentence = format!("block {block} is not lost: {} is heard at this moment; stop it first, or drain the block", heard.join(", "));
+        let sentence =
+            format!("block {block} is not lost: {} is heard at this moment; stop it first, or drain the block", heard.join(", "));
         return Err(Refusal::precondition(sentence));
     }
     let recently = if proof == Proof::Operator { SPOKE_RECENTLY } else { sighting.evict_after.max(SPOKE_RECENTLY) };
     if let Some(ago) = sighting.spoke.filter(|ago| *ago < recently) {
-        let sentence = format!("block {block} is not known to be lost: its leader spoke {ago} ago; it must have been silent for {recently}");
+        let sentence =
+            format!("block {block} is not known to be lost: its leader spoke {ago} ago; it must have been silent for {recently}");
         return Err(Refusal::precondition(sentence));
     }
     if proof == Proof::Operator { Ok(()) } else { unattended(sighting) }

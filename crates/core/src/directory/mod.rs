@@ -22,8 +22,8 @@ mod tests;
 
 pub use ask::{Ask, Event};
 pub use command::{Command, Kind, Proof, Refusal, Reply};
-pub use record::{AppRecord, BlockRecord, DynoRecord, Place};
 pub use evict::{Sighting, may_evict};
+pub use record::{AppRecord, BlockRecord, DynoRecord, Place};
 pub use recover::{left_out, recovery};
 pub use settings::{MeshSettings, Rebalance};
 pub use state::DirectoryState;

@@ -39,7 +39,9 @@ pub fn left_out(view: &MapView, state: &DirectoryState) -> Vec<String> {
     let ended = |id: &DynoId, epoch: Epoch| state.gone.iter().any(|(end, gone)| gone.id == *id && *end >= epoch);
     let apps = view.apps().filter(|app| app.spec.is_some() && !state.apps.contains_key(&app.name));
     let deleted = |app: &&AppFact| !state.deleted.range(app.version..).any(|(_, name)| *name == app.name);
-    let apps = apps.filter(deleted).map(|app| format!("app {} was not taken back: another has its host; create it with hosts of its own", app.name));
+    let apps = apps
+        .filter(deleted)
+        .map(|app| format!("app {} was not taken back: another has its host; create it with hosts of its own", app.name));
     let dynos = view.assigned().filter(|dyno| !state.dynos.contains_key(&dyno.dyno.id) && !ended(&dyno.dyno.id, dyno.epoch));
     let dynos = dynos.filter_map(|fact| {
         let (id, app, address, block) = (&fact.dyno.id, &fact.dyno.app, fact.dyno.address, fact.block.as_ref()?);
