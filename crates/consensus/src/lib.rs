@@ -37,6 +37,6 @@ pub use members::{
 };
 pub use metrics::{LATENCY_BOUNDS, Latency, Metrics};
 pub use options::{Cut, FlushMode, HEARTBEAT_MIN, Member, OnFatal, Options, Timers};
-pub use replica::{RaftServer, Replica, TransferError, bootstrap_group};
+pub use replica::{Introduction, RaftServer, Replica, TransferError, bootstrap_group, identify_replica};
 pub use role::{Role, State};
 pub use transport::Server;

@@ -2,14 +2,17 @@
 //!
 //! Relations between settings are checked here, once; the rest of the crate trusts them.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use dynomesh_core::id::{Address, NodeName};
+use dynomesh_core::id::{Address, NodeName, Zone};
 use dynomesh_core::time::Span;
 use dynomesh_runtime::config::ConfigError;
 use dynomesh_runtime::gossip::{GossipConfig, GossipSection};
 use serde::{Deserialize, Serialize};
+
+use crate::auth::Role;
 
 /// Fewest log entries between two snapshots: a snapshot holds the whole directory.
 const SNAPSHOT_EVERY_MIN: u64 = 100;
@@ -39,6 +42,32 @@ pub struct FileConfig {
     /// How the replicas agree.
     #[serde(default)]
     pub raft: RaftSettings,
+    /// Who may call.
+    #[serde(default)]
+    pub api: ApiSettings,
+    /// Where this replica runs, for example a data centre.
+    #[serde(default)]
+    pub zone: Option<Zone>,
+}
+
+/// Who may call. With nothing set everybody may do everything, which is refused where other machines can connect.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ApiSettings {
+    /// Lets everybody do everything, from any machine. Not beside `tokens_file` or `client_ca`.
+    pub open: bool,
+    /// Known tokens: `ROLE NAME SHA256HEX` on each line. Read again when it changes.
+    pub tokens_file: Option<PathBuf>,
+    /// A second address for callers, under TLS; takes `cert` and `key`. Peers go on using `grpc`.
+    pub listen: Option<SocketAddr>,
+    /// The server's certificate chain, PEM.
+    pub cert: Option<PathBuf>,
+    /// The certificate's key, PEM.
+    pub key: Option<PathBuf>,
+    /// Who signs client certificates, PEM; takes `roles`.
+    pub client_ca: Option<PathBuf>,
+    /// Role by name in a client certificate: common name or alternative name.
+    pub roles: BTreeMap<String, Role>,
 }
 
 /// How the replicas agree. The same on every replica.
@@ -72,6 +101,10 @@ pub struct Config {
     pub gossip: GossipConfig,
     /// See [`RaftSettings`].
     pub raft: RaftSettings,
+    /// See [`ApiSettings`].
+    pub api: ApiSettings,
+    /// See [`FileConfig::zone`].
+    pub zone: Option<Zone>,
 }
 
 impl Default for RaftSettings {
@@ -90,6 +123,7 @@ impl TryFrom<FileConfig> for Config {
 
     fn try_from(file: FileConfig) -> Result<Self, ConfigError> {
         file.raft.check()?;
+        file.api.check(file.grpc)?;
         let grpc_advertise = file.grpc_advertise.map(Address::new).transpose();
         let grpc_advertise = grpc_advertise.map_err(|invalid| ConfigError::setting("grpc_advertise", invalid))?;
         if grpc_advertise.is_none() && file.grpc.ip().is_unspecified() {
@@ -104,7 +138,53 @@ impl TryFrom<FileConfig> for Config {
             grpc_advertise,
             admin: file.admin,
             raft: file.raft,
+            api: file.api,
+            zone: file.zone,
         })
+    }
+}
+
+impl ApiSettings {
+    /// Whether callers are asked who they are.
+    pub fn asks(&self) -> bool {
+        self.tokens_file.is_some() || self.client_ca.is_some()
+    }
+
+    fn check(&self, grpc: SocketAddr) -> Result<(), ConfigError> {
+        for (key, is_set) in [("api.cert", self.cert.is_some()), ("api.key", self.key.is_some())] {
+            if is_set != self.listen.is_some() {
+                return Err(ConfigError::setting(
+                    key,
+                    "goes with `api.listen`: TLS takes an address, a certificate and its key, or none of them",
+                ));
+            }
+        }
+        if self.client_ca.is_some() && self.listen.is_none() {
+            return Err(ConfigError::setting("api.client_ca", "takes `api.listen`: certificates are only shown under TLS"));
+        }
+        if self.client_ca.is_some() == self.roles.is_empty() {
+            return Err(ConfigError::setting(
+                "api.roles",
+                "goes with `api.client_ca`: a name in a client certificate means nothing without its role",
+            ));
+        }
+        if self.open && self.asks() {
+            return Err(ConfigError::setting(
+                "api.open",
+                "cannot be set beside `api.tokens_file` or `api.client_ca`, which it would make useless",
+            ));
+        }
+        let reached = [Some(grpc), self.listen].into_iter().flatten().find(|address| !address.ip().is_loopback());
+        match reached.filter(|_| !self.open && !self.asks()) {
+            None => Ok(()),
+            Some(address) => {
+                let problem = format!(
+                    "{address} can be reached from other machines and nothing tells who calls; set `api.tokens_file`, or `api.listen` with \
+                     `api.client_ca`, or let everybody administer this mesh with `api.open = true`"
+                );
+                Err(ConfigError::setting("api", problem))
+            }
+        }
     }
 }
 
@@ -156,5 +236,44 @@ mod tests {
         assert!(raft(|raft| raft.heartbeat = Span::from_millis(4)).is_err());
         assert!(raft(|raft| raft.election_max = raft.election_min).is_err());
         assert!(raft(|raft| raft.snapshot_every = 0).is_err());
+    }
+
+    #[test]
+    fn nobody_administers_a_mesh_from_afar_unless_somebody_said_so() {
+        let (here, afar): (SocketAddr, SocketAddr) = ("127.0.0.1:7070".parse().unwrap(), "10.0.0.1:7070".parse().unwrap());
+        let api = ApiSettings::default();
+        api.check(here).unwrap();
+        let error = api.check(afar).unwrap_err().to_string();
+        assert!(error.starts_with("`api`: 10.0.0.1:7070 can be reached") && error.contains("api.open = true"), "{error}");
+        ApiSettings { open: true, ..api.clone() }.check(afar).unwrap();
+        let tokens = ApiSettings { tokens_file: Some("tokens".into()), ..api.clone() };
+        tokens.check(afar).unwrap();
+        assert!(ApiSettings { open: true, ..tokens }.check(here).is_err());
+    }
+
+    #[test]
+    fn tls_settings_go_together() {
+        let here: SocketAddr = "127.0.0.1:7070".parse().unwrap();
+        let path = || Some(PathBuf::from("x.pem"));
+        let whole = ApiSettings {
+            listen: Some("10.0.0.1:7443".parse().unwrap()),
+            cert: path(),
+            key: path(),
+            client_ca: path(),
+            roles: BTreeMap::from([("ops".into(), Role::Admin)]),
+            ..ApiSettings::default()
+        };
+        whole.check(here).unwrap();
+        let lacking = [
+            ("api.key", ApiSettings { key: None, ..whole.clone() }),
+            ("api.cert", ApiSettings { listen: None, ..whole.clone() }),
+            ("api.roles", ApiSettings { roles: BTreeMap::new(), ..whole.clone() }),
+            ("api.roles", ApiSettings { client_ca: None, ..whole.clone() }),
+            ("api", ApiSettings { client_ca: None, roles: BTreeMap::new(), ..whole.clone() }),
+        ];
+        for (key, settings) in lacking {
+            let error = settings.check(here).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("`{key}`: ")), "{error}");
+        }
     }
 }

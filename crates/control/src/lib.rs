@@ -11,18 +11,27 @@
 //! | caller's runtime | one task per call of the admin API, at most as many as its limit | the API | with its answer or its caller |
 //! | caller's runtime | `publish`: what this replica has applied, while it leads | [`Control::start`] | [`Control::stop`] |
 //! | caller's runtime | `observe`: what the map says and the directory does not know, while it leads | [`Control::start`] | [`Control::stop`] |
+//! | caller's runtime | `sight`: what happens when, for whoever asks since when | [`Control::start`] | [`Control::stop`] |
+//! | caller's runtime | `reconcile`: moves dynos, while it leads | [`Control::start`] | [`Control::stop`] |
+//! | caller's runtime | one task per stream of events, at most as many as its limit | the API | with its reader, or [`Control::stop`] |
+//! | caller's runtime | the gRPC server under TLS, and the reader of the tokens file, where configured | [`Control::start`] | [`Control::stop`] |
 //! | caller's runtime | `readiness`: standing to `/readyz` | [`Control::start`] | [`Control::stop`] |
 //!
 //! They share the applied directory behind a lock that is held for one command or one look, and watch channels that hold one value.
 
 mod api;
+mod auth;
 mod config;
 mod directory;
 mod error;
 mod metrics;
+mod observation;
 mod observe;
 mod publish;
+mod reconcile;
 mod replica;
+mod secure;
+mod sight;
 mod standing;
 
 #[cfg(test)]
@@ -36,20 +45,23 @@ use dynomesh_runtime::clock::Clock;
 use dynomesh_runtime::gossip::Gossip;
 use dynomesh_runtime::http::admin::{Admin, Readiness};
 use dynomesh_runtime::net;
-use dynomesh_runtime::shutdown::Shutdown;
+use dynomesh_runtime::shutdown::{self, Shutdown, Trigger};
 use dynomesh_runtime::telemetry::Registry;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::info;
 
-pub use config::{Config, FileConfig, RaftSettings};
+pub use auth::Role;
+pub use config::{ApiSettings, Config, FileConfig, RaftSettings};
 pub use error::Error;
 pub use standing::Standing;
 
-use api::Api;
+use api::{Api, Front};
 use directory::Directory;
 use metrics::{Metrics, Present};
+use publish::Speaker;
 use replica::Consensus;
+use sight::Sight;
 
 /// Runs one replica until `shutdown`, then hands leadership over.
 pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Error> {
@@ -71,7 +83,9 @@ pub struct Control {
     gossip: SocketAddr,
     present: Arc<Present>,
     consensus: Consensus,
+    secure: Option<SocketAddr>,
     tasks: JoinSet<()>,
+    stop: Trigger,
 }
 
 impl Control {
@@ -89,13 +103,21 @@ impl Control {
         let gossip = Gossip::start(config.gossip.clone(), &clock).map_err(Error::Gossip)?;
         gossip.register(&registry);
 
+        let (stop, stopping) = shutdown::channel();
+        let secure::Secure { guard, tokens, tls } = secure::prepare(&config.api)?;
         let (directory, machine) = Directory::new();
+        let sight = Sight::new(clock.clone(), config.name.clone());
         let prepare = {
-            let (node, directory, gossip, runtime) =
-                (config.name.clone(), directory.clone(), gossip.clone(), tokio::runtime::Handle::current());
-            move |replica, watch| Api { node, replica, directory, gossip, watch, metrics, runtime }
+            let (directory, gossip, guard, sight, stopping) =
+                (directory.clone(), gossip.clone(), guard.clone(), sight.clone(), stopping.clone());
+            let (node, clock, runtime, watches) = (config.name.clone(), clock.clone(), tokio::runtime::Handle::current(), Api::places());
+            move |replica, watch| {
+                let api = Api { node, replica, directory, gossip, watch, metrics, clock, sight, runtime, stopping, watches };
+                Front { api, guard }
+            }
         };
-        let consensus = Consensus::start(&config, grpc, clock, machine, &directory, listener, prepare).await?;
+        let front = prepare.clone();
+        let consensus = Consensus::start(&config, grpc, clock.clone(), machine, &directory, listener, prepare).await?;
         let (replica, watch) = (consensus.replica.clone(), consensus.watch.clone());
         let present = Arc::new(Present { replica: replica.clone(), directory: directory.clone(), watch, gossip: gossip.clone() });
         registry.register_collector(present.reader());
@@ -108,10 +130,26 @@ impl Control {
         let address = gossip.address();
         let mut tasks = JoinSet::new();
         let watch = &present.watch;
-        tasks.spawn(publish::run(directory.clone(), gossip.clone(), watch.clone()));
+        let front = front(replica.clone(), watch.clone());
+        tasks.spawn(reconcile::run(front.api.clone()));
+        let secure = secure::serve(front, tls, &config.api, stopping, &mut tasks)?;
+        if let (Some(tokens), Some(path)) = (tokens, config.api.tokens_file.clone()) {
+            tasks.spawn(tokens.follow(path));
+        }
+        let speaker = Speaker {
+            node: config.name.clone(),
+            run: gossip.run(),
+            replica: replica.id(),
+            zone: config.zone.clone(),
+            grpc,
+            admin: secure::told(admin.address(), grpc),
+            keys: Vec::new(),
+        };
+        tasks.spawn(publish::run(speaker, replica.clone(), directory.clone(), gossip.clone(), watch.clone()));
+        tasks.spawn(sight::run(sight, directory.clone(), gossip.clone(), watch.clone()));
         tasks.spawn(observe::run(replica, directory, gossip, watch.clone()));
         tasks.spawn(standing::report(watch.clone(), ready));
-        Ok(Control { grpc, admin, gossip: address, present, consensus, tasks })
+        Ok(Control { grpc, admin, gossip: address, present, consensus, secure, tasks, stop })
     }
 
     /// The id of this replica.
@@ -122,6 +160,11 @@ impl Control {
     /// Where callers and peers reach it.
     pub fn grpc(&self) -> Address {
         self.grpc
+    }
+
+    /// Where callers reach it under TLS, if anywhere.
+    pub fn secure(&self) -> Option<SocketAddr> {
+        self.secure
     }
 
     /// Where health, readiness and metrics are.
@@ -141,6 +184,7 @@ impl Control {
 
     /// Hands leadership over, ends what runs and waits for it.
     pub async fn stop(mut self) {
+        self.stop.set();
         self.tasks.shutdown().await;
         self.consensus.stop().await;
     }
@@ -148,6 +192,7 @@ impl Control {
     /// Ends the thread and gives the disk free without a word to anybody, as near to a killed process as a test in one process comes.
     #[cfg(test)]
     async fn abandon(mut self) {
+        self.stop.set();
         self.tasks.shutdown().await;
         self.consensus.abandon().await;
     }

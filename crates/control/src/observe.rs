@@ -11,7 +11,6 @@ use dynomesh_core::map::{MapView, directory_steps};
 use futures::future::join_all;
 use tracing::{info, warn};
 
-use crate::api::is_foreign;
 use crate::directory::{Directory, DirectoryMachine};
 use crate::standing::Watch;
 use dynomesh_runtime::gossip::Gossip;
@@ -43,7 +42,7 @@ pub(crate) async fn run(replica: Replica<DirectoryMachine>, directory: Directory
 
 /// One round: proposes what is missing and tells what came of it.
 async fn note(replica: &Replica<DirectoryMachine>, directory: &Directory, view: &MapView, refused: &mut Vec<Command>) {
-    let steps = directory.read(|state| if is_foreign(state, view) { Vec::new() } else { directory_steps(view, state) });
+    let steps = directory.read(|state| if state.must_recover(view) { Vec::new() } else { directory_steps(view, state) });
     let steps: Vec<Command> = steps.into_iter().filter(|step| !refused.contains(step)).take(STEPS_MAX).collect();
     let replies = join_all(steps.iter().map(|step| replica.propose(step.clone()))).await;
     for (step, reply) in steps.into_iter().zip(replies) {

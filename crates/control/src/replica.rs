@@ -11,7 +11,7 @@ use dynomesh_runtime::grpc;
 use dynomesh_runtime::shutdown::{self, Shutdown, Trigger};
 use tokio::sync::oneshot;
 
-use crate::api::{Api, routes};
+use crate::api::Front;
 use crate::config::Config;
 use crate::directory::{Directory, DirectoryMachine};
 use crate::error::Error;
@@ -37,7 +37,7 @@ impl Consensus {
         machine: DirectoryMachine,
         directory: &Directory,
         listener: TcpListener,
-        api: impl FnOnce(Replica<DirectoryMachine>, Watch) -> Api + Send + 'static,
+        front: impl FnOnce(Replica<DirectoryMachine>, Watch) -> Front + Send + 'static,
     ) -> Result<Self, Error> {
         let options = options(config, grpc, clock);
         let (started, starting) = oneshot::channel();
@@ -47,7 +47,7 @@ impl Consensus {
         let thread = Thread { options, machine, directory, listener, stopping };
         let spawned = std::thread::Builder::new().name("consensus".into()).spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a thread gets a runtime");
-            runtime.block_on(thread.run(started, api));
+            runtime.block_on(thread.run(started, front));
             // With the runtime end its tasks, and with them the last holds on the disk.
             drop(runtime);
             drop(ending);
@@ -92,14 +92,14 @@ struct Thread {
 }
 
 impl Thread {
-    async fn run(self, started: Started, api: impl FnOnce(Replica<DirectoryMachine>, Watch) -> Api) {
+    async fn run(self, started: Started, front: impl FnOnce(Replica<DirectoryMachine>, Watch) -> Front) {
         let (replica, peers): (Replica<_>, RaftServer<_>) = match Replica::start(self.options, self.machine).await {
             Ok(running) => running,
             Err(error) => return drop(started.send(Err(error))),
         };
         let watch = Watch::new(replica.clone(), &self.directory);
-        let api = api(replica.clone(), watch.clone());
-        let routes = routes(api, peers).expect("the descriptions this program was built with can be read");
+        let front = front(replica.clone(), watch.clone());
+        let routes = front.routes(Some(peers)).expect("the descriptions this program was built with can be read");
         let _ = started.send(Ok((replica, watch)));
         if let Err(error) = grpc::serve(self.listener, routes, self.stopping).await {
             tracing::error!(error = &error as &dyn std::error::Error, "the gRPC server ended");

@@ -9,7 +9,7 @@ use dynomesh_core::id::Address;
 use dynomesh_core::time::Span;
 use tonic::service::Routes;
 use tonic::transport::server::TcpIncoming;
-use tonic::transport::{Channel, Endpoint, Server};
+use tonic::transport::{Certificate, Channel, Endpoint, Identity, Server, ServerTlsConfig};
 
 use crate::shutdown::Shutdown;
 
@@ -21,21 +21,57 @@ const KEEPALIVE_ANSWER: Duration = Duration::from_secs(5);
 /// Time given to running calls after the stop; streams of peers never end by themselves.
 const FINISH: Duration = Duration::from_secs(1);
 
+/// What a server shows its callers, and by what it knows theirs. All in PEM.
+pub struct Tls {
+    /// Its certificate chain, its own first.
+    pub cert: Vec<u8>,
+    /// The certificate's key.
+    pub key: Vec<u8>,
+    /// Who signs the certificates of callers; `None`: callers are asked for none. A caller may also show none: the service decides.
+    pub client_ca: Option<Vec<u8>>,
+}
+
 /// Serves `routes` on `listener` (see [`crate::net::listen`]) until `shutdown` is set; calls that run then have a second to end.
 ///
 /// Runs on the runtime it is called on, which must be one for `Send` tasks (any but a bare `LocalSet`).
 pub async fn serve(listener: std::net::TcpListener, routes: Routes, shutdown: Shutdown) -> Result<(), GrpcError> {
-    let listener = tokio::net::TcpListener::from_std(listener).map_err(GrpcError::Listener)?;
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    let serving = Server::builder()
+    serve_with(builder(), listener, routes, shutdown).await
+}
+
+/// The same over TLS.
+pub async fn serve_tls(listener: std::net::TcpListener, tls: Tls, routes: Routes, shutdown: Shutdown) -> Result<(), GrpcError> {
+    serve_with(secured(tls)?, listener, routes, shutdown).await
+}
+
+/// Refuses certificates and keys that no server could use.
+pub fn check_tls(tls: Tls) -> Result<(), GrpcError> {
+    secured(tls).map(drop)
+}
+
+fn builder() -> Server {
+    Server::builder()
         .concurrency_limit_per_connection(CONCURRENCY_MAX)
         .http2_keepalive_interval(Some(KEEPALIVE_EVERY))
         .http2_keepalive_timeout(Some(KEEPALIVE_ANSWER))
-        .add_routes(routes)
-        .serve_with_incoming_shutdown(incoming, {
-            let shutdown = shutdown.clone();
-            async move { shutdown.wait().await }
-        });
+}
+
+fn secured(tls: Tls) -> Result<Server, GrpcError> {
+    let config = ServerTlsConfig::new().identity(Identity::from_pem(tls.cert, tls.key));
+    let config = match tls.client_ca {
+        Some(ca) => config.client_ca_root(Certificate::from_pem(ca)).client_auth_optional(true),
+        None => config,
+    };
+    builder().tls_config(config).map_err(GrpcError::Tls)
+}
+
+async fn serve_with(server: Server, listener: std::net::TcpListener, routes: Routes, shutdown: Shutdown) -> Result<(), GrpcError> {
+    let listener = tokio::net::TcpListener::from_std(listener).map_err(GrpcError::Listener)?;
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let mut server = server;
+    let serving = server.add_routes(routes).serve_with_incoming_shutdown(incoming, {
+        let shutdown = shutdown.clone();
+        async move { shutdown.wait().await }
+    });
     let late = async {
         shutdown.wait().await;
         tokio::time::sleep(FINISH).await;
@@ -67,6 +103,9 @@ pub enum GrpcError {
     /// The runtime could not watch the listener.
     #[error("gRPC listener")]
     Listener(#[source] std::io::Error),
+    /// The certificate, its key or the callers' authority cannot be used.
+    #[error("TLS")]
+    Tls(#[source] tonic::transport::Error),
     /// tonic gave up.
     #[error("gRPC server")]
     Serve(#[source] tonic::transport::Error),

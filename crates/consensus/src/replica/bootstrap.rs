@@ -84,3 +84,26 @@ pub(crate) async fn identify(address: Address) -> Result<wire::IdentityResponse,
         version => Err(unreachable(format!("speaks version {version} of the raft protocol; this program knows version {VERSION}"))),
     }
 }
+
+/// Who listens at an address, as it says itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Introduction {
+    /// The replica's id.
+    pub replica: ReplicaId,
+    /// What sort of group it was set up for.
+    pub kind: String,
+    /// The name of that group.
+    pub name: String,
+    /// The group, once there is one.
+    pub group: Option<GroupId>,
+    /// Its members' addresses, as far as this replica knows.
+    pub members: Vec<Address>,
+}
+
+/// Asks who listens at `address`; works before there is a group.
+pub async fn identify_replica(address: Address) -> Result<Introduction, BootstrapError> {
+    let wire::IdentityResponse { replica, kind, name, group, members, .. } = identify(address).await?;
+    let group = <[u8; 16]>::try_from(&group[..]).ok().map(|bytes| GroupId(u128::from_be_bytes(bytes)));
+    let members = members.iter().filter_map(|member| member.grpc.parse().ok()).collect();
+    Ok(Introduction { replica: ReplicaId(replica), kind, name, group, members })
+}

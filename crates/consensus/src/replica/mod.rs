@@ -15,8 +15,8 @@ use openraft::Raft;
 use openraft::async_runtime::watch::WatchReceiver;
 use tokio::sync::watch;
 
-pub use bootstrap::bootstrap_group;
 pub(crate) use bootstrap::identify;
+pub use bootstrap::{Introduction, bootstrap_group, identify_replica};
 pub use transfer::TransferError;
 pub(crate) use transfer::transfer;
 

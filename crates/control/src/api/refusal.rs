@@ -28,8 +28,22 @@ pub(crate) fn not_bootstrapped() -> Status {
     )
 }
 
+/// The time is up: the caller's own, or that of a wait for a leader.
+pub(crate) fn late(hurried: bool, unknown: bool) -> Status {
+    match (hurried, unknown) {
+        (false, true) => outcome_unknown(),
+        (false, false) => not_written(),
+        (true, true) => Status::deadline_exceeded(
+            "it may or may not have been written: no answer came within the caller's limit; send it again, a repeated write does no harm",
+        ),
+        (true, false) => Status::deadline_exceeded(
+            "nothing was written: the control plane had no leader within the caller's limit; send it again, with a longer one",
+        ),
+    }
+}
+
 /// No leader was found in time, and nothing was written.
-pub(crate) fn not_written() -> Status {
+fn not_written() -> Status {
     Status::unavailable("nothing was written: the control plane has no leader; are most of its replicas running? then send it again")
 }
 
@@ -50,12 +64,17 @@ pub(crate) fn not_caught_up() -> Status {
     Status::unavailable("this replica of the control plane has not caught up since its start: it hears of no leader; ask another, or again")
 }
 
-/// The directory is empty, the mesh is not (P19).
+/// The directory is older than its own words in the map (P17, P19).
 pub(crate) fn foreign() -> Status {
     Status::failed_precondition(
-        "nothing is written: the directory is empty but blocks already own dynos, so it is not the one that gave them these; \
-         start the control plane on its own data directory, or start the blocks on empty ones",
+        "nothing is written: the map holds words of this mesh's directory that this control plane does not have: it lost its disks, was \
+         restored from a backup, or belongs to another mesh; if the mesh is its own, run `dynomesh control recover`",
     )
+}
+
+/// A stream ends because the process does.
+pub(crate) fn resume(after: u64) -> Status {
+    Status::unavailable(format!("this replica of the control plane is stopping; resume after {after} at another, or here when it is back"))
 }
 
 #[cfg(test)]

@@ -3,15 +3,18 @@
 //! The directory's word is exact; a block's is what was last heard of it. Where they differ the row says both: the phase is the
 //! owner's, since only the owner knows what a dyno does.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use dynomesh_core::app::Phase;
 use dynomesh_core::directory::{DirectoryState, DynoRecord, Place};
 use dynomesh_core::id::BlockName;
 use dynomesh_core::map::MapView;
-use dynomesh_core::map::fact::{LeaderFact, OwnedFact};
+use dynomesh_core::map::fact::{LeaderFact, OwnedFact, ReplicaFact};
 use dynomesh_proto::admin::v1 as wire;
 use dynomesh_proto::convert::admin as convert;
+
+use super::node_rows;
+use crate::sight::Mesh;
 
 /// A dyno for an answer.
 pub(crate) fn dyno(record: &DynoRecord, view: &MapView) -> wire::Dyno {
@@ -27,6 +30,8 @@ pub(crate) fn dyno(record: &DynoRecord, view: &MapView) -> wire::Dyno {
         drain: record.drain,
         owner: owner.map(|owner| owner.block.to_string()).unwrap_or_default(),
         owned_epoch: owner.map_or(0, |owner| owner.epoch.0),
+        drain_ms: record.cut.as_millis(),
+        waits_for: record.after.iter().map(|earlier| earlier.block.to_string()).collect(),
         ..wire::Dyno::default()
     };
     row.set_phase(phase(record, view));
@@ -57,20 +62,29 @@ pub(crate) fn block_names(state: &DirectoryState, view: &MapView) -> BTreeSet<Bl
 }
 
 /// A block for an answer.
-pub(crate) fn block(name: &BlockName, state: &DirectoryState, view: &MapView) -> wire::Block {
+pub(crate) fn block(name: &BlockName, state: &DirectoryState, mesh: &Mesh) -> wire::Block {
     let bound = state.block(name);
     // Another group that uses a bound name is not this block (P5).
-    let leader = view.leader(name).filter(|leader| bound.is_none_or(|bound| bound.group.is_none_or(|group| group == leader.group)));
+    let group = bound.and_then(|bound| bound.group);
+    let leader = mesh.view.leader(name).filter(|leader| group.is_none_or(|group| group == leader.group));
+    let replicas = leader.map(|leader| members(leader, mesh)).unwrap_or_default();
+    let leading = replicas.iter().find(|replica| replica.leader);
     let mut row = wire::Block {
         name: name.to_string(),
-        leader: leader.and_then(leader_http).unwrap_or_default(),
+        leader: leading.map(|leader| leader.http.clone()).unwrap_or_default(),
+        zone: leader.and_then(|leader| leader.zone.as_ref()).map(ToString::to_string).unwrap_or_default(),
         term: leader.map_or(0, |leader| leader.term.0),
-        replicas: leader.map(replicas).unwrap_or_default(),
-        group: bound.and_then(|bound| bound.group).or(leader.map(|leader| leader.group)).map(|group| group.to_string()).unwrap_or_default(),
+        live: bound.map_or(0, |bound| u32::try_from(mesh.heard_of(bound).count()).unwrap_or(u32::MAX)),
+        group: group.or(leader.map(|leader| leader.group)).map(|group| group.to_string()).unwrap_or_default(),
         bound: bound.is_some(),
+        drain: bound.is_some_and(|bound| bound.drain),
+        evicted: bound.is_some_and(|bound| bound.evicted),
+        version: bound.map_or(0, |bound| bound.version.0),
+        assigned: bound.map_or(0, |bound| bound.dynos),
+        replicas,
         ..wire::Block::default()
     };
-    for load in view.all_loads().filter(|load| load.block == *name) {
+    for load in mesh.view.all_loads().filter(|load| load.block == *name) {
         row.dynos += load.dynos;
         row.slots += u64::from(load.slots);
         row.in_flight += u64::from(load.used);
@@ -79,20 +93,24 @@ pub(crate) fn block(name: &BlockName, state: &DirectoryState, view: &MapView) ->
     row
 }
 
-fn leader_http(fact: &LeaderFact) -> Option<String> {
-    fact.replicas.iter().find(|replica| replica.id == fact.leader).map(|replica| replica.http.to_string())
-}
-
-fn replicas(fact: &LeaderFact) -> Vec<wire::Replica> {
-    let row = |replica: &dynomesh_core::map::fact::ReplicaFact| wire::Replica {
+/// Members of a block's group as its leader names them, each with what it says of itself.
+pub(crate) fn members(leader: &LeaderFact, mesh: &Mesh) -> Vec<wire::Replica> {
+    let said: BTreeMap<u64, wire::Replica> = mesh
+        .view
+        .nodes()
+        .filter_map(|fact| node_rows::replica(fact, mesh))
+        .filter(|((block, _), _)| *block == leader.block.as_str())
+        .map(|((_, id), row)| (id, row))
+        .collect();
+    let row = |replica: &ReplicaFact| wire::Replica {
         id: replica.id.0,
         http: replica.http.to_string(),
         grpc: replica.grpc.to_string(),
-        leader: replica.id == fact.leader,
-        block: fact.block.to_string(),
-        ..wire::Replica::default()
+        leader: replica.id == leader.leader,
+        block: leader.block.to_string(),
+        ..said.get(&replica.id.0).cloned().unwrap_or_default()
     };
-    fact.replicas.iter().map(row).collect()
+    leader.replicas.iter().map(row).collect()
 }
 
 /// What an operator should know, one sentence each.
@@ -122,7 +140,7 @@ mod tests {
     use dynomesh_core::directory::Command;
     use dynomesh_core::id::{DynoId, Epoch, GroupId, Index, ReplicaId, Term};
     use dynomesh_core::map::Fact;
-    use dynomesh_core::map::fact::{LoadFact, ReleasedFact, ReplicaFact};
+    use dynomesh_core::map::fact::{LoadFact, ReleasedFact};
 
     use super::*;
 
@@ -211,7 +229,7 @@ mod tests {
         for fact in [leader(1), load("shop", 2), load("blog", 5)] {
             view.absorb(fact);
         }
-        let row = block(&b1(), &directory(), &view);
+        let row = block(&b1(), &directory(), &Mesh::alone(&view));
         assert_eq!((row.dynos, row.slots, row.in_flight, row.queued), (4, 7, 2, 6));
         assert_eq!((row.leader.as_str(), row.term, row.bound), ("127.0.0.1:8002", 5, true));
         let leads: Vec<bool> = row.replicas.iter().map(|replica| replica.leader).collect();
@@ -223,7 +241,7 @@ mod tests {
     fn another_group_under_a_bound_name_is_not_that_block() {
         let mut view = MapView::new();
         view.absorb(leader(7));
-        let row = block(&b1(), &directory(), &view);
+        let row = block(&b1(), &directory(), &Mesh::alone(&view));
         assert_eq!((row.leader.as_str(), row.bound, row.group), ("", true, GroupId(1).to_string()));
         let warnings = warnings(&directory(), &view);
         assert!(warnings.len() == 1 && warnings[0].contains("another group"), "{warnings:?}");

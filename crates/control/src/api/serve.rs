@@ -21,6 +21,7 @@ use tower::{BoxError, Service, ServiceBuilder, ServiceExt, service_fn};
 
 use super::Api;
 use super::write::LEADER_WAIT;
+use crate::auth::{Guard, Role, gated};
 use crate::directory::DirectoryMachine;
 use crate::metrics::Metrics;
 use crate::standing::{Standing, Watch};
@@ -29,22 +30,50 @@ use crate::standing::{Standing, Watch};
 const CALLS_MAX: usize = 256;
 /// Longest call. Longer than the wait for a leader, so that a caller hears its reason first.
 const CALL_MAX: Duration = LEADER_WAIT.saturating_add(Duration::from_secs(3));
-/// Most bytes of one request: more than three apps with as many and as long hosts as there may be.
-const REQUEST_LEN_MAX: usize = 64 * 1024;
+/// Most bytes of one request: as many dynos as one call may add, each with the longest id and key there may be.
+const REQUEST_LEN_MAX: usize = 640 * 1024;
 
-/// All services of the address. Starts a task on the present runtime that tells health.
-pub(crate) fn routes(api: Api, peers: RaftServer<DirectoryMachine>) -> Result<Routes, tonic_reflection::server::Error> {
-    let (health, health_service) = tonic_health::server::health_reporter();
-    let reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .build_v1()?;
-    tokio::spawn(tell_health(health, api.watch.clone()));
+/// What strangers call: one front, at one or two addresses.
+#[derive(Clone)]
+pub(crate) struct Front {
+    pub(crate) api: Api,
+    pub(crate) guard: Guard,
+}
 
-    let metrics = api.metrics.clone();
-    let admin = AdminServer::new(api).max_decoding_message_size(REQUEST_LEN_MAX);
-    let admin = layer_fn(|admin| limited(admin, metrics.clone())).named_layer(admin);
-    Ok(Routes::new(peers).add_service(admin).add_service(health_service).add_service(reflection))
+impl Front {
+    /// All services of an address; `peers` is added where the other replicas connect. Starts a task on the present runtime that
+    /// tells health.
+    pub(crate) fn routes(self, peers: Option<RaftServer<DirectoryMachine>>) -> Result<Routes, tonic_reflection::server::Error> {
+        let Front { api, guard } = self;
+        let (health, health_service) = tonic_health::server::health_reporter();
+        let reflection = tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            .build_v1()?;
+        tokio::spawn(tell_health(health, api.watch.clone()));
+
+        let metrics = api.metrics.clone();
+        let admin = AdminServer::new(api).max_decoding_message_size(REQUEST_LEN_MAX);
+        let behind = |metrics: &Metrics| (guard.clone(), metrics.clone());
+        let admin = layer_fn(|admin| {
+            let (guard, metrics) = behind(&metrics);
+            // Who is not recognised takes no place of those who are.
+            gated(limited(admin, metrics.clone()), guard, Role::Read, metrics)
+        })
+        .named_layer(admin);
+        let health_service = layer_fn(|service| {
+            let (guard, metrics) = behind(&metrics);
+            gated(service, guard, Role::Read, metrics)
+        })
+        .named_layer(health_service);
+        let reflection = layer_fn(|service| {
+            let (guard, metrics) = behind(&metrics);
+            gated(service, guard, Role::Read, metrics)
+        })
+        .named_layer(reflection);
+        let routes = peers.map_or_else(Routes::default, Routes::new);
+        Ok(routes.add_service(admin).add_service(health_service).add_service(reflection))
+    }
 }
 
 /// A service behind the limits. Cloned for every call, but the limits stay common.
@@ -101,6 +130,10 @@ pub(crate) fn code_word(code: Code) -> &'static str {
         Code::ResourceExhausted => "resource_exhausted",
         Code::DeadlineExceeded => "deadline_exceeded",
         Code::Unavailable => "unavailable",
+        Code::Aborted => "aborted",
+        Code::OutOfRange => "out_of_range",
+        Code::Unauthenticated => "unauthenticated",
+        Code::PermissionDenied => "permission_denied",
         _ => "internal",
     }
 }

@@ -5,7 +5,7 @@ use dynomesh_core::directory::DirectoryState;
 use dynomesh_core::map::MapView;
 use dynomesh_proto::admin::v1 as wire;
 
-use super::{Api, is_foreign, refusal, rows};
+use super::{Api, refusal, rows};
 use crate::standing::Standing;
 
 /// Most warnings in an answer; one more says how many were left out.
@@ -34,7 +34,7 @@ impl Api {
             ..wire::GetStatusResponse::default()
         };
         let mut status = self.directory.read(|state| with_mesh(base, state, &view));
-        if standing == Standing::Leads && self.directory.read(|state| is_foreign(state, &view)) {
+        if standing == Standing::Leads && self.must_recover() {
             status.warnings.push(refusal::foreign().message().into());
         }
         status

@@ -1,77 +1,85 @@
 //! Writes: proposed to whoever leads, answered when committed.
 //!
 //! Every command may be repeated without harm, so a lost leader costs the caller time, not certainty: the command is proposed again
-//! until a leader answers or the time is up, and only then does the caller hear whether it may have been written.
+//! until a leader answers or the time is up, and only then does the caller hear whether it may have been written. One that demands a
+//! version would be refused the second time because of its own first, so it is given a key.
 
 use std::time::Duration;
 
 use dynomesh_consensus::ProposeError;
-use dynomesh_core::app::AppSpec;
-use dynomesh_core::directory::{Command, DirectoryState, DynoRecord, Reply};
-use dynomesh_core::id::{AppName, DynoId};
-use dynomesh_core::map::MapView;
-use dynomesh_proto::admin::v1 as wire;
-use dynomesh_proto::convert::admin as convert;
-use tokio::time::Instant;
+use dynomesh_core::directory::ask::told;
+use dynomesh_core::directory::{Ask, Command, Reply};
+use dynomesh_core::id::AppName;
+use dynomesh_proto::convert::write::Demands;
+use tokio::time::{Instant, timeout_at};
 use tonic::Status;
+use tracing::info;
 
-use super::{Api, refusal, rows};
+use super::call::Call;
+use super::{Api, refusal};
 
 /// Longest wait for a leader: some elections long, and shorter than the limit of a call, so that the caller hears a reason.
 pub(super) const LEADER_WAIT: Duration = Duration::from_secs(5);
 /// Pause before a command is proposed again.
 const PROPOSE_PAUSE: Duration = Duration::from_millis(25);
+/// Longest wait of a follower for what it has heard of by gossip to come by the log.
+const LAG_MAX: Duration = Duration::from_secs(1);
+
+/// A change that somebody asks for.
+#[derive(Debug, Clone)]
+pub(super) struct Change {
+    pub(super) command: Command,
+    pub(super) demands: Demands,
+    pub(super) app: Option<AppName>,
+}
+
+impl Change {
+    /// A change without demands.
+    pub(super) fn plain(command: Command) -> Self {
+        Change { command, demands: Demands::default(), app: None }
+    }
+
+    /// A change under these demands.
+    pub(super) fn new(command: Command, demands: Demands) -> Self {
+        Change { command, demands, app: None }
+    }
+
+    /// The same, if its dyno is of this app.
+    pub(super) fn of(self, app: Option<AppName>) -> Self {
+        Change { app, ..self }
+    }
+}
 
 impl Api {
-    pub(super) async fn create_app(&self, spec: AppSpec) -> Result<wire::CreateAppResponse, Status> {
-        match self.write(Command::CreateApp { spec: Box::new(spec) }).await? {
-            Reply::App { changed, app } => {
-                Ok(wire::CreateAppResponse { app: Some(convert::app(&app.spec, app.version, app.dynos)), changed })
-            }
-            other => Err(wrong(&other)),
-        }
+    /// Commits one change, or says what became of it.
+    pub(super) async fn write(&self, call: &Call, change: Change) -> Result<Reply, Status> {
+        self.may_write(call.end).await?;
+        self.propose(call, change).await
     }
 
-    pub(super) async fn delete_app(&self, name: AppName) -> Result<wire::DeleteAppResponse, Status> {
-        match self.write(Command::DeleteApp { name }).await? {
-            Reply::Done { changed, .. } => Ok(wire::DeleteAppResponse { changed }),
-            other => Err(wrong(&other)),
-        }
+    /// Commits one change whatever the map says of the directory.
+    pub(super) async fn propose(&self, call: &Call, change: Change) -> Result<Reply, Status> {
+        let Change { command, demands, app } = change;
+        let key = demands.key.or_else(|| demands.expect.map(|_| format!("~{:032x}", rand::random::<u128>())));
+        let ask = Ask {
+            caller: call.caller.to_string(),
+            at_ms: self.clock.wall_millis(),
+            key,
+            expect: demands.expect,
+            app,
+            command: command.clone(),
+        };
+        let reply = self.commit(call, Command::Asked(Box::new(ask))).await?;
+        let (verb, subject, detail) = told(&command, &reply);
+        let (caller, method, changed, version) = (&call.caller, call.method, reply.changed(), reply.stamp());
+        info!(%caller, method, verb, subject, detail, changed, version, "directory written");
+        Ok(reply)
     }
 
-    pub(super) async fn add_dyno(&self, wish: convert::DynoWish) -> Result<wire::AddDynoResponse, Status> {
-        let convert::DynoWish { id, app, address, max_conns, block } = wish;
-        match self.write(Command::AddDyno { id, app, address, max_conns, block }).await? {
-            Reply::Dyno { changed, dyno } => Ok(wire::AddDynoResponse { dyno: Some(self.row(&dyno)), changed }),
-            other => Err(wrong(&other)),
-        }
-    }
-
-    pub(super) async fn drain_dyno(&self, id: DynoId) -> Result<wire::DrainDynoResponse, Status> {
-        match self.write(Command::DrainDyno { id, cut: None }).await? {
-            Reply::Dyno { changed, dyno } => Ok(wire::DrainDynoResponse { dyno: Some(self.row(&dyno)), changed }),
-            other => Err(wrong(&other)),
-        }
-    }
-
-    pub(super) async fn remove_dyno(&self, id: DynoId) -> Result<wire::RemoveDynoResponse, Status> {
-        match self.write(Command::RemoveDyno { id, force: true }).await? {
-            Reply::Done { changed, .. } => Ok(wire::RemoveDynoResponse { changed }),
-            other => Err(wrong(&other)),
-        }
-    }
-
-    fn row(&self, dyno: &DynoRecord) -> wire::Dyno {
-        rows::dyno(dyno, &self.gossip.view())
-    }
-
-    /// Commits one command, or says what became of it.
-    async fn write(&self, command: Command) -> Result<Reply, Status> {
-        let end = Instant::now() + LEADER_WAIT;
+    async fn commit(&self, call: &Call, command: Command) -> Result<Reply, Status> {
         let mut unknown = false;
         loop {
-            self.may_write()?;
-            match tokio::time::timeout_at(end, self.replica.propose_anywhere(command.clone())).await {
+            match timeout_at(call.end, self.replica.propose_anywhere(command.clone())).await {
                 Ok(Ok(Reply::Refused(no))) => return Err(refusal::refused(no)),
                 Ok(Ok(reply)) => return Ok(reply),
                 Ok(Err(ProposeError::Stopping)) if self.leads_here() => {
@@ -80,8 +88,8 @@ impl Api {
                 Ok(Err(ProposeError::NotLeader { .. } | ProposeError::NotAppended(_) | ProposeError::Stopping)) => {}
                 Ok(Err(ProposeError::Unknown(_))) | Err(_) => unknown = true,
             }
-            if Instant::now() + PROPOSE_PAUSE >= end {
-                return Err(if unknown { refusal::outcome_unknown() } else { refusal::not_written() });
+            if Instant::now() + PROPOSE_PAUSE >= call.end {
+                return Err(refusal::late(call.hurried, unknown));
             }
             tokio::time::sleep(PROPOSE_PAUSE).await;
         }
@@ -92,28 +100,47 @@ impl Api {
         self.watch.role().leader.is_none_or(|leader| leader.id == self.replica.id())
     }
 
-    /// Refuses writes that would be lost or wrong.
-    fn may_write(&self) -> Result<(), Status> {
+    /// Refuses writes that would be lost or wrong: a directory that is older than its own words in the map gives out stamps that it has
+    /// given out before (P17, P19).
+    async fn may_write(&self, end: Instant) -> Result<(), Status> {
         if self.replica.is_pristine() {
             return Err(refusal::not_bootstrapped());
         }
-        // Only a leader knows that the directory is empty rather than not yet read.
-        if self.watch.leads() && self.directory.read(|state| is_foreign(state, &self.gossip.view())) {
-            return Err(refusal::foreign());
+        if self.lacks(end).await { Err(refusal::foreign()) } else { Ok(()) }
+    }
+
+    /// Whether the directory lacks words that the map holds. A follower may hear by gossip what has yet to come by its log: it waits.
+    pub(super) async fn lacks(&self, end: Instant) -> bool {
+        if !self.must_recover() {
+            return false;
         }
-        Ok(())
+        let mut changes = self.directory.changes();
+        let caught_up = async {
+            while self.must_recover() {
+                if self.watch.leads() || changes.changed().await.is_err() {
+                    return false;
+                }
+            }
+            true
+        };
+        !matches!(timeout_at(end.min(Instant::now() + LAG_MAX), caught_up).await, Ok(true))
+    }
+
+    /// Waits until what was written under `stamp` is applied here too, as far as the caller's time goes.
+    pub(super) async fn applied(&self, stamp: u64, end: Instant) {
+        let mut changes = self.directory.changes();
+        let applied = async { while self.directory.read(|state| state.last_stamp() < stamp) && changes.changed().await.is_ok() {} };
+        let _ = timeout_at(end, applied).await;
+    }
+
+    /// Whether the map holds words that this directory, as far as it is applied here, never said.
+    pub(crate) fn must_recover(&self) -> bool {
+        let view = self.gossip.view();
+        self.directory.read(|state| state.must_recover(&view))
     }
 }
 
-/// Whether a directory that was never written looks at a mesh that others have filled (P19).
-pub(crate) fn is_foreign(state: &DirectoryState, view: &MapView) -> bool {
-    let filled = view.owned().len() > 0 || view.assigned().len() > 0;
-    // One that has been emptied still publishes the end of what it had.
-    let empty = || state.apps().len() == 0 && state.dynos().len() == 0 && state.blocks().len() == 0;
-    filled && empty() && state.facts().is_empty()
-}
-
 /// A reply of another kind than the command asks for: a bug here or in the core.
-fn wrong(reply: &Reply) -> Status {
+pub(super) fn wrong(reply: &Reply) -> Status {
     Status::internal(format!("the directory answered with {reply:?}"))
 }

@@ -57,7 +57,7 @@ async fn an_app_is_deleted_when_it_has_no_dynos() {
     client.add_dyno(dyno("a", 3000)).await.unwrap();
     refused(client.delete_app(delete("shop")).await, Code::FailedPrecondition, "shop");
     // No block ever had the dyno, so it is gone at once.
-    client.remove_dyno(wire::RemoveDynoRequest { id: "a".into(), ..Default::default() }).await.unwrap();
+    client.remove_dyno(wire::RemoveDynoRequest { id: "a".into(), force: true, ..Default::default() }).await.unwrap();
     assert!(client.delete_app(delete("shop")).await.unwrap().into_inner().changed);
     assert!(!client.delete_app(delete("shop")).await.unwrap().into_inner().changed);
     // A directory that was emptied is still the one that wrote what the map says.

@@ -100,7 +100,7 @@ async fn a_dyno_waits_for_a_block_is_adopted_drained_removed_and_released() {
     block.say(owned(&block, "a", drained.epoch, Phase::Draining, 2));
     soon(|| async { dynos(&client).await.into_iter().find(|dyno| dyno.phase() == wire::DynoPhase::Draining) }).await;
 
-    let remove = wire::RemoveDynoRequest { id: "a".into(), ..Default::default() };
+    let remove = wire::RemoveDynoRequest { id: "a".into(), force: true, ..Default::default() };
     assert!(client.remove_dyno(remove.clone()).await.unwrap().into_inner().changed);
     assert_eq!(dynos(&client).await[0].phase(), wire::DynoPhase::Removing);
     refused(client.add_dyno(dyno("b", 3000)).await, Code::FailedPrecondition, "b1");

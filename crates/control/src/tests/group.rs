@@ -3,11 +3,12 @@
 use dynomesh_consensus::bootstrap_group;
 use dynomesh_core::id::{Address, DynoId};
 use dynomesh_proto::admin::v1 as wire;
+use tonic::Code;
 
-use super::{Block, Client, config, connect, dyno, dynos, shop, soon};
+use super::{Block, Client, config, connect, dyno, dynos, expecting, shop, soon};
 use crate::{Control, Standing};
 
-async fn three(dir: &std::path::Path) -> Vec<Control> {
+pub(super) async fn three(dir: &std::path::Path) -> Vec<Control> {
     let mut controls: Vec<Control> = Vec::new();
     for n in 1..=3 {
         let seeds: Vec<_> = controls.iter().map(Control::gossip).collect();
@@ -19,7 +20,7 @@ async fn three(dir: &std::path::Path) -> Vec<Control> {
     controls
 }
 
-async fn leader(controls: &[Control]) -> usize {
+pub(super) async fn leader(controls: &[Control]) -> usize {
     soon(|| async { controls.iter().position(|control| control.standing() == Standing::Leads) }).await
 }
 
@@ -66,4 +67,60 @@ async fn a_stopped_leader_is_followed_by_another_that_publishes_the_same() {
     for control in controls {
         control.stop().await;
     }
+}
+
+#[tokio::test]
+async fn of_two_writers_at_different_replicas_exactly_one_wins_and_no_update_is_lost() {
+    let dir = tempfile::tempdir().unwrap();
+    let controls = three(dir.path()).await;
+    let leader = leader(&controls).await;
+    let addresses: Vec<Address> = controls.iter().map(Control::grpc).collect();
+    let clients: Vec<Client> = controls.iter().map(connect).collect();
+    let [one, other] = [(leader + 1) % 3, (leader + 2) % 3].map(|at| clients[at].clone());
+    let mut version = one.clone().create_app(shop()).await.unwrap().into_inner().app.unwrap().version;
+
+    // Both look at the same version and write at once, at two followers.
+    for round in 0..10u32 {
+        let update = |mut client: Client, max_conns| {
+            let policy = Some(wire::Policy { max_conns: Some(max_conns), ..Default::default() });
+            let request = wire::UpdateAppRequest { name: "shop".into(), hosts: shop().hosts, policy, options: expecting(version) };
+            async move { client.update_app(request).await }
+        };
+        let (first, second) = tokio::join!(update(one.clone(), 10 + 2 * round), update(other.clone(), 11 + 2 * round));
+        let (won, lost) = if first.is_ok() { (first, second) } else { (second, first) };
+        assert_eq!(lost.unwrap_err().code(), Code::Aborted);
+        version = won.unwrap().into_inner().app.unwrap().version;
+    }
+
+    // Both add, each its own, while the leader dies: what was answered is there.
+    let adding = |client: Client, from: u16| async move {
+        let mut answered = Vec::new();
+        for port in from..from + 30 {
+            answered.push(client.clone().add_dyno(dyno("", port)).await.unwrap().into_inner().dyno.unwrap().id);
+        }
+        answered
+    };
+    let mut controls = controls;
+    let dying = controls.remove(leader);
+    let (mut all, more, ()) = tokio::join!(adding(one.clone(), 3000), adding(other.clone(), 4000), dying.abandon());
+    all.extend(more);
+    let listed: Vec<String> = dynos(&one).await.into_iter().map(|dyno| dyno.id).collect();
+    assert!(all.iter().all(|id| listed.contains(id)), "an answered write is lost");
+
+    // One that comes back catches up.
+    let name = format!("control-{}", leader + 1);
+    let seeds: Vec<_> = controls.iter().map(Control::gossip).collect();
+    let mut config = config(&name, &dir.path().join(&name), &seeds);
+    config.grpc = addresses[leader].socket();
+    let back = Control::start(config).await.unwrap();
+    let client = connect(&back);
+    soon(|| async { (dynos_if(&client).await? == 60).then_some(()) }).await;
+    back.stop().await;
+    for control in controls {
+        control.stop().await;
+    }
+}
+
+async fn dynos_if(client: &Client) -> Option<usize> {
+    Some(client.clone().list_dynos(wire::ListDynosRequest::default()).await.ok()?.into_inner().dynos.len())
 }

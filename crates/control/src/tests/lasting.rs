@@ -88,8 +88,8 @@ async fn an_empty_directory_refuses_writes_in_a_mesh_that_others_have_filled() {
     let owned = OwnedFact { dyno, block: block.name(), epoch, term: Term(1), seq: 1, phase: Phase::Active, up: None, in_flight: 0 };
     block.say(Fact::Owned(owned));
     let status = || async { client.clone().get_status(wire::GetStatusRequest {}).await.unwrap().into_inner() };
-    soon(|| async { status().await.warnings.iter().any(|warning| warning.contains("directory is empty")).then_some(()) }).await;
-    refused(client.create_app(shop()).await, Code::FailedPrecondition, "directory is empty");
+    soon(|| async { status().await.warnings.iter().any(|warning| warning.contains("control recover")).then_some(()) }).await;
+    refused(client.create_app(shop()).await, Code::FailedPrecondition, "control recover");
 
     // Nor is the block bound: it belongs to another directory.
     block.lead(1);
@@ -98,6 +98,6 @@ async fn an_empty_directory_refuses_writes_in_a_mesh_that_others_have_filled() {
         blocks.into_iter().next()
     };
     assert!(!soon(listed).await.bound);
-    refused(client.create_app(shop()).await, Code::FailedPrecondition, "directory is empty");
+    refused(client.create_app(shop()).await, Code::FailedPrecondition, "control recover");
     control.stop().await;
 }

@@ -2,10 +2,21 @@
 //! what a block would say.
 
 mod apps;
+mod auth;
+mod blocks;
 mod dynos;
+mod events;
+mod eviction;
 mod group;
+mod groups;
 mod lasting;
+mod nodes;
+mod obedient;
+mod plan;
+mod recover;
 mod seen;
+mod settings;
+mod writes;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -14,7 +25,7 @@ use std::time::Duration;
 
 use dynomesh_consensus::bootstrap_group;
 use dynomesh_core::id::{Address, BlockName, GroupId, NodeName, ReplicaId, Term};
-use dynomesh_core::map::fact::{LeaderFact, ReplicaFact};
+use dynomesh_core::map::fact::{LeaderFact, NodeFact, NodeRole, NodeState, ReplicaFact};
 use dynomesh_core::map::{Fact, MapView};
 use dynomesh_core::time::Span;
 use dynomesh_proto::admin::v1 as wire;
@@ -24,7 +35,9 @@ use dynomesh_runtime::gossip::{Gossip, GossipConfig, Key};
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
-use crate::{Config, Control, RaftSettings};
+use crate::{ApiSettings, Config, Control, RaftSettings};
+
+use obedient::Obedient;
 
 pub(super) type Client = AdminClient<Channel>;
 
@@ -41,7 +54,17 @@ pub(super) fn config(name: &str, dir: &Path, seeds: &[SocketAddr]) -> Config {
     let name = NodeName::new(name).unwrap();
     let mut gossip = gossip_config(&name);
     gossip.seeds = seeds.iter().map(SocketAddr::to_string).collect();
-    Config { name, data_dir: dir.into(), grpc: any, grpc_advertise: None, admin: any, gossip, raft: RaftSettings::default() }
+    Config {
+        name,
+        data_dir: dir.into(),
+        grpc: any,
+        grpc_advertise: None,
+        admin: any,
+        gossip,
+        raft: RaftSettings::default(),
+        api: ApiSettings::default(),
+        zone: None,
+    }
 }
 
 fn gossip_config(node: &NodeName) -> GossipConfig {
@@ -97,6 +120,12 @@ impl Block {
         self.say(Fact::Leader(LeaderFact { block, group, term: Term(1), seq: 1, leader, replicas: vec![replica], zone: None }));
     }
 
+    /// Says what it is itself.
+    pub(super) fn introduce(&self, group: u128, role: impl FnOnce(BlockName) -> NodeRole) {
+        let node = NodeName::new(&format!("{}-{group}", self.name)).unwrap();
+        self.say(Fact::Node(node_fact(node, role(self.name.clone()))));
+    }
+
     pub(super) fn name(&self) -> BlockName {
         self.name.clone()
     }
@@ -106,6 +135,13 @@ impl Block {
         let mut said = self.said.lock().unwrap();
         said.retain(|old| old.key() != fact.key());
         said.push(fact);
+        self.gossip.publish(said.clone());
+    }
+
+    /// Takes back what it said under this key.
+    pub(super) fn unsay(&self, key: &str) {
+        let mut said = self.said.lock().unwrap();
+        said.retain(|old| old.key() != key);
         self.gossip.publish(said.clone());
     }
 
@@ -124,6 +160,13 @@ impl Block {
     }
 }
 
+/// What a process says of itself.
+pub(super) fn node_fact(node: NodeName, role: NodeRole) -> NodeFact {
+    let admin = "127.0.0.1:9100".parse().unwrap();
+    let (version, state) = ("1.2.3".into(), NodeState::Serving);
+    NodeFact { node, run: 1, seq: 1, version, zone: None, admin, state, in_flight: 0, keys: Vec::new(), role }
+}
+
 /// Asks again until there is an answer.
 pub(super) async fn soon<T, F: Future<Output = Option<T>>>(ask: impl Fn() -> F) -> T {
     let wait = async {
@@ -135,6 +178,33 @@ pub(super) async fn soon<T, F: Future<Output = Option<T>>>(ask: impl Fn() -> F) 
         }
     };
     tokio::time::timeout(SOON, wait).await.expect("the condition did not come in time")
+}
+
+/// That many blocks called b1, b2, ... that do as they are told, once the directory has bound them.
+pub(super) async fn blocks(control: &Control, many: u128) -> Vec<Obedient> {
+    let blocks: Vec<Obedient> = (1..=many).map(|n| Obedient::start(&format!("b{n}"), n, control)).collect();
+    let client = connect(control);
+    soon(|| async { (bound(&client).await == blocks.len()).then_some(()) }).await;
+    blocks
+}
+
+async fn bound(client: &Client) -> usize {
+    let listed = client.clone().list_blocks(wire::ListBlocksRequest::default()).await.unwrap().into_inner().blocks;
+    listed.iter().filter(|block| block.bound && block.live > 0).count()
+}
+
+/// Waits until a dyno is owned by a block under its present epoch.
+pub(super) async fn settled(client: &Client, id: &str, block: &str) -> wire::Dyno {
+    let look = || async { dynos(client).await.into_iter().find(|dyno| dyno.id == id) };
+    soon(|| async { look().await.filter(|dyno| dyno.owner == block && dyno.owned_epoch == dyno.epoch) }).await
+}
+
+pub(super) fn keyed(key: &str) -> Option<wire::WriteOptions> {
+    Some(wire::WriteOptions { idempotency_key: key.into(), expect_version: None })
+}
+
+pub(super) fn expecting(version: u64) -> Option<wire::WriteOptions> {
+    Some(wire::WriteOptions { idempotency_key: String::new(), expect_version: Some(version) })
 }
 
 pub(super) fn shop() -> wire::CreateAppRequest {

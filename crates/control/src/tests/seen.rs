@@ -135,6 +135,7 @@ async fn the_command_line_waits_for_the_effect_and_says_when_it_does_not_come() 
     let (control, _client) = alone(dir.path()).await;
     assert_eq!(dynomesh(&control, "app create shop --host *").await, ExitCode::SUCCESS);
     let block = Block::start("b1", 1, &control);
+    assert_eq!(dynomesh(&control, "dyno add shop 127.0.0.1:3001 --id b").await, ExitCode::SUCCESS);
     // Nobody adopts it.
     assert_eq!(dynomesh(&control, "dyno add shop 127.0.0.1:3000 --id a --wait --timeout 200ms").await, ExitCode::from(4));
     let id = dynomesh_core::id::DynoId::new("a").unwrap();

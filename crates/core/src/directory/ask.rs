@@ -239,7 +239,7 @@ impl Reply {
 }
 
 /// A command as an event tells it: verb, subject, and what a reader should know besides.
-fn told(command: &Command, reply: &Reply) -> (String, String, String) {
+pub fn told(command: &Command, reply: &Reply) -> (String, String, String) {
     let placed = || match reply {
         Reply::Dyno { dyno, .. } => dyno.block().map_or("waits for a block".into(), |block| format!("to block {block}")),
         _ => String::new(),

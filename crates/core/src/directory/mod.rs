@@ -7,6 +7,7 @@
 pub mod ask;
 mod blocks;
 pub mod command;
+pub mod evict;
 mod invariant;
 mod place;
 pub mod record;
@@ -21,8 +22,9 @@ mod tests;
 
 pub use ask::{Ask, Event};
 pub use command::{Command, Kind, Proof, Refusal, Reply};
+pub use evict::{Sighting, may_evict};
 pub use record::{AppRecord, BlockRecord, DynoRecord, Place};
-pub use recover::recovery;
+pub use recover::{left_out, recovery};
 pub use settings::{MeshSettings, Rebalance};
 pub use state::DirectoryState;
 

@@ -8,9 +8,9 @@
 use super::command::{Command, Refusal, Reply};
 use super::record::{AppRecord, BlockRecord, DynoRecord, Place};
 use super::state::{DirectoryState, STAMP_LOG_BITS};
-use crate::id::{AppName, Index, Version};
+use crate::id::{AppName, DynoId, Epoch, Index, Version};
 use crate::map::MapView;
-use crate::map::fact::{AppFact, AssignedFact};
+use crate::map::fact::{AppFact, AssignedFact, OwnedFact};
 
 /// Most words in one command of a recovery: one log entry must not grow without bound.
 const PART_MAX: usize = 500;
@@ -34,7 +34,43 @@ pub fn recovery(view: &MapView, state: &DirectoryState) -> Vec<Command> {
     parts
 }
 
+/// What the map knows and a recovered directory does not, and what to do about it, one sentence each.
+pub fn left_out(view: &MapView, state: &DirectoryState) -> Vec<String> {
+    let ended = |id: &DynoId, epoch: Epoch| state.gone.iter().any(|(end, gone)| gone.id == *id && *end >= epoch);
+    let apps = view.apps().filter(|app| app.spec.is_some() && !state.apps.contains_key(&app.name));
+    let deleted = |app: &&AppFact| !state.deleted.range(app.version..).any(|(_, name)| *name == app.name);
+    let apps = apps
+        .filter(deleted)
+        .map(|app| format!("app {} was not taken back: another has its host; create it with hosts of its own", app.name));
+    let dynos = view.assigned().filter(|dyno| !state.dynos.contains_key(&dyno.dyno.id) && !ended(&dyno.dyno.id, dyno.epoch));
+    let dynos = dynos.filter_map(|fact| {
+        let (id, app, address, block) = (&fact.dyno.id, &fact.dyno.app, fact.dyno.address, fact.block.as_ref()?);
+        let why = match state.addresses.get(&address) {
+            Some(other) => format!("its address {address} belongs to dyno {other}; remove one of them"),
+            None => format!("its app is not known; create {app}, then add {id} at {address}"),
+        };
+        Some(format!("dyno {id} of app {app} in block {block} was not taken back: {why}"))
+    });
+    let unsaid = |id: &DynoId| !state.dynos.contains_key(id) && view.assignment(id).is_none();
+    let held = |owned: &&OwnedFact| {
+        let released = view.released(&owned.dyno, &owned.block) >= Some(owned.epoch);
+        unsaid(&owned.dyno) && !released && !ended(&owned.dyno, owned.epoch)
+    };
+    let owned = view.owned().filter(held).map(|owned| {
+        format!(
+            "dyno {} is owned by block {}, and nobody knows its address; add it anew under this id at the address where it listens",
+            owned.dyno, owned.block
+        )
+    });
+    apps.chain(dynos).chain(owned).collect()
+}
+
 impl DirectoryState {
+    /// Raised by every recovery; the upper part of every stamp.
+    pub fn generation(&self) -> u16 {
+        self.generation
+    }
+
     pub(super) fn recover(
         &mut self,
         at: Index,

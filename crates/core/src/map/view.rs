@@ -121,6 +121,21 @@ impl MapView {
         self.loads.get(app).into_iter().flat_map(BTreeMap::values)
     }
 
+    /// Wishes about processes, by name.
+    pub fn wishes(&self) -> impl ExactSizeIterator<Item = &WishFact> {
+        self.wishes.values()
+    }
+
+    /// Blocks that were evicted.
+    pub fn evicted(&self) -> impl ExactSizeIterator<Item = &EvictedFact> {
+        self.evicted.values()
+    }
+
+    /// Promises of blocks, by dyno and block.
+    pub fn promises(&self) -> impl ExactSizeIterator<Item = &ReleasedFact> {
+        self.released.values()
+    }
+
     /// Processes, by name, as they last said themselves; one that died since is still listed.
     pub fn nodes(&self) -> impl ExactSizeIterator<Item = &NodeFact> {
         self.nodes.values()
@@ -170,14 +185,16 @@ fn put<K: Ord + Clone, F: Join + Clone>(facts: &mut Arc<BTreeMap<K, F>>, key: K,
     changed
 }
 
-/// The directory's stamp on its own words; 0 on those of others.
+/// The stamp of the directory in a word: on its own, and in what blocks say of those they obeyed; 0 where there is none.
 fn stamp(fact: &Fact) -> u64 {
     match fact {
         Fact::App(f) => f.version.0,
         Fact::Assigned(f) => f.epoch.0,
         Fact::Wish(f) => f.version.0,
         Fact::Evicted(f) => f.version.0,
-        Fact::Owned(_) | Fact::Released(_) | Fact::Leader(_) | Fact::Load(_) | Fact::Node(_) => 0,
+        Fact::Owned(f) => f.epoch.0,
+        Fact::Released(f) => f.epoch.0,
+        Fact::Leader(_) | Fact::Load(_) | Fact::Node(_) => 0,
     }
 }
 

@@ -1,7 +1,7 @@
 //! Requests of the admin API to core types, and core types to its answers.
 
 use dynomesh_core::app::{AppSpec, ClientGone, Orphans, Phase, Policy, Probe, Serial, check_max_conns};
-use dynomesh_core::id::{Address, AppName, BlockName, DynoId, Host, Version};
+use dynomesh_core::id::{Address, AppName, BlockName, DynoId, Host, NodeName, Version};
 use dynomesh_core::time::Span;
 
 use super::{FieldError, InField};
@@ -25,6 +25,10 @@ pub struct DynoWish {
 /// Which dynos a caller asks for; `None` is any.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DynoFilter {
+    /// In this phase.
+    pub phase: Option<wire::DynoPhase>,
+    /// In this state.
+    pub state: Option<wire::DynoState>,
     /// Of this app.
     pub app: Option<AppName>,
     /// Assigned to this block.
@@ -35,12 +39,21 @@ pub struct DynoFilter {
 
 /// The app a caller wants created, checked.
 pub fn app_spec(request: wire::CreateAppRequest) -> Result<AppSpec, FieldError> {
-    let name = app_name("name", &request.name)?;
-    let hosts: Vec<Host> = request.hosts.iter().map(|host| Host::new(host).in_field("hosts")).collect::<Result<_, _>>()?;
+    spec(&request.name, &request.hosts, request.policy)
+}
+
+/// The app a caller wants described anew, checked.
+pub fn app_update(request: wire::UpdateAppRequest) -> Result<AppSpec, FieldError> {
+    spec(&request.name, &request.hosts, request.policy)
+}
+
+fn spec(name: &str, hosts: &[String], wanted: Option<wire::Policy>) -> Result<AppSpec, FieldError> {
+    let name = app_name("name", name)?;
+    let hosts: Vec<Host> = hosts.iter().map(|host| Host::new(host).in_field("hosts")).collect::<Result<_, _>>()?;
     if let Some(twice) = hosts.iter().enumerate().find(|(at, host)| hosts[..*at].contains(host)).map(|(_, host)| host) {
         return Err(FieldError::new("hosts", format!("host {:?} is named twice; name it once", twice.as_str())));
     }
-    let spec = AppSpec { name, hosts, policy: policy(request.policy.unwrap_or_default())? };
+    let spec = AppSpec { name, hosts, policy: policy(wanted.unwrap_or_default())? };
     spec.check().map_err(|invalid| {
         let field = match invalid.what {
             "hosts" => "hosts",
@@ -102,7 +115,12 @@ pub fn dyno_wish(request: &wire::AddDynoRequest) -> Result<DynoWish, FieldError>
 
 /// The dynos a caller asks for, checked.
 pub fn dyno_filter(request: &wire::ListDynosRequest) -> Result<DynoFilter, FieldError> {
+    let unknown = |field: &'static str, value: i32| FieldError::new(field, format!("{value} is not known here"));
+    let phase = wire::DynoPhase::try_from(request.phase).map_err(|_| unknown("phase", request.phase))?;
+    let state = wire::DynoState::try_from(request.state).map_err(|_| unknown("state", request.state))?;
     Ok(DynoFilter {
+        phase: Some(phase).filter(|phase| *phase != wire::DynoPhase::Unspecified),
+        state: Some(state).filter(|state| *state != wire::DynoState::Unspecified),
         app: given(&request.app, AppName::new).in_field("app")?,
         block: given(&request.block, BlockName::new).in_field("block")?,
         id: given(&request.id, DynoId::new).in_field("id")?,
@@ -117,6 +135,37 @@ pub fn app_name(field: &'static str, text: &str) -> Result<AppName, FieldError> 
 /// A dyno's id in the field `id`.
 pub fn dyno_id(text: &str) -> Result<DynoId, FieldError> {
     DynoId::new(text).in_field("id")
+}
+
+/// A block's name in `field`.
+pub fn block_name(field: &'static str, text: &str) -> Result<BlockName, FieldError> {
+    BlockName::new(text).in_field(field)
+}
+
+/// A process's name in the field `node`.
+pub fn node_name(text: &str) -> Result<NodeName, FieldError> {
+    NodeName::new(text).in_field("node")
+}
+
+/// The app a dyno is thought to be of, in the field `app`; empty means any.
+pub fn app_thought(text: &str) -> Result<Option<AppName>, FieldError> {
+    given(text, AppName::new).in_field("app")
+}
+
+/// Addresses in `field`: at least one, none twice.
+pub fn addresses(field: &'static str, texts: &[String]) -> Result<Vec<Address>, FieldError> {
+    let mut addresses = Vec::new();
+    for (nth, text) in texts.iter().enumerate() {
+        let address: Address = text.parse().map_err(|invalid| FieldError::new(format!("{field}[{nth}]"), invalid))?;
+        if addresses.contains(&address) {
+            return Err(FieldError::new(format!("{field}[{nth}]"), format!("{address} is named twice; name it once")));
+        }
+        addresses.push(address);
+    }
+    if addresses.is_empty() {
+        return Err(FieldError::new(field, "names no address; name those of all replicas"));
+    }
+    Ok(addresses)
 }
 
 fn given<T, E>(text: &str, read: impl Fn(&str) -> Result<T, E>) -> Result<Option<T>, E> {

@@ -4,6 +4,9 @@
 //! something its sender did not mean.
 
 pub mod admin;
+pub mod write;
+
+use std::borrow::Cow;
 
 use dynomesh_core::id::Invalid;
 
@@ -12,15 +15,20 @@ use dynomesh_core::id::Invalid;
 #[error("{field}: {problem}")]
 pub struct FieldError {
     /// The field as it is named in the `.proto` file, with the fields that lead to it: `policy.max_conns`.
-    pub field: &'static str,
+    pub field: Cow<'static, str>,
     /// A sentence.
     pub problem: String,
 }
 
 impl FieldError {
     /// An error in `field`.
-    pub fn new(field: &'static str, problem: impl ToString) -> Self {
-        FieldError { field, problem: problem.to_string() }
+    pub fn new(field: impl Into<Cow<'static, str>>, problem: impl ToString) -> Self {
+        FieldError { field: field.into(), problem: problem.to_string() }
+    }
+
+    /// The same error in a message that is itself the field `outer`: `dynos[3]`.
+    pub fn within(self, outer: &str) -> Self {
+        FieldError { field: format!("{outer}.{}", self.field).into(), problem: self.problem }
     }
 }
 
