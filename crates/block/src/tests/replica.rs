@@ -3,6 +3,7 @@
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -25,9 +26,18 @@ pub(super) struct Running {
     thread: Option<JoinHandle<()>>,
 }
 
-/// An address that was free a moment ago.
+/// An address that nobody has, and that nobody gets meanwhile: a replica must know its addresses before it listens there, so they lie below
+/// those that the system gives out by itself, and each is given out here once.
 pub(super) fn free() -> SocketAddr {
-    listen("127.0.0.1:0".parse().unwrap(), "test").unwrap().local_addr().unwrap()
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let number = (std::process::id() * 61).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+        let port = 20_000 + u16::try_from(number % 10_000).unwrap();
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        if listen(address, "test").is_ok() {
+            return address;
+        }
+    }
 }
 
 fn config(dir: &Path, number: usize, seeds: &[SocketAddr]) -> Config {
