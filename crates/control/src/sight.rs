@@ -293,3 +293,37 @@ pub(crate) async fn run(sight: Sight, directory: Directory, gossip: Gossip, mut 
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use dynomesh_core::app::Phase;
+    use dynomesh_core::map::Fact;
+    use dynomesh_core::map::fact::OwnedFact;
+
+    use super::*;
+
+    fn at(millis: u64) -> Time {
+        Time::ZERO + Span::from_millis(millis)
+    }
+
+    #[test]
+    fn convergence_is_the_time_until_a_block_answers_and_a_silent_block_is_no_measure() {
+        let (dyno, block) = (DynoId::new("a").unwrap(), BlockName::new("b1").unwrap());
+        let mut seen = Seen::default();
+        let mut view = MapView::new();
+        seen.pending.insert(dyno.clone(), (Epoch(3), at(0)));
+        seen.pending.insert(DynoId::new("silent").unwrap(), (Epoch(4), at(0)));
+        seen.measure(&view, at(50));
+        assert_eq!((seen.samples.len(), seen.pending.len()), (0, 2));
+        let (term, phase) = (Term(1), Phase::Active);
+        let owned = |epoch| OwnedFact { dyno: dyno.clone(), block: block.clone(), epoch, term, seq: 1, phase, up: None, in_flight: 0 };
+        view.absorb(Fact::Owned(owned(Epoch(2))));
+        seen.measure(&view, at(60));
+        assert!(seen.samples.is_empty(), "an older word answered");
+        view.absorb(Fact::Owned(owned(Epoch(3))));
+        seen.measure(&view, at(70));
+        assert_eq!(seen.samples, [Span::from_millis(70)]);
+        seen.measure(&view, at(20_000));
+        assert_eq!((seen.samples.len(), seen.pending.len()), (1, 0), "one that never answers is waited for no longer");
+    }
+}

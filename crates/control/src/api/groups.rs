@@ -54,19 +54,18 @@ impl Api {
         let given: Option<Result<Address, _>> = (!request.replacement.is_empty()).then(|| request.replacement.parse());
         let new = given.transpose().map_err(|error| invalid(FieldError::new("replacement", error)))?;
         let dead = (request.dead > 0).then_some(ReplicaId(request.dead));
+        if dead.is_none() && new.is_none() {
+            return Err(invalid(FieldError::new("dead", "says nothing, and neither does `replacement`: name one or both")));
+        }
         self.caught_up().await?;
         let members = self.addresses_of(block.as_ref())?;
         let change = async {
             match (dead, new) {
-                (Some(dead), Some(new)) => replace_replica(&members, Some(dead), new).await,
+                (_, None) => remove_replica(&members, dead.unwrap_or(ReplicaId(0))).await,
                 (None, Some(new)) => add_replica(&members, new).await,
-                (Some(dead), None) => remove_replica(&members, dead).await,
-                (None, None) => Err(MembersError::Unfinished(String::new())),
+                (dead, Some(new)) => replace_replica(&members, dead, new).await,
             }
         };
-        if dead.is_none() && new.is_none() {
-            return Err(invalid(FieldError::new("dead", "says nothing, and neither does `replacement`: name one or both")));
-        }
         let before = self.member_ids(block.as_ref());
         let change = timeout_at(call.end, change).await.map_err(|_| under_way())?.map_err(members_refused)?;
         let ids: Vec<u64> = change.members.iter().map(|member| member.id.0).collect();

@@ -25,7 +25,9 @@ async fn a_drained_block_is_emptied_and_can_be_removed() {
     assert!(!client.drain_block(drain).await.unwrap().into_inner().changed);
 
     // Nobody asked for the moves: the rebalancer did, and says why.
-    let empty = || async { dynos(&client).await.iter().all(|dyno| dyno.block != "b1" && dyno.owner == dyno.block).then_some(()) };
+    let empty = || async {
+        dynos(&client).await.iter().all(|dyno| dyno.block != "b1" && dyno.owner == dyno.block && dyno.waits_for.is_empty()).then_some(())
+    };
     soon(empty).await;
     let request = wire::WatchEventsRequest { end: true, subject: "dyno/d0".into(), after: 0 };
     let mut events = client.watch_events(request).await.unwrap().into_inner();

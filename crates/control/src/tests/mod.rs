@@ -181,7 +181,7 @@ pub(super) async fn soon<T, F: Future<Output = Option<T>>>(ask: impl Fn() -> F) 
 }
 
 /// That many blocks called b1, b2, ... that do as they are told, once the directory has bound them.
-pub(super) async fn blocks(control: &Control, many: u128) -> Vec<Obedient> {
+pub(in crate::tests) async fn blocks(control: &Control, many: u128) -> Vec<Obedient> {
     let blocks: Vec<Obedient> = (1..=many).map(|n| Obedient::start(&format!("b{n}"), n, control)).collect();
     let client = connect(control);
     soon(|| async { (bound(&client).await == blocks.len()).then_some(()) }).await;
