@@ -8,8 +8,9 @@
 //! Why that ends, and never goes in a circle, as long as the input stays the same. Take, for an app, this row of whole numbers:
 //! dynos that have to leave; dynos over the room of their blocks; zones and blocks it lacks; slots in blocks that are one too many; the
 //! distance, summed over its blocks, between the slots it has there and those it should have ([`Mesh::wish`], which does not depend
-//! on where the dynos are among these blocks). Other apps' dynos, as far as they crowd blocks, are part of the input here. Every move lowers the first number that it changes: a dyno that has to leave goes to a
-//! serving block; a block is opened or closed only outside the bounds, and moves that even out wait until all is settled. They
+//! on where the dynos are among these blocks). Other apps' dynos, as far as they crowd blocks, are part of the input here. Every move
+//! lowers the first number that it changes: a dyno that has to leave goes to a serving block; a block is opened or closed only outside
+//! the bounds, and moves that even out wait until all is settled. They
 //! go from above the wish to below it and overshoot at neither end, so that each takes twice the dyno's slots off the distance. What
 //! has given never takes, what has taken never gives: no dyno is moved twice for balance. Hysteresis only leaves moves out. A
 //! relief leaves a block that is crowded without the app's own dynos for one that is not above its fair part afterwards: it

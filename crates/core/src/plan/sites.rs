@@ -109,17 +109,19 @@ impl Mesh<'_> {
     fn close(&self, app: &App<'_>, sites: &mut Sites, bounds: Bounds, policy: &Policy) {
         let opened: BTreeSet<Nth> = sites.opened.iter().map(|(block, _)| *block).collect();
         let mut zones = self.zones_of(sites.keep.iter());
+        // As observed: some block is closed anyway, and what others want changes with every round.
+        let crowds = |block: &Nth| self.is_crowded(self.blocks[*block].seen.saturating_sub(app.slots_in(*block)), policy);
         let arrived = |block: &Nth| app.groups.get(block).and_then(|group| group.arrived);
         while sites.keep.len() + app.lost.len() > bounds.most {
             let last_of_zone = |block: &Nth| zones.get(&self.blocks[*block].zone) == Some(&1);
             let leaves_zones = |block: &Nth| zones.len() > bounds.zones || !last_of_zone(block);
             let rank = |block: &Nth| {
                 let (own, all) = (app.slots_in(*block), self.blocks[*block].slots);
-                (!self.is_crowded_by_others(app, *block, policy), arrived(block), own, Reverse(all), *block)
+                (!crowds(block), arrived(block), own, Reverse(all), *block)
             };
             let candidates = sites.keep.iter().copied().filter(|block| !opened.contains(block) && leaves_zones(block));
             let Some(worst) = candidates.min_by_key(rank) else { return };
-            let crowd = self.is_crowded_by_others(app, worst, policy);
+            let crowd = crowds(&worst);
             sites.keep.remove(&worst);
             zones.entry(self.blocks[worst].zone).and_modify(|count| *count -= 1);
             zones.retain(|_, count| *count > 0);
