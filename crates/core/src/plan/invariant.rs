@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::observation::{DynoSeen, Observation, Standing};
+use super::observation::{BlockSeen, DynoSeen, Observation, Standing};
 use super::outcome::{Move, Plan};
 use super::policy::{Percent, Policy};
 use super::reason::Reason;
@@ -119,6 +119,19 @@ fn check_blocks(observation: &Observation, policy: &Policy, plan: &Plan) {
     }
 }
 
+/// Blocks without a free place, now or after the plan.
+fn full<'a>(observation: &'a Observation, plan: &Plan) -> BTreeSet<&'a BlockName> {
+    let moved: BTreeMap<_, _> = plan.moves.iter().map(|step| (&step.dyno, &step.to)).collect();
+    let (mut now, mut then): (BTreeMap<&BlockName, u32>, BTreeMap<&BlockName, u32>) = Default::default();
+    for (id, dyno) in &observation.dynos {
+        let to = moved.get(id).copied().or(dyno.block.as_ref());
+        dyno.block.iter().for_each(|block| *now.entry(block).or_default() += 1);
+        to.into_iter().for_each(|block| *then.entry(block).or_default() += 1);
+    }
+    let dynos = |name: &BlockName| now.get(name).max(then.get(name)).copied().unwrap_or(0);
+    observation.blocks.iter().filter(|(name, block)| dynos(name) >= block.room).map(|(name, _)| name).collect()
+}
+
 /// A zone that has too much of an app gets no more of it, unless dynos have to go somewhere.
 fn check_zones(observation: &Observation, policy: &Policy, plan: &Plan) {
     let (before, after) = (counted(observation, None), counted(observation, Some(plan)));
@@ -129,9 +142,13 @@ fn check_zones(observation: &Observation, policy: &Policy, plan: &Plan) {
         serving.for_each(|(block, slots)| *zones.entry(zone_of(block)).or_default() += slots);
         zones
     };
-    let serving = observation.blocks.values().filter(|block| block.standing == Standing::Serving);
-    let zones: BTreeSet<Option<&Zone>> = serving.map(|block| block.zone.as_ref()).collect();
+    let full = full(observation, plan);
     for (app, blocks) in &after {
+        // Zones to choose from: a zone that the app is not in and whose blocks have no place left is none.
+        let choice = |(name, block): &(&BlockName, &BlockSeen)| {
+            block.standing == Standing::Serving && (!full.contains(*name) || blocks.contains_key(*name))
+        };
+        let zones: BTreeSet<Option<&Zone>> = observation.blocks.iter().filter(choice).map(|(_, block)| block.zone.as_ref()).collect();
         if plan
             .moves
             .iter()

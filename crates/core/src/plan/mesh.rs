@@ -35,6 +35,10 @@ pub(super) struct Block<'a> {
     pub(super) room: u32,
     pub(super) dynos: u32,
     pub(super) slots: u64,
+    /// Places taken: by dynos that are there and by all that come, whoever may leave.
+    taken: u32,
+    /// Slots as observed, whatever moved since.
+    pub(super) seen: u64,
 }
 
 /// One app.
@@ -45,6 +49,8 @@ pub(super) struct App<'a> {
     pub(super) group: u32,
     /// Dynos that take requests, wherever they are.
     pub(super) dynos: u32,
+    /// Those of them in lost blocks, which can be moved nowhere.
+    pub(super) stuck: u32,
     /// All dynos, those that an operator drains included.
     pub(super) all: u32,
     /// Dynos on the move.
@@ -66,6 +72,8 @@ pub(super) struct App<'a> {
 pub(super) struct Group {
     pub(super) dynos: u32,
     pub(super) slots: u64,
+    /// When the last of them came, as far as they were moved at all.
+    pub(super) arrived: Option<Time>,
     /// Those that may move, by their own zone, the best to move first.
     ready: BTreeMap<Nth, VecDeque<Nth>>,
 }
@@ -142,6 +150,8 @@ impl<'a> Mesh<'a> {
         let block = &mut self.blocks[at];
         block.dynos += 1;
         block.slots += slots;
+        block.taken += 1;
+        block.seen += slots;
         match block.standing {
             Some(Standing::Serving) => {
                 app.slots += slots;
@@ -155,6 +165,7 @@ impl<'a> Mesh<'a> {
             }
             Some(Standing::Lost(_)) | None => {
                 app.lost.insert(at);
+                app.stuck += u32::from(!dyno.seen.drain);
             }
         }
     }
@@ -182,6 +193,7 @@ impl<'a> Mesh<'a> {
             }
         }
         self.blocks[to].dynos += 1;
+        self.blocks[to].taken += 1;
         self.blocks[to].slots += slots;
         if !dyno.seen.drain {
             app.groups.entry(to).or_default().add(dyno, None);
@@ -202,9 +214,13 @@ impl<'a> Mesh<'a> {
         Some(nth)
     }
 
-    /// Whether a block has a place for one more.
+    /// Whether a block has a place for one more. A place that another move leaves free is none: that move may have to wait, for this one even.
     pub(super) fn has_room(&self, block: Nth) -> bool {
-        self.blocks[block].dynos < self.blocks[block].room
+        self.has_room_for(block, 1)
+    }
+
+    pub(super) fn has_room_for(&self, block: Nth, dynos: u32) -> bool {
+        self.blocks[block].taken.saturating_add(dynos) <= self.blocks[block].room
     }
 
     /// Slots by zone of what an app has, or shall have, in some blocks.
@@ -222,6 +238,7 @@ impl<'a> App<'a> {
             name,
             group,
             dynos: 0,
+            stuck: 0,
             all: 0,
             unfinished: 0,
             slots: 0,
@@ -247,6 +264,7 @@ impl Group {
     fn add(&mut self, dyno: &Dyno<'_>, ready: Option<Nth>) {
         self.dynos += 1;
         self.slots += dyno.slots();
+        self.arrived = self.arrived.max(dyno.seen.last_moved);
         if let Some(nth) = ready {
             self.ready.entry(dyno.zone).or_default().push_back(nth);
         }
@@ -285,7 +303,7 @@ fn blocks_of(seen: &Observation) -> (Vec<Option<&Zone>>, Vec<Block<'_>>) {
         let zone = zones.binary_search(&block.and_then(|block| block.zone.as_ref())).unwrap_or_default();
         let age = block.map_or(Span::ZERO, |block| seen.now.since(block.since));
         let (standing, room) = (block.map(|block| block.standing), block.map_or(0, |block| block.room));
-        Block { name, zone, standing, age, room, dynos: 0, slots: 0 }
+        Block { name, zone, standing, age, room, dynos: 0, slots: 0, taken: 0, seen: 0 }
     });
     let blocks = blocks.collect();
     (zones, blocks)

@@ -8,12 +8,21 @@
 //! Why that ends, and never goes in a circle, as long as the input stays the same. Take, for an app, this row of whole numbers:
 //! dynos that have to leave; dynos over the room of their blocks; zones and blocks it lacks; slots in blocks that are one too many; the
 //! distance, summed over its blocks, between the slots it has there and those it should have ([`Mesh::wish`], which does not depend
-//! on where the dynos are among these blocks). Every move lowers the first number that it changes: a dyno that has to leave goes to a
-//! serving block; a block is opened or closed only outside the bounds, and moves that even out wait until all is settled. They
+//! on where the dynos are among these blocks). Other apps' dynos, as far as they crowd blocks, are part of the input here. Every move
+//! lowers the first number that it changes: a dyno that has to leave goes to a serving block; a block is opened or closed only outside
+//! the bounds, and moves that even out wait until all is settled. They
 //! go from above the wish to below it and overshoot at neither end, so that each takes twice the dyno's slots off the distance. What
 //! has given never takes, what has taken never gives: no dyno is moved twice for balance. Hysteresis only leaves moves out. A
 //! relief leaves a block that is crowded without the app's own dynos for one that is not above its fair part afterwards: it
-//! lowers what crowded blocks have too much.
+//! lowers what crowded blocks have too much. It counts only what is crowded as observed *and* after what other apps want, so that no app
+//! flees from moves that may never be made.
+//!
+//! What this does not promise: another set of blocks is another wish, and other apps that crowd a block, or leave it, may open and
+//! close blocks of this one. So a dyno may come back to a block that it left, once its app has other blocks or others made place there. The
+//! sweeps hold every return against that, and bound the moves of all dynos together.
+//!
+//! Two things would break the row, and are seen to elsewhere: blocks asked for that no dyno can fill, because the app's dynos sit in lost blocks
+//! ([`super::sites::Bounds`]), and a dyno that has to leave and waits for a place that only its own move would free ([`Mesh::has_room`]).
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -99,7 +108,10 @@ impl<'a> Planner<'a> {
         if self.wants.len() == before {
             let sites = self.model.sites(app, self.policy);
             self.resettle(app, &sites);
-            if self.wants.len() == before && sites.closed.is_empty() {
+            if !sites.closed.is_empty() {
+                return false;
+            }
+            if self.wants.len() == before {
                 self.even_out(app, &sites.keep);
             }
         }

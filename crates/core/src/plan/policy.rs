@@ -7,6 +7,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::directory::MeshSettings;
 use crate::id::Invalid;
 use crate::time::Span;
 
@@ -48,6 +49,10 @@ pub struct Policy {
     pub fill: Span,
 }
 
+/// Below this moves follow chance, above it nothing is ever evened out; in hundredths.
+const HYSTERESIS_MIN: u32 = 5;
+const HYSTERESIS_MAX: u32 = 90;
+
 /// What holds unless the operator says otherwise.
 pub const DEFAULTS: Policy = Policy {
     group: 25,
@@ -70,13 +75,30 @@ impl Default for Policy {
     }
 }
 
+impl From<&MeshSettings> for Policy {
+    /// What the operator's settings come to; what they leave open is as in [`DEFAULTS`]. Settings that pass their check make a policy that
+    /// passes its own.
+    fn from(settings: &MeshSettings) -> Self {
+        Policy {
+            group: settings.group,
+            blocks_min: settings.blocks_min,
+            hysteresis: Percent(settings.gain_min.clamp(HYSTERESIS_MIN, HYSTERESIS_MAX)),
+            moves_max: settings.moves_max,
+            rescues_max: settings.moves_max.max(DEFAULTS.rescues_max),
+            dyno_rest: settings.rest,
+            pace: settings.pace,
+            ..DEFAULTS
+        }
+    }
+}
+
 impl Policy {
     /// Refuses what cannot be obeyed, with the field's name and value.
     pub fn check(&self) -> Result<(), Invalid> {
         let ranges = [
             ("plan.group", self.group, 1, 10_000, "must be from 1 to 10000"),
             ("plan.blocks_min", self.blocks_min, 1, 1_000, "must be from 1 to 1000"),
-            ("plan.hysteresis", self.hysteresis.0, 5, 90, "must be from 5 to 90 (per cent)"),
+            ("plan.hysteresis", self.hysteresis.0, HYSTERESIS_MIN, HYSTERESIS_MAX, "must be from 5 to 90 (per cent)"),
             ("plan.load_say", self.load_say.0, 0, 90, "must be from 0 to 90 (per cent)"),
             ("plan.zone_max", self.zone_max.0, 10, 100, "must be from 10 to 100 (per cent)"),
             ("plan.moves_max", self.moves_max, 1, 10_000, "must be from 1 to 10000"),
@@ -137,6 +159,22 @@ mod tests {
         let text = Policy { rescues_max: 7, ..DEFAULTS }.check().unwrap_err().to_string();
         assert_eq!(text, "plan.rescues_max \"7\" must be from moves_max to 10000");
         assert!(Policy { pace: Span::ZERO, ..DEFAULTS }.check().is_err());
+    }
+
+    #[test]
+    fn settings_that_are_sound_make_a_sound_policy() {
+        let policy = Policy::from(&MeshSettings::default());
+        policy.check().unwrap();
+        assert_eq!((policy.group, policy.blocks_min, policy.moves_max), (DEFAULTS.group, DEFAULTS.blocks_min, DEFAULTS.moves_max));
+        for (gain_min, hysteresis, moves_max, rescues_max) in [(1, 5, 1, 64), (30, 30, 64, 64), (100, 90, 1_000, 1_000)] {
+            let settings =
+                MeshSettings { gain_min, moves_max, rest: Span::from_secs(7), pace: Span::from_secs(3), ..MeshSettings::default() };
+            settings.check().unwrap();
+            let policy = Policy::from(&settings);
+            policy.check().unwrap();
+            assert_eq!((policy.hysteresis, policy.moves_max, policy.rescues_max), (Percent(hysteresis), moves_max, rescues_max));
+            assert_eq!((policy.dyno_rest, policy.pace), (Span::from_secs(7), Span::from_secs(3)));
+        }
     }
 
     #[test]

@@ -6,7 +6,9 @@
 //!
 //! What keeps this from swinging: a block is opened below the lower bound and closed above the upper one only. Which one is closed is
 //! asked anew in every round while it is being emptied, and the answer must not change: it goes by what *other* apps have in the block, which
-//! the app's own moves do not alter, and then by the size of the group, which shrinks in the block that is closed and grows elsewhere.
+//! the app's own moves do not alter, then by when the group last got a dyno, which is later with every move for those that grow and never for the
+//! one that is closed, so that it holds even if the others' dynos move; among groups that never got one by their size. The first of these alone
+//! can turn, with other apps. Groups differ in size by little once they are evened out, so that age costs few moves more than size.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -52,16 +54,18 @@ pub(super) struct Sites {
 impl Bounds {
     pub(super) fn new(mesh: &Mesh<'_>, app: &App<'_>, policy: &Policy) -> Self {
         let dynos = app.dynos as usize;
-        let usable = mesh.serving().count() + app.lost.len();
+        // Dynos of a lost block make up its group and no other.
+        let (lost, movable) = (app.lost.len(), (app.dynos - app.stuck) as usize);
+        let usable = mesh.serving().count().min(movable) + lost;
         let group = app.group as usize;
         let floor = (policy.blocks_min as usize).min(dynos).min(usable).max(1);
         let blocks = |percent: usize| (dynos * 200 + group * percent) / (group * percent * 2);
         let hysteresis = policy.hysteresis.0 as usize;
         let least = blocks(100 + hysteresis).min(usable).max(floor);
-        let most = blocks(100 - hysteresis).min(dynos).max(least);
+        let most = blocks(100 - hysteresis).min(movable + lost).max(least);
         let zones: BTreeSet<Nth> = mesh.serving().map(|block| mesh.blocks[block].zone).collect();
         let needed = 100usize.div_ceil(policy.zone_max.0.max(1) as usize);
-        Bounds { least, most, zones: needed.min(zones.len()).min(most) }
+        Bounds { least, most, zones: needed.min(zones.len()).min(most).min(movable) }
     }
 }
 
@@ -105,16 +109,19 @@ impl Mesh<'_> {
     fn close(&self, app: &App<'_>, sites: &mut Sites, bounds: Bounds, policy: &Policy) {
         let opened: BTreeSet<Nth> = sites.opened.iter().map(|(block, _)| *block).collect();
         let mut zones = self.zones_of(sites.keep.iter());
+        // As observed: some block is closed anyway, and what others want changes with every round.
+        let crowds = |block: &Nth| self.is_crowded(self.blocks[*block].seen.saturating_sub(app.slots_in(*block)), policy);
+        let arrived = |block: &Nth| app.groups.get(block).and_then(|group| group.arrived);
         while sites.keep.len() + app.lost.len() > bounds.most {
             let last_of_zone = |block: &Nth| zones.get(&self.blocks[*block].zone) == Some(&1);
             let leaves_zones = |block: &Nth| zones.len() > bounds.zones || !last_of_zone(block);
             let rank = |block: &Nth| {
                 let (own, all) = (app.slots_in(*block), self.blocks[*block].slots);
-                (!self.is_crowded_by_others(app, *block, policy), own, Reverse(all), *block)
+                (!crowds(block), arrived(block), own, Reverse(all), *block)
             };
             let candidates = sites.keep.iter().copied().filter(|block| !opened.contains(block) && leaves_zones(block));
             let Some(worst) = candidates.min_by_key(rank) else { return };
-            let crowd = self.is_crowded_by_others(app, worst, policy);
+            let crowd = crowds(&worst);
             sites.keep.remove(&worst);
             zones.entry(self.blocks[worst].zone).and_modify(|count| *count -= 1);
             zones.retain(|_, count| *count > 0);
@@ -129,15 +136,15 @@ impl Mesh<'_> {
         let count = of.groups.len() + of.lost.len();
         let keep: BTreeSet<Nth> = of.groups.keys().copied().collect();
         if count < bounds.most {
-            let crowded = keep.iter().any(|block| self.is_crowded(self.blocks[*block].slots, policy));
+            let crowded = keep.iter().any(|block| self.is_crowded(self.blocks[*block].slots.min(self.blocks[*block].seen), policy));
             let part = of.slots.div_ceil(count as u64 + 1);
-            let to = crowded.then(|| self.least_full(&keep, part)).flatten()?;
+            let to = crowded.then(|| self.least_full(&keep, part, 1)).flatten()?;
             let with = keep.iter().copied().chain([to]).collect();
             return Some(Sites { keep: with, opened: vec![(to, Because::Crowd)], closed: Vec::new() });
         }
         let crowded: Vec<Nth> = keep.iter().copied().filter(|block| self.is_crowded_by_others(of, *block, policy)).collect();
         crowded.into_iter().find_map(|from| {
-            let to = self.least_full(&keep, of.slots_in(from))?;
+            let to = self.least_full(&keep, of.slots_in(from), of.groups[&from].dynos)?;
             let with: BTreeSet<Nth> = keep.iter().copied().filter(|block| *block != from).chain([to]).collect();
             let zones = self.zones_of(with.iter()).len();
             (zones >= self.zones_of(keep.iter()).len()).then(|| Sites {
@@ -148,11 +155,11 @@ impl Mesh<'_> {
         })
     }
 
-    /// The emptiest block apart from `but`, if so many slots more make it no more than its fair part.
-    fn least_full(&self, but: &BTreeSet<Nth>, slots: u64) -> Option<Nth> {
-        let free = self.serving().filter(|block| !but.contains(block) && self.has_room(*block));
-        let best = free.min_by_key(|block| (self.blocks[*block].slots, *block))?;
-        (self.blocks[best].slots + slots <= self.fair).then_some(best)
+    /// The emptiest block apart from `but` with room for so many dynos, if so many slots more make it no more than its fair part.
+    fn least_full(&self, but: &BTreeSet<Nth>, slots: u64, dynos: u32) -> Option<Nth> {
+        let free = self.serving().filter(|block| !but.contains(block) && self.has_room_for(*block, dynos));
+        let best = free.min_by_key(|block| (self.blocks[*block].slots.max(self.blocks[*block].seen), *block))?;
+        (self.blocks[best].slots.max(self.blocks[best].seen) + slots <= self.fair).then_some(best)
     }
 
     /// How many of the blocks each zone has.
@@ -166,7 +173,8 @@ impl Mesh<'_> {
         slots * 100 > self.fair * u64::from(100 + policy.hysteresis.0)
     }
 
+    /// Crowded now, and also after what other apps want: what is only wanted may never come, and who is about to leave needs no help.
     fn is_crowded_by_others(&self, app: &App<'_>, block: Nth, policy: &Policy) -> bool {
-        self.is_crowded(self.blocks[block].slots - app.slots_in(block), policy)
+        self.is_crowded(self.blocks[block].slots.min(self.blocks[block].seen).saturating_sub(app.slots_in(block)), policy)
     }
 }

@@ -1,6 +1,7 @@
 //! Seed sweeps: whatever the mesh looks like, plans come to an end, do not swing, and break nothing on the way.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use rand::RngExt;
 use rand::rngs::StdRng;
@@ -92,13 +93,13 @@ fn at_rest(wait: &Wait) -> bool {
 }
 
 /// Plans and obeys until nothing moves any more; tells all moves. Some of them take a round longer.
-fn settle(rng: &mut StdRng, mesh: &mut Observation, policy: &Policy, load: impl Fn(&mut Observation)) -> Vec<Move> {
-    let mut moves = Vec::new();
+fn settle(rng: &mut StdRng, mesh: &mut Observation, policy: &Policy, load: impl Fn(&mut Observation)) -> Vec<Step> {
+    let mut steps: Vec<Step> = Vec::new();
     for _ in 0..ROUNDS_MAX {
         load(mesh);
         let plan = plan(mesh, policy);
         check_invariants(mesh, policy, &plan);
-        let unfinished = mesh.unfinished() > 0;
+        let (unfinished, known) = (mesh.unfinished() > 0, known(mesh));
         mesh.dynos.values_mut().for_each(|dyno| dyno.moving = false);
         mesh.now += plan.next;
         for step in &plan.moves {
@@ -107,24 +108,25 @@ fn settle(rng: &mut StdRng, mesh: &mut Observation, policy: &Policy, load: impl 
         }
         if plan.moves.is_empty() && !unfinished {
             if plan.held_back.iter().all(|held| at_rest(&held.wait)) {
-                return moves;
+                return steps;
             }
             mesh.now += Span::from_secs(60);
         }
-        moves.extend(plan.moves);
+        steps.extend(plan.moves.into_iter().map(|step| Step { known: known[&step.app].clone(), step }));
     }
-    panic!("{} moves and no end; the last: {:?}", moves.len(), &moves[moves.len().saturating_sub(6)..]);
+    let last: Vec<&Move> = steps.iter().rev().take(6).map(|step| &step.step).collect();
+    panic!("{} moves and no end; the last, backwards: {last:?}", steps.len());
 }
 
 #[test]
 fn plans_come_to_an_end_and_never_swing() {
-    sweep("plans_come_to_an_end_and_never_swing", 300, |rng| {
+    sweep("plans_come_to_an_end_and_never_swing", 400, |rng| {
         let (mut mesh, policy) = (invent(rng), invent_policy(rng));
         let serving: BTreeSet<BlockName> =
             mesh.blocks.iter().filter(|(_, block)| block.standing == Standing::Serving).map(|(name, _)| name.clone()).collect();
-        let moves = settle(rng, &mut mesh, &policy, |_| ());
-        check_no_swing(&moves, &serving);
-        assert!(moves.len() <= 3 * mesh.dynos.len(), "{} moves of {} dynos", moves.len(), mesh.dynos.len());
+        let steps = settle(rng, &mut mesh, &policy, |_| ());
+        check_no_swing(&steps, &serving);
+        assert!(steps.len() <= 3 * mesh.dynos.len(), "{} moves of {} dynos", steps.len(), mesh.dynos.len());
         mesh.now += Span::from_secs(86_400);
         let again = plan(&mesh, &policy);
         assert!(again.moves.is_empty(), "a fixed point moved: {again}");
@@ -132,22 +134,63 @@ fn plans_come_to_an_end_and_never_swing() {
     });
 }
 
-/// No dyno comes back to a block that it left, unless that was too full then and no longer is because *others* moved; and none is
-/// moved twice for balance unless its app moved for another reason meanwhile, which changes what its blocks should have.
-fn check_no_swing(moves: &[Move], serving: &BTreeSet<BlockName>) {
-    let mut left: BTreeSet<(&DynoId, &BlockName)> = BTreeSet::new();
-    let mut balanced: BTreeMap<&AppName, BTreeSet<&DynoId>> = BTreeMap::new();
-    for step in moves {
-        let (dyno, balanced) = (&step.dyno, balanced.entry(&step.app).or_default());
-        match step.reason {
-            Reason::Load { .. } => assert!(balanced.insert(dyno), "{dyno} is moved twice for balance: {}", step.reason),
-            _ => balanced.clear(),
-        }
-        let crowd = matches!(step.reason, Reason::Crowd { .. });
-        assert!(crowd || !left.contains(&(dyno, &step.to)), "{dyno} comes back to {}: {}", step.to, step.reason);
-        let free = |from: &&BlockName| serving.contains(*from) && !matches!(step.reason, Reason::Room { .. });
-        left.extend(step.from.as_ref().filter(free).map(|from| (dyno, from)));
+/// A move, and what the planner knew of its app then.
+struct Step {
+    step: Move,
+    known: Rc<Known>,
+}
+
+/// What an app's moves go by, apart from its load, which does not change.
+struct Known {
+    /// The blocks that the app is in.
+    blocks: BTreeSet<BlockName>,
+    /// Slots of other apps by block.
+    others: BTreeMap<BlockName, u64>,
+}
+
+impl Known {
+    /// Whether other apps have left `to`, or have come to `from`, since `then`.
+    fn has_crowd_moved(&self, then: &Known, from: Option<&BlockName>, to: &BlockName) -> bool {
+        let of = |known: &Known, block: &BlockName| known.others.get(block).copied().unwrap_or(0);
+        of(self, to) < of(then, to) || from.is_some_and(|from| of(self, from) > of(then, from))
     }
+}
+
+/// As long as an app is in the same blocks, none of its dynos is moved twice for balance, and none comes back to a block that it left unless
+/// other apps made place there or took the place where it went.
+fn check_no_swing(steps: &[Step], serving: &BTreeSet<BlockName>) {
+    let mut left: BTreeMap<(&DynoId, &BlockName), &Known> = BTreeMap::new();
+    let mut balanced: BTreeMap<&DynoId, &Known> = BTreeMap::new();
+    for Step { step, known } in steps {
+        let (dyno, balance) = (&step.dyno, matches!(step.reason, Reason::Load { .. }));
+        if let Some(then) = balance.then(|| balanced.insert(dyno, known)).flatten() {
+            assert_ne!(then.blocks, known.blocks, "{dyno} is moved twice for balance: {}", step.reason);
+        }
+        if let Some(then) = left.get(&(dyno, &step.to)) {
+            let settled_anew = then.blocks != known.blocks && !matches!(step.reason, Reason::Small { .. });
+            let crowd = !balance && known.has_crowd_moved(then, step.from.as_ref(), &step.to);
+            assert!(settled_anew || crowd, "{dyno} comes back to {}: {}", step.to, step.reason);
+        }
+        let free = |from: &&BlockName| serving.contains(*from) && !matches!(step.reason, Reason::Room { .. });
+        left.extend(step.from.as_ref().filter(free).map(|from| ((dyno, from), &**known)));
+    }
+}
+
+/// What is known of each app.
+fn known(mesh: &Observation) -> BTreeMap<AppName, Rc<Known>> {
+    let mut parts: BTreeMap<&AppName, BTreeMap<&BlockName, u64>> = BTreeMap::new();
+    let mut all: BTreeMap<&BlockName, u64> = BTreeMap::new();
+    for dyno in mesh.dynos.values() {
+        let own = parts.entry(&dyno.app).or_default();
+        let Some(at) = dyno.block.as_ref().filter(|at| !dyno.drain && mesh.blocks[*at].standing == Standing::Serving) else { continue };
+        *own.entry(at).or_default() += u64::from(dyno.max_conns);
+        *all.entry(at).or_default() += u64::from(dyno.max_conns);
+    }
+    let known = parts.into_iter().map(|(of, own)| {
+        let others = all.iter().map(|(at, slots)| ((*at).clone(), slots - own.get(at).unwrap_or(&0)));
+        (of.clone(), Rc::new(Known { others: others.collect(), blocks: own.keys().map(|at| (*at).clone()).collect() }))
+    });
+    known.collect()
 }
 
 /// What had to be left was left, where there was somewhere to go.
@@ -163,7 +206,7 @@ fn check_emptied(mesh: &Observation) {
 
 #[test]
 fn plans_come_to_an_end_where_load_follows_capacity() {
-    sweep("plans_come_to_an_end_where_load_follows_capacity", 150, |rng| {
+    sweep("plans_come_to_an_end_where_load_follows_capacity", 200, |rng| {
         let (mut mesh, policy) = (invent(rng), invent_policy(rng));
         let total: u64 = rng.random_range(0..80);
         // Some blocks are slower than others for good.
