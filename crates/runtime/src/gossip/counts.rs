@@ -36,8 +36,10 @@ struct Dropped {
 #[derive(Debug, Clone, Default)]
 pub struct Counts {
     sent: Counter,
+    sent_bytes: Counter,
     unsent: Counter,
     received: Counter,
+    received_bytes: Counter,
     dropped: Family<Dropped, Counter>,
     unreadable: Counter,
     refused: Counter,
@@ -47,6 +49,16 @@ impl Counts {
     /// Datagrams sent.
     pub fn datagrams_sent(&self) -> u64 {
         self.sent.get()
+    }
+
+    /// Bytes of the datagrams sent, headers of IP and UDP not counted.
+    pub fn bytes_sent(&self) -> u64 {
+        self.sent_bytes.get()
+    }
+
+    /// Bytes of the datagrams received and opened.
+    pub fn bytes_received(&self) -> u64 {
+        self.received_bytes.get()
     }
 
     /// Datagrams received and opened.
@@ -63,21 +75,25 @@ impl Counts {
         registry.register("gossip_datagrams_sent", "Gossip datagrams sent", self.sent.clone());
         registry.register("gossip_datagrams_unsent", "Gossip datagrams the system refused to send", self.unsent.clone());
         registry.register("gossip_datagrams_received", "Gossip datagrams received and opened", self.received.clone());
+        registry.register("gossip_bytes_sent", "Bytes of gossip datagrams sent", self.sent_bytes.clone());
+        registry.register("gossip_bytes_received", "Bytes of gossip datagrams received and opened", self.received_bytes.clone());
         registry.register("gossip_datagrams_dropped", "Gossip datagrams dropped", self.dropped.clone());
         registry.register("gossip_facts_unreadable", "Facts of other nodes that could not be read", self.unreadable.clone());
         registry.register("gossip_facts_refused", "Own facts too long to be published", self.refused.clone());
     }
 
-    pub(super) fn sent(&self) {
+    pub(super) fn sent(&self, bytes: usize) {
         self.sent.inc();
+        self.sent_bytes.inc_by(bytes as u64);
     }
 
     pub(super) fn unsent(&self) {
         self.unsent.inc();
     }
 
-    pub(super) fn received(&self) {
+    pub(super) fn received(&self, bytes: usize) {
         self.received.inc();
+        self.received_bytes.inc_by(bytes as u64);
     }
 
     pub(super) fn dropped(&self, reason: DropReason) {

@@ -55,7 +55,7 @@ impl Socket for SealedSocket {
         message.serialize(&mut self.message);
         for datagram in self.sealer.seal(&self.message).context("a gossip message is longer than may be sent")? {
             match self.socket.send_to(&datagram, to).await {
-                Ok(_) => self.counts.sent(),
+                Ok(bytes) => self.counts.sent(bytes),
                 // A node that cannot be reached is daily life; gossip goes on with others and comes back.
                 Err(error) => {
                     self.counts.unsent();
@@ -94,7 +94,7 @@ impl SealedSocket {
                 return None;
             }
         };
-        self.counts.received();
+        self.counts.received(len);
         let message = ChitchatMessage::deserialize(&mut message.as_slice());
         message.inspect_err(|_| self.counts.dropped(DropReason::Malformed)).ok()
     }
