@@ -10,6 +10,8 @@ pub mod steps;
 pub mod view;
 
 #[cfg(test)]
+mod laws;
+#[cfg(test)]
 mod sweep;
 #[cfg(test)]
 mod tests;
