@@ -17,10 +17,10 @@ use crate::time::{Span, Time};
 pub const HOPS_MAX: u8 = 16;
 /// Bytes of items in one message: with what is around them they fit an Ethernet frame, unless one item alone is longer.
 pub const MESSAGE_LEN: usize = 1300;
-/// Nodes that are told at once where there are no more.
-const ALL_TOLD: usize = 4;
-/// Nodes that are told of what can wait.
-const SOFT_TOLD: usize = 3;
+/// Nodes that a publisher itself tells of a change. Where there are no more, all hear of it from the publisher.
+const FIRST_TOLD: usize = 64;
+/// Nodes that each of them tells then, in case a datagram was lost; and all who are told of what can wait.
+const AGAIN_TOLD: usize = 3;
 
 /// An item that is to be handed on.
 #[derive(Debug)]
@@ -29,31 +29,48 @@ pub(super) struct Rumour {
     /// To whom: the topics of the item and of the word that it replaces.
     audience: Vec<Topic>,
     hops: u8,
-    from: Option<Nth>,
+    from: Source,
     soft: bool,
+}
+
+/// From whom an item came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Source {
+    /// This node itself.
+    Own,
+    /// A node that is known here.
+    Peer(Nth),
+    /// One that is not known yet.
+    Stranger,
+}
+
+impl From<Option<Nth>> for Source {
+    fn from(known: Option<Nth>) -> Self {
+        known.map_or(Source::Stranger, Source::Peer)
+    }
 }
 
 impl Rumour {
     /// That an item still stands.
     pub(super) fn again(item: Arc<Item>, hops: u8) -> Self {
-        Rumour { audience: item.topics().to_vec(), item, hops, from: None, soft: true }
+        Rumour { audience: item.topics().to_vec(), item, hops, from: Source::Own, soft: true }
     }
 }
 
-/// To how many of so many a rumour is handed on. When each of n does so to ln n + c, all hear of it but e^-c of one (and what they miss,
-/// comparison finds).
-pub(super) fn fanout(audience: usize, soft: bool) -> usize {
+/// To how many of so many a rumour is handed on. When each of n hands it on to ln n + c, all hear of it but e^-c of one (and what they
+/// miss, comparison finds).
+fn fanout(audience: usize, soft: bool, first: bool) -> usize {
     match audience {
-        0 => 0,
-        few if few <= ALL_TOLD => few,
-        _ if soft => SOFT_TOLD,
-        many => many.ilog2() as usize + 3,
+        _ if soft => AGAIN_TOLD,
+        _ if first => FIRST_TOLD,
+        few if few <= FIRST_TOLD => AGAIN_TOLD,
+        many => many.ilog2() as usize + 1,
     }
 }
 
 impl Spread {
     /// Takes an item in, from this node itself or from a peer.
-    pub(super) fn absorb(&mut self, now: Time, carried: Carried, from: Option<Nth>) {
+    pub(super) fn absorb(&mut self, now: Time, carried: Carried, from: Source) {
         let Carried { item, age, hops } = carried;
         let (age, held) = (Span::from_secs(age.into()), self.store.get(item.id()));
         if age >= EXPIRY {
@@ -61,7 +78,7 @@ impl Spread {
         }
         let born = now - age;
         let Some(held) = held else {
-            let wanted = from.is_none()
+            let wanted = from == Source::Own
                 || item.topics().iter().any(|topic| self.me.wants.wants(topic))
                 || self.me.wants == super::Interest::Everything;
             match item.content() {
@@ -98,15 +115,15 @@ impl Spread {
     }
 
     /// Gives a peer the newer word. Where the older one was on its way through many hands, its sender has most likely heard by now.
-    fn correct(&mut self, now: Time, from: Option<Nth>, item: &Arc<Item>, hops: u8) {
-        if let (Some(nth), false) = (from, item.is_soft() && hops < HOPS_MAX) {
+    fn correct(&mut self, now: Time, from: Source, item: &Arc<Item>, hops: u8) {
+        if let (Source::Peer(nth), false) = (from, item.is_soft() && hops < HOPS_MAX) {
             let carried = self.carried(now, item.clone());
             self.send_to(nth, Message::Push { items: vec![carried], more: None });
         }
     }
 
     /// Holds what is news.
-    fn take(&mut self, now: Time, item: Arc<Item>, born: Time, hops: u8, from: Option<Nth>, before: Vec<Topic>) {
+    fn take(&mut self, now: Time, item: Arc<Item>, born: Time, hops: u8, from: Source, before: Vec<Topic>) {
         if let Some(Content::Member(_)) = item.content() {
             if !self.take_member(now, &item) {
                 return;
@@ -116,7 +133,7 @@ impl Spread {
             self.refused.full += 1;
             return;
         }
-        if from.is_some() && matches!(item.content(), Some(Content::Fact(_))) {
+        if from != Source::Own && matches!(item.content(), Some(Content::Fact(_))) {
             self.outputs.push(Output::News(item.clone()));
         }
         if hops < HOPS_MAX {
@@ -124,7 +141,7 @@ impl Spread {
             audience.sort();
             audience.dedup();
             let soft = item.is_soft();
-            self.rumours.push(Rumour { item, audience, hops: if from.is_some() { hops + 1 } else { 0 }, from, soft });
+            self.rumours.push(Rumour { item, audience, hops: if from == Source::Own { 0 } else { hops + 1 }, from, soft });
         }
     }
 
@@ -132,14 +149,15 @@ impl Spread {
     pub(super) fn hand_on(&mut self, now: Time, rng: &mut StdRng, round: bool) {
         let (now_due, later): (Vec<_>, Vec<_>) = std::mem::take(&mut self.rumours).into_iter().partition(|rumour| round || !rumour.soft);
         self.rumours = later;
-        let mut alike: BTreeMap<(Vec<Topic>, bool), Vec<Rumour>> = BTreeMap::new();
+        let mut alike: BTreeMap<(Vec<Topic>, bool, bool), Vec<Rumour>> = BTreeMap::new();
         for mut rumour in now_due {
-            alike.entry((std::mem::take(&mut rumour.audience), rumour.soft)).or_default().push(rumour);
+            let first = rumour.from == Source::Own;
+            alike.entry((std::mem::take(&mut rumour.audience), rumour.soft, first)).or_default().push(rumour);
         }
-        for ((audience, soft), rumours) in alike {
-            let count = fanout(self.peers.audience(&audience), soft);
+        for ((audience, soft, first), rumours) in alike {
+            let count = fanout(self.peers.audience(&audience), soft, first);
             for nth in self.peers.some(&audience, count, rng) {
-                let theirs = rumours.iter().filter(|rumour| rumour.from != Some(nth));
+                let theirs = rumours.iter().filter(|rumour| rumour.from != Source::Peer(nth));
                 let items = theirs.map(|rumour| Carried { hops: rumour.hops, ..self.carried(now, rumour.item.clone()) }).collect();
                 self.push(nth, items, None);
             }

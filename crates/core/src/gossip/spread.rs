@@ -15,7 +15,7 @@ use super::exchange::{Range, SUMS};
 use super::item::{Content, Item, Member};
 use super::message::{Carried, Message};
 use super::peers::{Nth, Peer, Peers};
-use super::rumour::Rumour;
+use super::rumour::{Rumour, Source};
 use super::store::{Entry, Store};
 use super::topic::Interest;
 use super::watch::Watch;
@@ -146,7 +146,7 @@ impl Spread {
         let before = std::mem::take(&mut self.own);
         let changed = own.values().filter(|item| before.get(&item.id()).is_none_or(|before| before.hash() != item.hash()));
         for item in changed {
-            self.absorb(now, Carried { item: item.clone(), age: 0, hops: 0 }, None);
+            self.absorb(now, Carried { item: item.clone(), age: 0, hops: 0 }, Source::Own);
         }
         self.own = own;
     }
@@ -161,7 +161,7 @@ impl Spread {
             Message::Hello { item, answer } => self.met(now, from, item, answer),
             Message::Push { items, more } => {
                 for carried in items {
-                    self.absorb(now, carried, nth);
+                    self.absorb(now, carried, nth.into());
                 }
                 if let (Some(scope), Some(nth)) = (more, nth) {
                     self.compare_on(rng, scope, nth);
@@ -201,7 +201,7 @@ impl Spread {
         self.me.seq += 1;
         self.me.silent = false;
         let item = Arc::new(Item::member(self.me.clone()));
-        self.absorb(now, Carried { item, age: 0, hops: 0 }, None);
+        self.absorb(now, Carried { item, age: 0, hops: 0 }, Source::Own);
     }
 
     pub(super) fn own_item(&self) -> Arc<Item> {
@@ -232,7 +232,7 @@ impl Spread {
                 self.store.touch(id, now);
                 self.rumours.push(Rumour::again(item, 0));
             } else if self.store.get(id).is_none() {
-                self.absorb(now, Carried { item, age: 0, hops: 0 }, None);
+                self.absorb(now, Carried { item, age: 0, hops: 0 }, Source::Own);
             }
         }
     }

@@ -15,6 +15,7 @@ use super::Scope;
 use super::item::{Content, Item, Member};
 use super::message::{Carried, Message};
 use super::peers::{Nth, Peers};
+use super::rumour::Source;
 use super::spread::{Output, Spread};
 use super::topic::{Interest, Topic};
 use crate::id::NodeName;
@@ -22,6 +23,8 @@ use crate::time::{Span, Time};
 
 /// Rounds between two comparisons that a node begins.
 const COMPARISON_ROUNDS: u64 = 5;
+/// Rounds in which a node that has just started begins one each: what it needs most may have been lost on its way.
+const EAGER_ROUNDS: u64 = 20;
 /// Of so many comparisons one is with a node that shares what not all nodes share.
 const PRIVATE_EVERY: u64 = 8;
 /// Of so many one is with a node believed silent: after a partition both sides find each other again.
@@ -44,6 +47,7 @@ const LATE: Span = Span::from_secs(1);
 #[derive(Debug, Default)]
 pub(super) struct Watch {
     round: u64,
+    comparisons: u64,
     ticked: Time,
     /// From whom a sign of life is awaited.
     waiting: BTreeMap<Nth, Wait>,
@@ -66,14 +70,16 @@ impl Spread {
         self.watch.ticked = now;
         self.watch.round += 1;
         let alone = self.peers.live().is_empty();
-        let nth = self.watch.round / COMPARISON_ROUNDS;
-        let due = self.watch.round.is_multiple_of(COMPARISON_ROUNDS);
+        let eager = self.watch.round <= EAGER_ROUNDS;
+        let due = eager || self.watch.round.is_multiple_of(COMPARISON_ROUNDS);
+        self.watch.comparisons += u64::from(due);
+        let nth = self.watch.comparisons;
         if alone || (due && nth.is_multiple_of(SEED_EVERY)) {
             self.greet_seed(rng, seeds);
         }
         if due {
             if let Some(partner) = self.partner(rng, nth) {
-                self.compare(now, partner, nth.is_multiple_of(LOAD_EVERY));
+                self.compare(now, partner, eager || nth.is_multiple_of(LOAD_EVERY));
             }
         }
         self.judge(now, rng);
@@ -125,7 +131,7 @@ impl Spread {
             self.refused.unreadable += 1;
             return;
         };
-        self.absorb(now, item, None);
+        self.absorb(now, item, Source::Stranger);
         if answer {
             self.hello(from, false);
         }
@@ -204,7 +210,7 @@ impl Spread {
             let held = self.peers.find(&member.node).and_then(|nth| self.peers.get(nth)).map(|peer| peer.item().clone());
             let age = held.map_or(0, |item| self.carried(now, item).age);
             let item = Arc::new(Item::member(Member { silent: true, ..member }));
-            self.absorb(now, Carried { item, age, hops: 0 }, None);
+            self.absorb(now, Carried { item, age, hops: 0 }, Source::Own);
         }
     }
 

@@ -112,3 +112,16 @@ fn a_word_about_oneself_that_is_not_one_s_own_is_outbid() {
     world.nodes[2].receive(now, &mut StdRng::seed_from_u64(1), address(3), &NodeName::new("b0-1").unwrap(), push);
     assert_eq!((world.nodes[2].me().seq, world.nodes[2].me().silent), (71, false));
 }
+
+#[test]
+fn what_a_stranger_tells_is_news_if_it_is_wanted() {
+    let (mut world, _) = pair();
+    let (now, mut rng) = (world.now, StdRng::seed_from_u64(1));
+    let facts = [app(9), assigned("d9", 4, 0, &[])];
+    let items = facts.iter().map(|fact| Item::fact(fact, topics(fact, &MapView::new())).unwrap());
+    let items = items.map(|item| Carried { item: Arc::new(item), age: 0, hops: 0 }).collect();
+    let stranger = NodeName::new("stranger").unwrap();
+    world.nodes[2].receive(now, &mut rng, address(90), &stranger, Message::Push { items, more: None });
+    let news = world.nodes[2].outputs(now, &mut rng, false).into_iter().filter(|output| matches!(output, Output::News(_))).count();
+    assert_eq!((news, world.nodes[2].refused().unwanted), (1, 1));
+}
