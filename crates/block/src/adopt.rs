@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use dynomesh_consensus::{Role, State};
+use dynomesh_core::gossip::{count_pause, load_pause};
 use dynomesh_core::id::{AppName, DynoId, GroupId, Term};
 use dynomesh_core::map::fact::{AppFact, LeaderFact, LoadFact, OwnedFact, ReleasedFact, ReplicaFact};
 use dynomesh_core::map::{Fact, steps};
@@ -18,15 +19,14 @@ use crate::grant::{DynoReport, Load, Shared};
 
 /// How often facts are compared with what is true; a change of leader or ownership is told at once by the same rhythm.
 const LOOK: Span = Span::from_millis(50);
-/// Load and in-flight counts are told at most this often (design, section 9: older than 1 s is worse than none).
-const SOFT: Span = Span::from_millis(200);
 
 /// What was said last, so that only changes are said.
 #[derive(Default)]
 struct Said {
     seq: u64,
     term: Term,
-    soft_at: Time,
+    loads_at: Time,
+    counts_at: Time,
     owned: BTreeMap<DynoId, (DynoReport, OwnedFact)>,
     loads: BTreeMap<AppName, (Load, LoadFact)>,
     leader: Option<LeaderFact>,
@@ -44,7 +44,7 @@ pub(crate) async fn run(shared: Arc<Shared>, gossip: Gossip) {
             changed = changes.changed() => if changed.is_err() { return },
         }
         follow(&shared, &gossip).await;
-        let facts = facts(&shared, &mut said);
+        let facts = facts(&shared, gossip.peers().len() + 1, &mut said);
         gossip.publish(facts);
     }
 }
@@ -81,7 +81,7 @@ async fn follow(shared: &Shared, gossip: &Gossip) {
 }
 
 /// What this replica has to say: everything while it leads, nothing otherwise.
-fn facts(shared: &Shared, said: &mut Said) -> Vec<Fact> {
+fn facts(shared: &Shared, nodes: usize, said: &mut Said) -> Vec<Fact> {
     let role = shared.replica().role().borrow().clone();
     let Some(group) = shared.replica().group() else { return Vec::new() };
     let (Some(term), State::Leader { ready: true }) = (shared.router().leads(), &role.state) else {
@@ -92,10 +92,7 @@ fn facts(shared: &Shared, said: &mut Said) -> Vec<Fact> {
         *said = Said { term, ..Said::default() };
     }
     let now = shared.clock.now();
-    let soft_due = now.since(said.soft_at) >= SOFT;
-    if soft_due {
-        said.soft_at = now;
-    }
+    let (loads_due, counts_due) = due(now, nodes, said);
     let mut facts = Vec::new();
     facts.extend(leader_fact(shared, &role, group, said));
     let (dynos, released, loads, apps) = {
@@ -115,9 +112,21 @@ fn facts(shared: &Shared, said: &mut Said) -> Vec<Fact> {
     };
     facts.extend(apps);
     facts.extend(released);
-    facts.extend(dynos.into_iter().map(|report| dyno_fact(shared, report, said, soft_due)));
-    facts.extend(loads.into_iter().map(|(app, load)| load_fact(shared, app, load, said, soft_due)));
+    facts.extend(dynos.into_iter().map(|report| dyno_fact(shared, report, said, counts_due)));
+    facts.extend(loads.into_iter().map(|(app, load)| load_fact(shared, app, load, said, loads_due)));
     facts
+}
+
+/// Whether load, and in-flight counts, may be told again: the larger the mesh, the more rarely.
+fn due(now: Time, nodes: usize, said: &mut Said) -> (bool, bool) {
+    let (loads, counts) = (now.since(said.loads_at) >= load_pause(nodes), now.since(said.counts_at) >= count_pause(nodes));
+    if loads {
+        said.loads_at = now;
+    }
+    if counts {
+        said.counts_at = now;
+    }
+    (loads, counts)
 }
 
 fn leader_fact(shared: &Shared, role: &Role, group: GroupId, said: &mut Said) -> Option<Fact> {

@@ -1,5 +1,6 @@
 //! What the gossip of one node has sent, received and dropped.
 
+use dynomesh_core::gossip::Refused;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -42,6 +43,8 @@ pub struct Counts {
     received_bytes: Counter,
     dropped: Family<Dropped, Counter>,
     unreadable: Counter,
+    unwanted: Counter,
+    full: Counter,
     refused: Counter,
 }
 
@@ -79,6 +82,8 @@ impl Counts {
         registry.register("gossip_bytes_received", "Bytes of gossip datagrams received and opened", self.received_bytes.clone());
         registry.register("gossip_datagrams_dropped", "Gossip datagrams dropped", self.dropped.clone());
         registry.register("gossip_facts_unreadable", "Facts of other nodes that could not be read", self.unreadable.clone());
+        registry.register("gossip_facts_unwanted", "Facts of other nodes that this one does not want", self.unwanted.clone());
+        registry.register("gossip_facts_full", "Facts and nodes for which there was no room", self.full.clone());
         registry.register("gossip_facts_refused", "Own facts too long to be published", self.refused.clone());
     }
 
@@ -100,8 +105,11 @@ impl Counts {
         self.dropped.get_or_create(&Dropped { reason }).inc();
     }
 
-    pub(super) fn unreadable(&self) {
-        self.unreadable.inc();
+    /// Brings what the core refused up to date.
+    pub(super) fn refused_by_core(&self, now: Refused) {
+        for (counter, now) in [(&self.unreadable, now.unreadable), (&self.unwanted, now.unwanted), (&self.full, now.full)] {
+            counter.inc_by(now - counter.get());
+        }
     }
 
     pub(super) fn refused(&self) {
