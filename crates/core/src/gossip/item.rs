@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use serde::{Deserialize, Serialize};
 
@@ -73,7 +73,7 @@ pub(super) enum Joined {
     /// The second says it all.
     Second,
     /// Neither does.
-    Both(Item),
+    Both(Arc<Item>),
 }
 
 impl Item {
@@ -141,7 +141,7 @@ impl Item {
             (Some(Content::Fact(one)), Some(Content::Fact(two))) if one != two => match join::join(one, two) {
                 Some(both) if both == *one => Joined::First,
                 Some(both) if both == *two => Joined::Second,
-                Some(both) => Item::fact(&both, self.all_topics(other)).map_or(Joined::First, Joined::Both),
+                Some(both) => Item::fact(&both, self.all_topics(other)).map_or(Joined::First, |item| Joined::Both(Arc::new(item))),
                 None => Joined::First,
             },
             // One word, told to others, or written with what this process cannot read: the longer text of all topics.
@@ -158,7 +158,7 @@ impl Item {
         match () {
             () if is(self) => Joined::First,
             () if is(other) => Joined::Second,
-            () => Item::received(self.id, topics, body).map_or(Joined::First, Joined::Both),
+            () => Item::received(self.id, topics, body).map_or(Joined::First, |item| Joined::Both(Arc::new(item))),
         }
     }
 

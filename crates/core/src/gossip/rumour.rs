@@ -9,7 +9,7 @@ use super::item::{Content, Item, Joined};
 use super::message::{Age, Carried, Message};
 use super::peers::Nth;
 use super::spread::{EXPIRY, Output, REFRESH, Spread};
-use super::topic::Topic;
+use super::topic::{Interest, Topic};
 use super::wire::{ITEMS_MAX, item_len};
 use crate::time::{Span, Time};
 
@@ -78,9 +78,7 @@ impl Spread {
         }
         let born = now - age;
         let Some(held) = held else {
-            let wanted = from == Source::Own
-                || item.topics().iter().any(|topic| self.me.wants.wants(topic))
-                || self.me.wants == super::Interest::Everything;
+            let wanted = from == Source::Own || self.wants(&item);
             match item.content() {
                 None => self.refused.unreadable += 1,
                 Some(_) if !wanted => self.refused.unwanted += 1,
@@ -89,7 +87,8 @@ impl Spread {
             return;
         };
         if held.item.hash() == item.hash() {
-            if born >= held.born + REFRESH.over(2) {
+            // What this node itself says again, it says when it is due: a new leader has all that the old one said to say again.
+            if from != Source::Own && born >= held.born + REFRESH.over(2) {
                 self.store.touch(item.id(), born);
                 if hops < HOPS_MAX {
                     self.rumours.push(Rumour { from, ..Rumour::again(item, hops + 1) });
@@ -107,11 +106,14 @@ impl Spread {
             Joined::Second => self.take(now, item, born, hops, from, before),
             Joined::First => self.correct(now, from, &held.item, hops),
             Joined::Both(both) => {
-                let both = Arc::new(both);
                 self.take(now, both.clone(), born.max(held.born), hops, from, before);
                 self.correct(now, from, &both, hops);
             }
         }
+    }
+
+    fn wants(&self, item: &Item) -> bool {
+        self.me.wants == Interest::Everything || item.topics().iter().any(|topic| self.me.wants.wants(topic))
     }
 
     /// Gives a peer the newer word. Where the older one was on its way through many hands, its sender has most likely heard by now.
@@ -124,10 +126,8 @@ impl Spread {
 
     /// Holds what is news.
     fn take(&mut self, now: Time, item: Arc<Item>, born: Time, hops: u8, from: Source, before: Vec<Topic>) {
-        if let Some(Content::Member(_)) = item.content() {
-            if !self.take_member(now, &item) {
-                return;
-            }
+        if !self.take_member(now, &item) {
+            return;
         }
         if !self.store.put(item.clone(), born) {
             self.refused.full += 1;

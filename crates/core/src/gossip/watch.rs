@@ -77,21 +77,17 @@ impl Spread {
         if alone || (due && nth.is_multiple_of(SEED_EVERY)) {
             self.greet_seed(rng, seeds);
         }
-        if due {
-            if let Some(partner) = self.partner(rng, nth) {
-                self.compare(now, partner, eager || nth.is_multiple_of(LOAD_EVERY));
-            }
+        if let Some(partner) = if due { self.partner(rng, nth) } else { None } {
+            self.compare(now, partner, eager || nth.is_multiple_of(LOAD_EVERY));
         }
         self.judge(now, rng);
     }
 
     /// With whom to compare this time.
     fn partner(&self, rng: &mut StdRng, nth: u64) -> Option<Nth> {
-        let silent = || self.peers.silent();
-        if self.peers.live().is_empty() || nth % SILENT_EVERY == 3 {
-            if let Some(one) = Peers::one(silent(), rng) {
-                return Some(one);
-            }
+        let silent = if self.peers.live().is_empty() || nth % SILENT_EVERY == 3 { self.peers.silent() } else { &[] };
+        if let Some(one) = Peers::one(silent, rng) {
+            return Some(one);
         }
         let private = match &self.me.wants {
             _ if nth % PRIVATE_EVERY != 7 => None,

@@ -141,11 +141,14 @@ fn text(to: &mut Vec<u8>, text: &str) {
 
 /// Seven bits per byte, the lowest first.
 fn number(to: &mut Vec<u8>, mut number: u64) {
-    while number >= 0x80 {
-        to.push((number & 0x7f) as u8 | 0x80);
+    loop {
+        let [low, ..] = number.to_le_bytes();
         number >>= 7;
+        if number == 0 {
+            return to.push(low & 0x7f);
+        }
+        to.push(low | 0x80);
     }
-    to.push(number as u8 & 0x7f);
 }
 
 struct Reader<'a>(&'a [u8]);

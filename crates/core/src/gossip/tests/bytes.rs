@@ -70,10 +70,10 @@ fn every_limit_is_kept_when_reading() {
         let mut bytes = tag.to_vec();
         let mut left = count;
         while left >= 0x80 {
-            bytes.push((left & 0x7f) as u8 | 0x80);
+            bytes.push(left.to_le_bytes()[0] | 0x80);
             left >>= 7;
         }
-        bytes.push(left as u8);
+        bytes.push(left.to_le_bytes()[0]);
         bytes
     };
     for (tag, limit, len) in [(&[1_u8][..], 3, 9), (&[5], exchange::IDS_MAX as u64, 8), (&[4, 0], exchange::SUMS as u64, 10)] {

@@ -43,3 +43,18 @@ fn pauses_of_soft_facts_grow_with_the_mesh() {
     assert_eq!((load_pause(5), count_pause(5)), (Span::from_millis(200), Span::from_millis(200)));
     assert_eq!((load_pause(3103), count_pause(3103)), (Span::from_millis(31_030), Span::from_millis(310_300)));
 }
+
+#[test]
+fn a_new_leader_that_says_all_again_says_it_by_and_by() {
+    let mut world = mesh(13, 3);
+    let facts: Vec<_> = (0..200).map(|nth| assigned(&format!("d{nth}"), 5, nth % 3, &[])).collect();
+    world.publish(0, &facts);
+    world.run(Span::from_secs(15 * 60));
+    world.publish(0, &[]);
+    world.bytes.fill(0);
+    world.publish(1, &facts);
+    world.run(Span::from_secs(1));
+    assert!(world.bytes[1] < 5_000, "{} bytes at once", world.bytes[1]);
+    world.run(EXPIRY + Span::from_secs(300));
+    assert_eq!(world.nodes[3].items().filter(|item| matches!(item.content(), Some(Content::Fact(_)))).count(), 67);
+}
