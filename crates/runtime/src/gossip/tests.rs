@@ -259,7 +259,8 @@ async fn a_partition_only_delays() {
     for node in nodes {
         seen(node, |node| version_in(node, "app") == Some(1)).await;
     }
-    (x1.mute(&["y-"]), x2.mute(&["y-"]), y1.mute(&["x-"]), y2.mute(&["x-"]));
+    [&x1, &x2].iter().for_each(|node| node.mute(&["y-"]));
+    [&y1, &y2].iter().for_each(|node| node.mute(&["x-"]));
     x2.publish([app("x", 1)]);
     y1.publish([app("app", 2), app("y", 1)]);
     seen(&x1, |node| version_in(node, "x") == Some(1)).await;
