@@ -14,6 +14,8 @@ use dynomesh_runtime::gossip::{Gossip, GossipConfig, Key};
 
 /// Facts published one after the other, by nodes in turn.
 const FACTS: u64 = 100;
+/// How long nodes that have just met still compare themselves often.
+const SETTLE: Duration = Duration::from_secs(3);
 /// How long an idle mesh is watched.
 const IDLE: Duration = Duration::from_secs(5);
 /// Between two looks at all views.
@@ -43,6 +45,7 @@ fn measure(count: usize) {
         std::thread::sleep(LOOK);
     }
     let joined = begun.elapsed();
+    std::thread::sleep(SETTLE);
     let before = sent(&nodes);
     std::thread::sleep(IDLE);
     let per_second = (sent(&nodes) - before) as f64 / IDLE.as_secs_f64() / count as f64;
