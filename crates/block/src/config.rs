@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use dynomesh_core::block::SlotsMode;
 use dynomesh_core::dispatch::DYNO_ATTEMPTS_PER_BLOCK_MAX;
 use dynomesh_core::gossip::Interest;
-use dynomesh_core::id::{Address, BlockName, Invalid, NodeName};
+use dynomesh_core::id::{Address, BlockName, Invalid, NodeName, Zone};
 use dynomesh_core::time::Span;
 use dynomesh_runtime::gossip::{GossipConfig, GossipSection};
 use serde::{Deserialize, Serialize};
@@ -21,6 +21,9 @@ pub struct FileConfig {
     pub block: BlockName,
     /// Name of this replica, unique in the mesh, for logs and gossip: for example `b1-2`.
     pub replica: NodeName,
+    /// Where it runs: replicas in one zone are lost together.
+    #[serde(default)]
+    pub zone: Option<Zone>,
     /// Folder of the replica's log, snapshots and identity. Lost, the replica is lost: it joins again only as a new one.
     pub data_dir: PathBuf,
     /// Where edges send requests.
@@ -115,6 +118,9 @@ pub struct Limits {
     pub drain: Span,
     /// A data thread later than this makes the replica give up its lease (P6).
     pub worker_late: Span,
+    /// Longest time from the start of the process in which a leader waits to hear the map before it grants slots: its block may have
+    /// been evicted while it was away (P16).
+    pub map_wait: Span,
 }
 
 fn one() -> usize {
@@ -155,6 +161,7 @@ impl Default for Limits {
             connections_max: 20_000,
             drain: Span::from_secs(30),
             worker_late: Span::from_millis(300),
+            map_wait: Span::from_secs(1),
         }
     }
 }
@@ -175,6 +182,8 @@ pub struct Config {
     pub block: BlockName,
     /// See [`FileConfig::replica`].
     pub replica: NodeName,
+    /// See [`FileConfig::zone`].
+    pub zone: Option<Zone>,
     /// See [`FileConfig::data_dir`].
     pub data_dir: PathBuf,
     /// Where to listen for edges.
@@ -244,6 +253,7 @@ impl TryFrom<FileConfig> for Config {
             },
             block: file.block,
             replica: file.replica,
+            zone: file.zone,
             data_dir: file.data_dir,
             http: file.http,
             grpc: file.grpc,

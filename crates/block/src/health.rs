@@ -3,12 +3,11 @@
 //! A probe takes a place of its dyno for as long as it lasts, so that it never adds to a full one; a probe by GET is a request with a
 //! slot of its own. What is learned about a serial dyno goes through the log, for the next leader needs it at its takeover (P9).
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use dynomesh_core::app::Probe;
 use dynomesh_core::balance::{Outcome, Probed};
-use dynomesh_core::block::Command;
+use dynomesh_core::block::{Command, Lessons};
 use dynomesh_core::id::{Address, DynoId, Epoch, SlotId};
 use dynomesh_core::time::Span;
 use http::Request;
@@ -35,16 +34,6 @@ const LEARN_LOOK: Span = Span::from_millis(5);
 
 /// Questions to learn from that may be open at once.
 const LEARNERS_MAX: usize = 4;
-/// The same answer so often in a row decides.
-const LEARN_TIMES: u32 = 3;
-
-/// What is being learned.
-#[derive(Default)]
-struct Lessons {
-    busy: BTreeSet<DynoId>,
-    /// The last lesson and how often it came.
-    seen: BTreeMap<DynoId, (bool, u32)>,
-}
 
 /// Probes until the process ends. Runs on the housekeeping thread.
 pub(crate) async fn run(shared: Arc<Shared>) {
@@ -58,10 +47,10 @@ pub(crate) async fn run(shared: Arc<Shared>) {
             tokio::spawn(ask(shared.clone(), due));
         }
         let mut known = lock(&lessons);
-        if known.busy.len() < LEARNERS_MAX
-            && let Some(lesson) = shared.router().to_learn(now, &known.busy)
+        if known.busy().len() < LEARNERS_MAX
+            && let Some(lesson) = shared.router().to_learn(now, known.busy())
         {
-            known.busy.insert(lesson.0.clone());
+            known.begin(lesson.0.clone());
             tokio::spawn(learn(shared.clone(), lessons.clone(), lesson));
         }
     }
@@ -153,37 +142,4 @@ async fn watch(shared: &Shared, address: Address, slot: SlotId) -> Option<bool> 
     let waited = answered.since(began) >= LEARN_MIN;
     let together = ended.is_none_or(|ended| answered.since(ended) <= LEARN_SLACK);
     (waited && together).then_some(true)
-}
-
-impl Lessons {
-    /// Counts a lesson; the same one so many times in a row decides.
-    fn note(&mut self, dyno: &DynoId, lesson: Option<bool>) -> Option<bool> {
-        self.busy.remove(dyno);
-        let lesson = lesson?;
-        let (last, times) = self.seen.entry(dyno.clone()).or_insert((lesson, 0));
-        *times = if *last == lesson { *times + 1 } else { 1 };
-        *last = lesson;
-        if *times < LEARN_TIMES {
-            return None;
-        }
-        self.seen.remove(dyno);
-        Some(lesson)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_dyno_is_known_after_the_same_lesson_three_times_in_a_row() {
-        let dyno = DynoId::new("d1").unwrap();
-        let mut lessons = Lessons::default();
-        for lesson in [Some(true), Some(true), None, Some(false), Some(true), Some(true)] {
-            assert_eq!(lessons.note(&dyno, lesson), None);
-        }
-        assert_eq!(lessons.note(&dyno, Some(true)), Some(true));
-        let told: Vec<_> = (0..3).map(|_| lessons.note(&dyno, Some(false))).collect();
-        assert_eq!(told, [None, None, Some(false)]);
-    }
 }

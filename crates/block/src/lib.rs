@@ -7,7 +7,7 @@
 //! | consensus thread | the replica and its gRPC server | [`run`] | last, after leadership was handed over |
 //! | data threads | `Ingress` on the HTTP listener; one exchange task per request at a dyno | [`run`] | shutdown, when what runs is finished |
 //! | calling thread | `keep`: holds, renewals, frees, lease and thread watch | [`run`] | with the process |
-//! | calling thread | `health`, `takeover`, `adopt`, metrics, admin listener | [`run`] | with the process |
+//! | calling thread | `health`, `takeover`, `adopt`, `wishes`, metrics, admin listener | [`run`] | with the process |
 //!
 //! All of them meet in one place, the router behind its mutex (the module `grant`); the way to the log is a channel that never blocks. Raft has
 //! a thread and runtime of its own so that load on the data path cannot starve heartbeats; a data thread that is late makes the replica
@@ -16,6 +16,7 @@
 mod adopt;
 mod config;
 mod error;
+mod facts;
 mod grant;
 mod health;
 mod ingress;
@@ -23,13 +24,18 @@ mod keep;
 mod machine;
 mod metrics;
 mod takeover;
+#[cfg(test)]
+mod tests;
 mod upstream;
+mod wishes;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use dynomesh_consensus::{OnFatal, Options, Replica, State, Timers};
 use dynomesh_core::block::{BlockSettings, SlotsMode};
 use dynomesh_core::id::Holder;
+use dynomesh_core::map::{Hearing, NodeTelling};
 use dynomesh_runtime::clock::Clock;
 use dynomesh_runtime::gossip::Gossip;
 use dynomesh_runtime::http::admin::{Admin, Readiness};
@@ -44,7 +50,9 @@ use tracing::{info, warn};
 pub use config::{Config, FileConfig, Limits, RaftSettings, Slots};
 pub use error::RunError;
 
-use grant::{Proposer, Router, Shared};
+use adopt::Look;
+use facts::Voice;
+use grant::{Proposer, Right, Router, Shared};
 use ingress::Ingress;
 use keep::Ticks;
 use machine::BlockMachine;
@@ -82,7 +90,8 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunError> {
     }
     tokio::spawn(health::run(shared.clone()));
     tokio::spawn(takeover::run(shared.clone()));
-    tokio::spawn(adopt::run(shared.clone(), gossip.clone()));
+    tokio::spawn(adopt::run(shared.clone(), gossip.clone(), look(&config, &shared, &gossip, admin.address())));
+    tokio::spawn(wishes::run(shared.clone(), gossip.clone(), config.replica.clone()));
     tokio::spawn(keep::report(shared.clone(), ready));
 
     let mut consensus_ended = consensus.ended;
@@ -107,6 +116,17 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunError> {
     let _ = consensus.thread.await;
     info!("block replica stopped");
     Ok(())
+}
+
+fn look(config: &Config, shared: &Shared, gossip: &Gossip, admin: SocketAddr) -> Look {
+    let admin = net::reachable(admin, gossip.address());
+    let telling = NodeTelling::new(config.replica.clone(), gossip.run(), env!("CARGO_PKG_VERSION"), config.zone.clone(), admin);
+    Look {
+        me: config.replica.clone(),
+        // Two rounds bring what a peer passes on; a third is for the one that was lost.
+        hearing: Hearing::new(shared.clock.now(), config.limits.map_wait, config.gossip.interval.times(3)),
+        voice: Voice::new(telling, config.zone.clone(), config.http_advertise, config.grpc_advertise),
+    }
 }
 
 /// Longest wait for the last frees to reach whoever leads now.
@@ -225,9 +245,14 @@ fn options(config: &Config, clock: &Clock) -> Options {
 fn readiness(shared: &Shared) -> Readiness {
     let role = shared.replica().role().borrow().clone();
     match role.state {
+        State::Leader { .. } if shared.router().right() == Right::Evicted => {
+            Readiness::not_ready("the block was evicted: remove its data and start with empty disks")
+        }
+        State::Leader { .. } if shared.router().right() == Right::Unheard => Readiness::not_ready("waits to hear the map"),
         State::Leader { ready: true } if shared.lease().valid(shared.clock.now()) => Readiness::ready(),
         State::Follower if role.leader.is_some() => Readiness::ready(),
         _ if shared.replica().is_pristine() => Readiness::not_ready("the block is not bootstrapped"),
+        _ if shared.replica().is_removed() => Readiness::not_ready("the block removed this replica: empty its data directory"),
         State::Learner => Readiness::not_ready("learning, not yet a member that votes"),
         _ => Readiness::not_ready("no leader"),
     }

@@ -34,6 +34,12 @@ pub(crate) struct Metrics {
     pub(crate) orphans_freed: Counter,
     pub(crate) snapshots_loaded: Counter,
     pub(crate) wedged: Counter,
+    pub(crate) adopted: Counter,
+    pub(crate) released: Counter,
+    pub(crate) drain_cuts: Counter,
+    pub(crate) drain_seconds: Histogram,
+    pub(crate) map_waits: Counter,
+    pub(crate) evicted: Gauge,
     pub(crate) leader: Gauge,
     pub(crate) term: Gauge,
     pub(crate) applied: Gauge,
@@ -64,6 +70,13 @@ impl Metrics {
             orphans_freed: Counter::default(),
             snapshots_loaded: Counter::default(),
             wedged: Counter::default(),
+            adopted: Counter::default(),
+            released: Counter::default(),
+            drain_cuts: Counter::default(),
+            // From an idle dyno's two rounds of the log to a request that streams for an hour.
+            drain_seconds: Histogram::new(exponential_buckets(0.001, 4.0, 12)),
+            map_waits: Counter::default(),
+            evicted: Gauge::default(),
             leader: Gauge::default(),
             term: Gauge::default(),
             applied: Gauge::default(),
@@ -86,6 +99,12 @@ impl Metrics {
         registry.register("block_orphans_freed", "Orphaned slots freed after proof", m.orphans_freed.clone());
         registry.register("block_snapshots_loaded", "Snapshots taken over from a peer or disk", m.snapshots_loaded.clone());
         registry.register("block_wedged", "Times the lease was given up because a data thread was late", m.wedged.clone());
+        registry.register("block_dynos_adopted", "Dynos adopted while leading", m.adopted.clone());
+        registry.register("block_dynos_released", "Dynos released while leading", m.released.clone());
+        registry.register("block_drain_cuts", "Requests cut because their dyno's time to drain was up", m.drain_cuts.clone());
+        registry.register("block_drain_seconds", "From a dyno's drain to its release or return", m.drain_seconds.clone());
+        registry.register("block_map_waits", "Times a fresh process came to lead before it had heard the map", m.map_waits.clone());
+        registry.register("block_evicted", "1 once this block was evicted", m.evicted.clone());
         registry.register("block_leader", "1 while this replica leads its block", m.leader.clone());
         registry.register("block_term", "Raft term", m.term.clone());
         registry.register("block_applied", "Log index applied last", m.applied.clone());

@@ -1,9 +1,5 @@
-//! What becomes of slots whose end nobody saw: those of a leader that died or fell silent, and requests cut with unknown outcome.
-//!
-//! A holder that answers is left alone: it streams on and frees its slots through the log. One that is proven dead leaves orphans, freed
-//! as soon as the dyno is proven idle, or after `orphan_hold` where no such proof can be had and the app allows it. One that is merely
-//! silent may wake: its slots count until nothing it wrote can still be on its way, and then until proof or deadline (P8, P9). Deadlines
-//! are counted from this replica's own apply with a margin, since clocks differ (P10).
+//! Asks what must be known of slots whose end nobody saw: those of a leader that died or fell silent, and requests cut with unknown
+//! outcome. What follows from the answers is the core's to say (`dynomesh_core::block::doubt`).
 //!
 //! "Nothing on its way" is about heads: one that is not acknowledged within `USER_TIMEOUT` takes its connection with it, and only a
 //! connection whose head is acknowledged is freed of that limit (see `upstream/socket.rs`). Of such a request a body may still arrive
@@ -13,8 +9,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use dynomesh_core::app::Orphans;
 use dynomesh_core::block::Command;
+use dynomesh_core::block::doubt::{self, Asked, DoubtLimits, Known, Verdict};
 use dynomesh_core::id::{Address, DynoId, Holder, Incarnation, SlotId};
 use dynomesh_core::time::{Span, Time};
 use dynomesh_proto::raft::v1::IdentityRequest;
@@ -37,24 +33,6 @@ const SILENT_HOLD: Span = Span::from_millis(USER_TIMEOUT.as_millis() * 11 / 10);
 /// An idle question is asked anew after this long without an answer.
 const IDLE_LIMIT: Span = Span::from_secs(30);
 
-/// What is known of a holder.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Known {
-    Alive,
-    Silent,
-    /// Since this replica had the proof.
-    Dead(Time),
-}
-
-/// What runs at a dyno according to the last idle question.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Asked {
-    Waiting,
-    /// Idle at some moment after the question was sent at this time.
-    IdleSince(Time),
-    Failed,
-}
-
 #[derive(Default)]
 struct Findings {
     holders: BTreeMap<Holder, Known>,
@@ -67,9 +45,9 @@ pub(crate) async fn run(shared: Arc<Shared>) {
     let mut pause = IDLE_LOOK;
     loop {
         tokio::time::sleep(pause.to_std()).await;
-        let (doubts, quarantined, led_since) = {
+        let (doubts, quarantined) = {
             let router = shared.router();
-            (router.doubts(), router.quarantined(), router.led_since())
+            (router.doubts(), router.quarantined())
         };
         if doubts.is_empty() && quarantined.is_empty() {
             *lock(&findings) = Findings::default();
@@ -80,13 +58,15 @@ pub(crate) async fn run(shared: Arc<Shared>) {
         let now = shared.clock.now();
         let mut free = Vec::new();
         for doubt in &doubts {
-            if let Some(why) = verdict(&shared, &findings, doubt, led_since, now) {
+            if let Some(why) = judge(&shared, &findings, doubt, now) {
                 info!(slot = %doubt.slot, dyno = %doubt.dyno, why, "orphaned slot freed");
                 free.push(doubt.slot);
             }
         }
         for doubt in &quarantined {
-            if over(doubt, now) || (doubt.serial == Some(true) && idle_after(&shared, &findings, doubt, doubt.seen, now)) {
+            let asked = lock(&findings).dynos.get(&doubt.dyno).copied();
+            let verdict = doubt::quarantine_verdict(&doubt.facts, asked, now);
+            if follow(&shared, &findings, doubt, verdict).is_some() {
                 shared.router().clear_quarantine(now, &doubt.app.name, &doubt.dyno);
             }
         }
@@ -95,56 +75,31 @@ pub(crate) async fn run(shared: Arc<Shared>) {
 }
 
 /// Why a slot may be freed now, if it may.
-fn verdict(
-    shared: &Arc<Shared>,
-    findings: &Arc<Mutex<Findings>>,
-    doubt: &Doubt,
-    led_since: Option<Time>,
-    now: Time,
-) -> Option<&'static str> {
-    let own = doubt.slot.holder == me(shared);
-    // An own slot was cut: the connection is closed, so its holder is as good as dead since then.
-    let known = if own { Known::Dead(doubt.seen) } else { holder(shared, findings, doubt.slot.holder) };
-    let since = led_since.unwrap_or(doubt.seen);
-    match known {
-        Known::Alive => None,
-        _ if over(doubt, now) => Some("its deadline passed"),
-        Known::Dead(_) if doubt.serial == Some(true) && idle_after(shared, findings, doubt, since, now) => Some("its dyno is idle"),
-        // No proof is to be had where several requests run at once, or where the dyno does not even accept a question.
-        Known::Dead(proof) if !own && doubt.app.policy.orphans == Orphans::Prompt => {
-            let waits = doubt.serial == Some(true) && lock(findings).dynos.get(&doubt.dyno) != Some(&Asked::Failed);
-            (!waits && now.since(proof) >= shared.limits.orphan_hold).then_some("its holder is dead")
-        }
-        Known::Dead(_) => None,
-        Known::Silent => {
-            let idle = doubt.serial == Some(true) && idle_after(shared, findings, doubt, since + SILENT_HOLD, now);
-            idle.then_some("its holder is silent and its dyno idle")
-        }
-    }
+fn judge(shared: &Arc<Shared>, findings: &Arc<Mutex<Findings>>, doubt: &Doubt, now: Time) -> Option<&'static str> {
+    let known = if doubt.facts.own { Known::Dead(doubt.facts.since) } else { holder(shared, findings, doubt.slot.holder) };
+    let asked = lock(findings).dynos.get(&doubt.dyno).copied();
+    let limits = DoubtLimits { orphan_hold: shared.limits.orphan_hold, silent_hold: SILENT_HOLD };
+    let verdict = doubt::verdict(&doubt.facts, known, asked, now, limits);
+    follow(shared, findings, doubt, verdict)
 }
 
 fn me(shared: &Shared) -> Holder {
     Holder { replica: shared.replica().id(), incarnation: shared.replica().incarnation() }
 }
 
-/// Whether the slot's time is up, with the margin that replicas other than the holder add.
-fn over(doubt: &Doubt, now: Time) -> bool {
-    let margin = doubt.span.over(10) + Span::from_secs(2);
-    now >= doubt.seen + doubt.span + margin
+/// Asks if the verdict wants it; why to free, if it says so.
+fn follow(shared: &Arc<Shared>, findings: &Arc<Mutex<Findings>>, doubt: &Doubt, verdict: Verdict) -> Option<&'static str> {
+    match verdict {
+        Verdict::Free(why) => return Some(why),
+        Verdict::Ask => ask_dyno(shared, findings, doubt),
+        Verdict::Wait => {}
+    }
+    None
 }
 
-/// Whether the dyno was idle at some moment after `after`; asks it if nobody does.
-fn idle_after(shared: &Arc<Shared>, findings: &Arc<Mutex<Findings>>, doubt: &Doubt, after: Time, now: Time) -> bool {
-    if now < after {
-        return false;
-    }
-    let mut found = lock(findings);
-    match found.dynos.get(&doubt.dyno) {
-        Some(Asked::IdleSince(asked)) if *asked >= after => return true,
-        Some(Asked::Waiting) => return false,
-        _ => {}
-    }
-    found.dynos.insert(doubt.dyno.clone(), Asked::Waiting);
+/// Asks a dyno whether it is idle.
+fn ask_dyno(shared: &Arc<Shared>, findings: &Arc<Mutex<Findings>>, doubt: &Doubt) {
+    lock(findings).dynos.insert(doubt.dyno.clone(), Asked::Waiting);
     let (shared, findings, dyno, address) = (shared.clone(), findings.clone(), doubt.dyno.clone(), doubt.address);
     tokio::spawn(async move {
         let asked = shared.clock.now();
@@ -157,7 +112,6 @@ fn idle_after(shared: &Arc<Shared>, findings: &Arc<Mutex<Findings>>, doubt: &Dou
         let asked = if answer.is_ok() { Asked::IdleSince(asked) } else { Asked::Failed };
         lock(&findings).dynos.insert(dyno, asked);
     });
-    false
 }
 
 /// What is known of a holder; asks it on the way.

@@ -344,7 +344,7 @@ async fn write_until_done<M: Machine>(raft: openraft::Raft<Engine, Keeper<M>>, p
 }
 
 /// Appends one entry and waits until it is applied.
-async fn write<M: Machine>(raft: openraft::Raft<Engine, Keeper<M>>, payload: Payload) -> Result<(), ProposeError> {
+pub(crate) async fn write<M: Machine>(raft: openraft::Raft<Engine, Keeper<M>>, payload: Payload) -> Result<(), ProposeError> {
     let begun = Instant::now();
     loop {
         let (responder, outcome) = OneshotResponder::new_pair();

@@ -12,6 +12,7 @@ use std::sync::Mutex;
 use dynomesh_core::id::{GroupId, Incarnation, ReplicaId};
 use dynomesh_core::time::Span;
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 
 use crate::error::StartError;
 use crate::options::Options;
@@ -28,6 +29,20 @@ struct Card {
     name: String,
     group: Option<GroupId>,
     lease_nanos: u64,
+    /// Its group removed this replica.
+    #[serde(default)]
+    removed: bool,
+}
+
+/// Why a message of a group is not for this disk.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Stranger {
+    /// It is pristine and nobody invited it.
+    #[error("this replica is new and was not invited to group {0}")]
+    Uninvited(GroupId),
+    /// It belongs to another group.
+    #[error("this replica belongs to group {has}, not to {asked}")]
+    Other { has: GroupId, asked: GroupId },
 }
 
 /// The identity of a disk in use. Dropping it gives the directory free.
@@ -38,6 +53,7 @@ pub(crate) struct Identity {
     /// The longest lease this replica may have promised before this start; `None` on a disk that never voted.
     promised: Option<Span>,
     card: Mutex<Card>,
+    removed: watch::Sender<bool>,
     _lock: File,
 }
 
@@ -63,12 +79,13 @@ impl Identity {
             None => {
                 let replica = ReplicaId(rng.next_u64().max(1));
                 let (kind, name) = (options.kind.to_owned(), options.name.clone());
-                (Card { version: VERSION, replica, kind, name, group: None, lease_nanos: lease.as_nanos() }, None)
+                (Card { version: VERSION, replica, kind, name, group: None, lease_nanos: lease.as_nanos(), removed: false }, None)
             }
         };
         write(dir, &card).map_err(StartError::disk(dir.join(FILE)))?;
         let incarnation = Incarnation(rng.next_u64());
-        Ok(Identity { dir: dir.clone(), incarnation, promised, card: Mutex::new(card), _lock: lock })
+        let removed = watch::channel(card.removed).0;
+        Ok(Identity { dir: dir.clone(), incarnation, promised, card: Mutex::new(card), removed, _lock: lock })
     }
 
     pub(crate) fn replica(&self) -> ReplicaId {
@@ -85,6 +102,38 @@ impl Identity {
 
     pub(crate) fn promised(&self) -> Option<Span> {
         self.promised
+    }
+
+    /// What the group is for, and its name.
+    pub(crate) fn purpose(&self) -> (String, String) {
+        let card = self.card();
+        (card.kind.clone(), card.name.clone())
+    }
+
+    /// Whether its group removed this replica, now and from now on.
+    pub(crate) fn removed(&self) -> watch::Receiver<bool> {
+        self.removed.subscribe()
+    }
+
+    /// Whether a message of `group` is for this disk.
+    pub(crate) fn admit(&self, group: GroupId) -> Result<(), Stranger> {
+        match self.group() {
+            Some(has) if has == group => Ok(()),
+            Some(has) => Err(Stranger::Other { has, asked: group }),
+            None => Err(Stranger::Uninvited(group)),
+        }
+    }
+
+    /// Remembers, durably, that its group removed this replica.
+    pub(crate) fn dismiss(&self) -> io::Result<()> {
+        let mut card = self.card();
+        if !card.removed {
+            let dismissed = Card { removed: true, ..card.clone() };
+            write(&self.dir, &dismissed)?;
+            *card = dismissed;
+        }
+        self.removed.send_replace(true);
+        Ok(())
     }
 
     /// Joins `group`, durably, before anything is promised in its name. Refused once the disk belongs to another.

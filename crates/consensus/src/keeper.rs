@@ -4,7 +4,6 @@ use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use bytes::Bytes;
 use dynomesh_core::id::{Index, ReplicaId, Term};
 use futures::{Stream, StreamExt};
 use openraft::storage::EntryResponder;
@@ -17,9 +16,8 @@ use crate::engine::{Engine, LogId, SnapshotMeta, StoredMembership, term_of};
 use crate::log::Log;
 use crate::machine::Machine;
 use crate::payload::{Content, Payload, invalid};
-use crate::snapshot::{Shelf, Snapshot};
-
-type EngineSnapshot = openraft::type_config::alias::SnapshotOf<Engine, Bytes>;
+use crate::roll::Roll;
+use crate::snapshot::{EngineSnapshot, Saved, Shelf, Snapshot};
 
 /// openraft's state machine: a [`Machine`] and where it stands.
 pub(crate) struct Keeper<M> {
@@ -40,6 +38,14 @@ pub(crate) struct Applied {
     pub(crate) lead: watch::Sender<(u64, u64)>,
     /// Commands applied.
     pub(crate) commands: AtomicU64,
+    /// Who belongs to the group and who did.
+    pub(crate) roll: Mutex<Roll>,
+}
+
+impl Applied {
+    pub(crate) fn roll(&self) -> std::sync::MutexGuard<'_, Roll> {
+        self.roll.lock().expect("nothing panics while it holds the roll")
+    }
 }
 
 /// Writes one snapshot.
@@ -52,7 +58,7 @@ pub(crate) struct Builder {
 
 impl<M: Machine> Keeper<M> {
     pub(crate) fn new(machine: M, shelf: Shelf, current: Option<Snapshot>, log: Log) -> Self {
-        let watched = Arc::new(Applied { lead: watch::channel((0, 0)).0, commands: AtomicU64::new(0) });
+        let watched = Arc::new(Applied { lead: watch::channel((0, 0)).0, commands: AtomicU64::new(0), roll: Mutex::default() });
         Keeper {
             machine: Mutex::new(machine),
             applied: None,
@@ -88,6 +94,7 @@ impl<M: Machine> Keeper<M> {
                 machine.lead(Term(term), ReplicaId(leader));
                 self.watched.lead.send_replace((term, leader));
             }
+            Content::Retire { replica, successor } => self.watched.roll().retired.insert(replica, successor),
             Content::Batch(commands) => {
                 self.watched.commands.fetch_add(commands.len() as u64, Ordering::Relaxed);
                 for command in commands {
@@ -98,13 +105,19 @@ impl<M: Machine> Keeper<M> {
         Ok(())
     }
 
+    /// Notes the members as of now.
+    fn enrol(&mut self, membership: StoredMembership) {
+        self.watched.roll().members = membership.membership().nodes().map(|(id, _)| *id).collect();
+        self.membership = membership;
+    }
+
     fn meta(&self) -> SnapshotMeta {
         SnapshotMeta { last_log_id: self.applied, last_membership: self.membership.clone() }
     }
 }
 
 impl<M: Machine> RaftStateMachine<Engine> for Keeper<M> {
-    type SnapshotData = Bytes;
+    type SnapshotData = Saved;
     type SnapshotBuilder = Builder;
 
     async fn applied_state(&mut self) -> Result<(Option<LogId>, StoredMembership), io::Error> {
@@ -121,7 +134,7 @@ impl<M: Machine> RaftStateMachine<Engine> for Keeper<M> {
                 EntryPayload::Blank => {}
                 EntryPayload::Normal(payload) => self.perform(&entry.log_id, payload)?,
                 EntryPayload::Membership(membership) => {
-                    self.membership = StoredMembership::new(Some(entry.log_id), membership.clone());
+                    self.enrol(StoredMembership::new(Some(entry.log_id), membership.clone()));
                 }
             }
             self.applied = Some(entry.log_id);
@@ -134,39 +147,41 @@ impl<M: Machine> RaftStateMachine<Engine> for Keeper<M> {
 
     async fn get_snapshot_builder(&mut self) -> Builder {
         let saved = self.machine.lock().expect("a machine that panicked ends the consensus thread").save();
-        let snapshot = Snapshot { meta: self.meta(), data: saved.into() };
+        let saved = Saved { data: saved.into(), retired: self.watched.roll().retired.clone() };
+        let snapshot = Snapshot { meta: self.meta(), saved };
         Builder { snapshot, shelf: self.shelf.clone(), log: self.log.clone(), current: self.current.clone() }
     }
 
-    async fn install_snapshot(&mut self, meta: &SnapshotMeta, data: Bytes) -> Result<(), io::Error> {
-        let snapshot = Snapshot { meta: meta.clone(), data };
-        self.machine.lock().expect("a machine that panicked ends the consensus thread").load(&snapshot.data).map_err(invalid)?;
+    async fn install_snapshot(&mut self, meta: &SnapshotMeta, saved: Saved) -> Result<(), io::Error> {
+        let snapshot = Snapshot { meta: meta.clone(), saved };
+        self.machine.lock().expect("a machine that panicked ends the consensus thread").load(&snapshot.saved.data).map_err(invalid)?;
         let known = current(&self.current).as_ref().is_some_and(|has| has.meta == snapshot.meta);
         if !known {
             publish(&self.shelf, &snapshot).await?;
         }
         self.applied = snapshot.meta.last_log_id;
-        self.membership = snapshot.meta.last_membership.clone();
+        self.watched.roll().retired = snapshot.saved.retired.clone();
+        self.enrol(snapshot.meta.last_membership.clone());
         *current(&self.current) = Some(snapshot);
         Ok(())
     }
 
     async fn get_current_snapshot(&mut self) -> Result<Option<EngineSnapshot>, io::Error> {
         let present = current(&self.current).clone();
-        Ok(present.map(|snapshot| EngineSnapshot { meta: snapshot.meta, snapshot: snapshot.data }))
+        Ok(present.map(|snapshot| EngineSnapshot { meta: snapshot.meta, snapshot: snapshot.saved }))
     }
 }
 
 impl RaftSnapshotBuilder<Engine> for Builder {
-    type SnapshotData = Bytes;
+    type SnapshotData = Saved;
 
     async fn build_snapshot(&mut self) -> Result<EngineSnapshot, io::Error> {
         // Followers may have made a quorum without this disk: what the snapshot covers must not be newer than its log.
         self.log.flushed().await?;
         publish(&self.shelf, &self.snapshot).await?;
-        let Snapshot { meta, data } = self.snapshot.clone();
+        let Snapshot { meta, saved } = self.snapshot.clone();
         *current(&self.current) = Some(self.snapshot.clone());
-        Ok(EngineSnapshot { meta, snapshot: data })
+        Ok(EngineSnapshot { meta, snapshot: saved })
     }
 }
 

@@ -46,6 +46,8 @@ struct Leading {
     configs: Vec<BTreeSet<u64>>,
     /// Until when each peer keeps its promise, margin taken off.
     promised: BTreeMap<u64, Time>,
+    /// When what each peer acknowledged last was sent.
+    sent: BTreeMap<u64, Time>,
 }
 
 impl Lease {
@@ -83,7 +85,7 @@ impl Lease {
             leading => {
                 self.end.store(0, Ordering::Release);
                 self.term.store(term, Ordering::Release);
-                *leading = Some(Leading { term, me, configs, promised: BTreeMap::new() });
+                *leading = Some(Leading { term, me, configs, promised: BTreeMap::new(), sent: BTreeMap::new() });
             }
         }
         self.publish(&state);
@@ -104,12 +106,19 @@ impl Lease {
         let until = sent + relied;
         let promised = leading.promised.entry(peer).or_insert(until);
         *promised = until.max(*promised);
+        let last = leading.sent.entry(peer).or_insert(sent);
+        *last = sent.max(*last);
         self.publish(&state);
     }
 
     /// Whether `peer` has acknowledged something that still counts.
     pub(crate) fn alive(&self, peer: u64, now: Time) -> bool {
         self.lock().leading.as_ref().is_some_and(|l| l.promised.get(&peer).is_some_and(|until| now < *until))
+    }
+
+    /// Whether `peer` has acknowledged something that was sent at `since` or later: it lived then, whatever it did before.
+    pub(crate) fn answered(&self, peer: u64, since: Time) -> bool {
+        self.lock().leading.as_ref().is_some_and(|l| l.sent.get(&peer).is_some_and(|sent| *sent >= since))
     }
 
     /// Ends the lease of the present term for good, before leadership is handed over.

@@ -21,6 +21,7 @@ const BLANK: u8 = 0;
 const MEMBERSHIP: u8 = 1;
 const LEAD: u8 = 2;
 const BATCH: u8 = 3;
+const RETIRE: u8 = 4;
 
 /// What a new leader or the batcher appends.
 #[derive(Clone)]
@@ -35,12 +36,21 @@ pub(crate) enum Content<C> {
     Lead(u64),
     /// Commands in order.
     Batch(Vec<C>),
+    /// A member leaves and never comes back under its id; another takes its place, or 0.
+    Retire { replica: u64, successor: u64 },
 }
 
 impl Payload {
     pub(crate) fn lead(replica: u64) -> Self {
         let mut encoded = vec![VERSION, LEAD];
         encoded.extend_from_slice(&replica.to_le_bytes());
+        Payload { encoded: encoded.into(), local: None }
+    }
+
+    pub(crate) fn retire(replica: u64, successor: u64) -> Self {
+        let mut encoded = vec![VERSION, RETIRE];
+        encoded.extend_from_slice(&replica.to_le_bytes());
+        encoded.extend_from_slice(&successor.to_le_bytes());
         Payload { encoded: encoded.into(), local: None }
     }
 
@@ -54,6 +64,11 @@ impl Payload {
             LEAD => {
                 let replica = rest.try_into().map_err(|_| invalid("a leader's first entry has a wrong length".into()))?;
                 Ok(Content::Lead(u64::from_le_bytes(replica)))
+            }
+            RETIRE => {
+                let ids: [u8; 16] = rest.try_into().map_err(|_| invalid("a retirement has a wrong length".into()))?;
+                let [replica, successor] = [0, 8].map(|at| u64::from_le_bytes(ids[at..at + 8].try_into().expect("8 bytes of 16")));
+                Ok(Content::Retire { replica, successor })
             }
             _ => {
                 let unreadable = |e: postcard::Error| invalid(format!("a batch of commands cannot be read: {e}"));
@@ -152,7 +167,7 @@ pub(crate) fn decode(id: LogId, encoded: Bytes) -> io::Result<Entry> {
     let payload = match kind {
         BLANK => openraft::EntryPayload::Blank,
         MEMBERSHIP => openraft::EntryPayload::Membership(decode_membership(&encoded[2..])?),
-        LEAD | BATCH => openraft::EntryPayload::Normal(Payload { encoded, local: None }),
+        LEAD | BATCH | RETIRE => openraft::EntryPayload::Normal(Payload { encoded, local: None }),
         kind => return Err(invalid(format!("log entry {id} has the unknown kind {kind}"))),
     };
     Ok(openraft::entry::RaftEntry::new(id, payload))

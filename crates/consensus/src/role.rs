@@ -41,12 +41,17 @@ pub enum State {
     Follower,
     /// It stands for election.
     Candidate,
-    /// It has no vote; also a pristine replica that belongs to no group yet.
+    /// It has no vote; also a pristine replica that belongs to no group yet, and one that its group removed.
     #[default]
     Learner,
 }
 
 impl Role {
+    /// Whether this replica leads.
+    pub fn is_leader(&self) -> bool {
+        matches!(self.state, State::Leader { .. })
+    }
+
     /// Whether this replica leads and its machine is up to date.
     pub fn is_ready_leader(&self) -> bool {
         self.state == State::Leader { ready: true }
@@ -58,11 +63,16 @@ pub(crate) async fn follow(
     mut metrics: WatchReceiverOf<Engine, RaftServerMetrics<Engine>>,
     applied: Arc<Applied>,
     lease: Arc<Lease>,
+    mut removed: watch::Receiver<bool>,
     role: watch::Sender<Role>,
 ) {
     let mut lead = applied.lead.subscribe();
     loop {
-        let now = read(&metrics.borrow_and_update(), *lead.borrow_and_update());
+        let mut now = read(&metrics.borrow_and_update(), *lead.borrow_and_update());
+        if *removed.borrow_and_update() {
+            // Whatever its log says, nobody reckons with it.
+            (now.role.state, now.role.leader) = (State::Learner, None);
+        }
         match (&now.role.state, now.term) {
             (State::Leader { .. }, term) => lease.lead(term, now.me, now.configs),
             _ => lease.follow(),
@@ -80,6 +90,7 @@ pub(crate) async fn follow(
         tokio::select! {
             alive = metrics.changed() => if alive.is_err() { break },
             alive = lead.changed() => if alive.is_err() { break },
+            alive = removed.changed() => if alive.is_err() { break },
         }
     }
     // openraft's core has ended, in order or not.

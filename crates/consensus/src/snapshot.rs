@@ -11,13 +11,16 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::engine::{LogId, SnapshotMeta, StoredMembership, log_id, term_of};
+use crate::engine::{Engine, LogId, SnapshotMeta, StoredMembership, log_id, term_of};
 use crate::error::StartError;
 use crate::identity::replace;
 use crate::payload::{MembershipRecord, invalid};
+use crate::roll::Retired;
 
-/// Version of the file and of [`encode_meta`].
+/// Version of the file and of [`encode_meta`] where no replica was ever removed.
 const VERSION: u8 = 1;
+/// Version of [`encode_meta`] with the ids of those that were.
+const VERSION_RETIRED: u8 = 2;
 const MAGIC: [u8; 7] = *b"dynosnp";
 const FILE: &str = "snapshot";
 /// Magic and version, length of the meta data, CRC of the whole rest.
@@ -27,8 +30,19 @@ const HEAD_LEN: usize = 8 + 4 + 4;
 #[derive(Debug, Clone)]
 pub(crate) struct Snapshot {
     pub(crate) meta: SnapshotMeta,
-    pub(crate) data: Bytes,
+    pub(crate) saved: Saved,
 }
+
+/// What a snapshot carries besides its description.
+#[derive(Debug, Clone)]
+pub(crate) struct Saved {
+    /// The machine's own state.
+    pub(crate) data: Bytes,
+    pub(crate) retired: Retired,
+}
+
+/// A snapshot as openraft passes it on.
+pub(crate) type EngineSnapshot = openraft::type_config::alias::SnapshotOf<Engine, Saved>;
 
 /// Where the present snapshot is kept.
 #[derive(Debug, Clone)]
@@ -63,16 +77,17 @@ impl Shelf {
 
     /// Publishes `snapshot` in place of the present one; blocks.
     pub(crate) fn publish(&self, snapshot: &Snapshot) -> io::Result<()> {
-        let meta = encode_meta(&snapshot.meta);
+        let data = &snapshot.saved.data;
+        let meta = encode_meta(&snapshot.meta, &snapshot.saved.retired);
         let mut crc = crc32fast::Hasher::new();
         crc.update(&meta);
-        crc.update(&snapshot.data);
+        crc.update(data);
         let mut head = [0; HEAD_LEN];
         head[..7].copy_from_slice(&MAGIC);
         head[7] = VERSION;
         head[8..12].copy_from_slice(&u32::try_from(meta.len()).map_err(io::Error::other)?.to_le_bytes());
         head[12..].copy_from_slice(&crc.finalize().to_le_bytes());
-        replace(&self.dir, FILE, &[&head, &meta, &snapshot.data])
+        replace(&self.dir, FILE, &[&head, &meta, data])
     }
 }
 
@@ -93,28 +108,41 @@ fn decode(bytes: &Bytes) -> io::Result<Snapshot> {
     if meta_len > rest.len() {
         return Err(invalid("is cut short".into()));
     }
-    Ok(Snapshot { meta: decode_meta(&rest[..meta_len])?, data: rest.slice(meta_len..) })
+    let (meta, retired) = decode_meta(&rest[..meta_len])?;
+    Ok(Snapshot { meta, saved: Saved { data: rest.slice(meta_len..), retired } })
 }
 
 /// The description of a snapshot as it is stored and sent.
-pub(crate) fn encode_meta(meta: &SnapshotMeta) -> Vec<u8> {
+pub(crate) fn encode_meta(meta: &SnapshotMeta, retired: &Retired) -> Vec<u8> {
     let parts = |id: &LogId| (term_of(id), id.index);
     let record = MetaRecord {
         last: meta.last_log_id.as_ref().map(parts),
         membership_at: meta.last_membership.log_id().as_ref().map(parts),
         membership: MembershipRecord::from(meta.last_membership.membership()),
     };
-    postcard::to_extend(&record, vec![VERSION]).expect("a vector takes any length")
+    let written = match retired.is_empty() {
+        true => postcard::to_extend(&record, vec![VERSION]),
+        false => postcard::to_extend(&(record, retired), vec![VERSION_RETIRED]),
+    };
+    written.expect("a vector takes any length")
 }
 
 /// Reads what [`encode_meta`] wrote; refuses other versions.
-pub(crate) fn decode_meta(bytes: &[u8]) -> io::Result<SnapshotMeta> {
-    let [version, rest @ ..] = bytes else { return Err(invalid("a snapshot's description is empty".into())) };
-    if *version != VERSION {
-        return Err(invalid(format!("a snapshot's description has version {version}; this program knows version {VERSION}")));
-    }
-    let record: MetaRecord = postcard::from_bytes(rest).map_err(|e| invalid(format!("a snapshot's description cannot be read: {e}")))?;
+pub(crate) fn decode_meta(bytes: &[u8]) -> io::Result<(SnapshotMeta, Retired)> {
+    let unreadable = |e: postcard::Error| invalid(format!("a snapshot's description cannot be read: {e}"));
+    let (record, retired): (MetaRecord, Retired) = match bytes {
+        [VERSION, rest @ ..] => (postcard::from_bytes(rest).map_err(unreadable)?, Retired::default()),
+        [VERSION_RETIRED, rest @ ..] => postcard::from_bytes(rest).map_err(unreadable)?,
+        [version, ..] => {
+            let problem =
+                format!("a snapshot's description has version {version}; this program knows versions {VERSION} and {VERSION_RETIRED}");
+            return Err(invalid(problem));
+        }
+        [] => return Err(invalid("a snapshot's description is empty".into())),
+    };
     let id = |(term, index)| log_id(term, index);
     let membership = record.membership.into_membership()?;
-    Ok(SnapshotMeta { last_log_id: record.last.map(id), last_membership: StoredMembership::new(record.membership_at.map(id), membership) })
+    let meta =
+        SnapshotMeta { last_log_id: record.last.map(id), last_membership: StoredMembership::new(record.membership_at.map(id), membership) };
+    Ok((meta, retired))
 }

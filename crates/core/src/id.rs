@@ -92,6 +92,10 @@ name!(
     BlockName, "block name", check_label
 );
 name!(
+    /// A part of the site that fails as one, for example a data centre or an availability zone.
+    Zone, "zone", check_label
+);
+name!(
     /// A process of the mesh as gossip and logs know it, for example `edge-1` or `b1-2`.
     NodeName, "node name", check_label
 );

@@ -12,5 +12,9 @@ pub mod gossip;
 pub mod id;
 pub mod map;
 #[cfg(test)]
+mod model;
+pub mod plan;
+mod planted;
+#[cfg(test)]
 mod sweep;
 pub mod time;

@@ -1,28 +1,40 @@
-//! `dynomesh app create|list|delete`.
+//! `dynomesh app create|update|get|list|delete`.
 
-use clap::builder::PossibleValue;
 use dynomesh_core::time::Span;
 use dynomesh_proto::admin::v1 as wire;
 use serde::Serialize;
 
-use crate::client::Client;
+use crate::Session;
 use crate::error::CliError;
-use crate::output::{Output, Row};
+use crate::options::WriteArgs;
+use crate::output::Row;
+use crate::word::{ClientGone, Orphans, Serial};
 
 /// Verbs on apps.
 #[derive(Debug, Clone, clap::Subcommand)]
 pub enum AppCommand {
     /// Create an app; the same app again is no error
-    Create(CreateArgs),
-    /// List apps
+    #[command(after_help = "Example:\n  dynomesh app create shop --host shop.example --max-conns 1")]
+    Create(SpecArgs),
+    /// Describe a known app anew; what is left out gets its default
+    ///
+    /// Blocks and edges follow as soon as they hear of it. With --expect, nothing is changed if somebody else was faster.
+    #[command(after_help = "Example:\n  dynomesh app update shop --host shop.example --host www.shop.example --queue-wait 5s --expect 3")]
+    Update(SpecArgs),
+    /// Show one app with all its policy
+    #[command(after_help = "Example:\n  dynomesh app get shop -o json")]
+    Get(NameArgs),
+    /// List apps by name
+    #[command(after_help = "Example:\n  dynomesh app list")]
     List,
     /// Delete an app that has no dynos
+    #[command(after_help = "Example:\n  dynomesh app delete shop")]
     Delete(DeleteArgs),
 }
 
 /// What an app is.
 #[derive(Debug, Clone, clap::Args)]
-pub struct CreateArgs {
+pub struct SpecArgs {
     /// Name: lower-case letters, digits and inner dashes
     pub name: String,
     /// Host that edges route to the app; '*' is any host that no other app claims. May be given several times
@@ -52,6 +64,16 @@ pub struct CreateArgs {
     /// What becomes of a dispatched request whose client left [default: finish]
     #[arg(long, value_enum, value_name = "WORD")]
     pub client_gone: Option<ClientGone>,
+    /// What the write carries
+    #[command(flatten)]
+    pub write: WriteArgs,
+}
+
+/// Which app.
+#[derive(Debug, Clone, clap::Args)]
+pub struct NameArgs {
+    /// Its name
+    pub name: String,
 }
 
 /// Which app to delete.
@@ -59,50 +81,10 @@ pub struct CreateArgs {
 pub struct DeleteArgs {
     /// Its name
     pub name: String,
+    /// What the write carries
+    #[command(flatten)]
+    pub write: WriteArgs,
 }
-
-/// A word of the command line that stands for an enum of the admin API.
-macro_rules! word {
-    ($(#[$doc:meta])* $type:ident = $wire:ident { $($variant:ident $word:literal $help:literal),+ $(,)? }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub enum $type { $(#[doc = $help] $variant),+ }
-
-        impl clap::ValueEnum for $type {
-            fn value_variants<'a>() -> &'a [Self] {
-                &[$($type::$variant),+]
-            }
-            fn to_possible_value(&self) -> Option<PossibleValue> {
-                Some(match self { $($type::$variant => PossibleValue::new($word).help($help)),+ })
-            }
-        }
-
-        impl $type {
-            fn wire(self) -> wire::$wire {
-                match self { $($type::$variant => wire::$wire::$variant),+ }
-            }
-            fn word(wire: wire::$wire) -> &'static str {
-                match wire {
-                    $(wire::$wire::$variant => $word,)+
-                    wire::$wire::Unspecified => "",
-                }
-            }
-        }
-    };
-}
-
-word!(
-    /// Whether a dyno takes one request at a time.
-    Serial = Serial { Auto "auto" "learned from probes", Yes "yes" "one request at a time", No "no" "several at a time" }
-);
-word!(
-    /// What becomes of the slots of a dead router.
-    Orphans = Orphans { Prompt "prompt" "freed soon after its death is proven", Strict "strict" "kept until their deadline" }
-);
-word!(
-    /// What becomes of a dispatched request whose client left.
-    ClientGone = ClientGone { Finish "finish" "the dyno finishes it into the void", Cut "cut" "its connection is cut" }
-);
 
 /// An app as it is written for people and programs.
 #[derive(Debug, Serialize)]
@@ -156,8 +138,27 @@ impl Row for AppRow {
     }
 }
 
+impl AppRow {
+    fn fields(&self) -> [(&'static str, String); 12] {
+        [
+            ("name", self.name.clone()),
+            ("hosts", self.hosts.join(" ")),
+            ("max_conns", self.max_conns.to_string()),
+            ("serial", self.serial.into()),
+            ("orphans", self.orphans.into()),
+            ("probe", self.probe.clone()),
+            ("queue_len", self.queue_len.map_or("as many as slots".into(), |len| len.to_string())),
+            ("queue_wait", Span::from_millis(self.queue_wait_ms).to_string()),
+            ("idempotency_key", self.idempotency_key.to_string()),
+            ("client_gone", self.client_gone.into()),
+            ("version", self.version.to_string()),
+            ("dynos", self.dynos.to_string()),
+        ]
+    }
+}
+
 #[derive(Serialize)]
-struct Created {
+struct Written {
     changed: bool,
     app: AppRow,
 }
@@ -168,42 +169,60 @@ struct Deleted<'a> {
     name: &'a str,
 }
 
-pub(crate) async fn perform(command: AppCommand, client: Client, output: &Output) -> Result<(), CliError> {
+pub(crate) async fn perform(command: AppCommand, session: &Session) -> Result<(), CliError> {
+    let Session { client, output, .. } = session;
     match command {
-        AppCommand::Create(args) => create(args, client, output).await,
+        AppCommand::Create(args) => {
+            let answer = client.write(args.create(), &args.write).await?;
+            written(answer.app, answer.changed, ["created", "was already there"], session)
+        }
+        AppCommand::Update(args) => {
+            let answer = client.write(args.update(), &args.write).await?;
+            written(answer.app, answer.changed, ["updated", "was already so"], session)
+        }
+        AppCommand::Get(args) => {
+            let row = AppRow::from(client.read(wire::GetAppRequest { name: args.name }).await?);
+            output.fields(&row, &row.fields())
+        }
         AppCommand::List => {
-            let rows: Vec<AppRow> = client.apps().await?.into_iter().map(AppRow::from).collect();
+            let rows: Vec<AppRow> = client.list(wire::ListAppsRequest::default()).await?.into_iter().map(AppRow::from).collect();
             output.list(&rows)
         }
         AppCommand::Delete(args) => {
-            let changed = client.delete_app(args.name.clone()).await?.changed;
+            let request = wire::DeleteAppRequest { name: args.name.clone(), options: None };
+            let changed = client.write(request, &args.write).await?.changed;
             let sentence = format!("app {} {}", args.name, if changed { "deleted" } else { "was already deleted" });
             output.one(&Deleted { changed, name: &args.name }, &sentence)
         }
     }
 }
 
-async fn create(args: CreateArgs, client: Client, output: &Output) -> Result<(), CliError> {
-    let response = client.create_app(args.request()).await?;
-    let changed = response.changed;
-    let app = AppRow::from(response.app.unwrap_or_default());
-    let done = if changed { "created" } else { "was already there" };
-    let sentence = format!("app {} {done}; hosts {}, max_conns {}", app.name, app.hosts.join(" "), app.max_conns);
-    output.one(&Created { changed, app }, &sentence)
+fn written(app: Option<wire::App>, changed: bool, words: [&str; 2], session: &Session) -> Result<(), CliError> {
+    let app = AppRow::from(app.unwrap_or_default());
+    let done = words[usize::from(!changed)];
+    let sentence = format!("app {} {done}; hosts {}, max_conns {}, version {}", app.name, app.hosts.join(" "), app.max_conns, app.version);
+    session.output.one(&Written { changed, app }, &sentence)
 }
 
-impl CreateArgs {
-    fn request(self) -> wire::CreateAppRequest {
-        let policy = wire::Policy {
+impl SpecArgs {
+    fn policy(&self) -> wire::Policy {
+        wire::Policy {
             max_conns: self.max_conns,
             serial: self.serial.map_or(wire::Serial::Unspecified, Serial::wire).into(),
             orphans: self.orphans.map_or(wire::Orphans::Unspecified, Orphans::wire).into(),
-            probe_path: self.probe.unwrap_or_default(),
+            probe_path: self.probe.clone().unwrap_or_default(),
             queue_len: self.queue_len,
             queue_wait_ms: self.queue_wait.map(Span::as_millis),
             idempotency_key: self.idempotency_key,
             client_gone: self.client_gone.map_or(wire::ClientGone::Unspecified, ClientGone::wire).into(),
-        };
-        wire::CreateAppRequest { name: self.name, hosts: self.hosts, policy: Some(policy) }
+        }
+    }
+
+    fn create(&self) -> wire::CreateAppRequest {
+        wire::CreateAppRequest { name: self.name.clone(), hosts: self.hosts.clone(), policy: Some(self.policy()), options: None }
+    }
+
+    fn update(&self) -> wire::UpdateAppRequest {
+        wire::UpdateAppRequest { name: self.name.clone(), hosts: self.hosts.clone(), policy: Some(self.policy()), options: None }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! A list is one JSON array of objects and a table with one line each; anything else is one JSON object and one sentence.
 
+use std::cell::RefCell;
 use std::io::{self, Write};
 
 use serde::Serialize;
@@ -32,25 +33,58 @@ pub(crate) trait Row: Serialize {
 /// Writes results in the chosen format.
 pub(crate) struct Output {
     json: bool,
+    sink: RefCell<Box<dyn Write>>,
 }
 
 impl Output {
-    pub(crate) fn new(format: Format) -> Result<Self, CliError> {
+    /// To whoever reads this program's results.
+    pub(crate) fn stdout(format: Format) -> Result<Self, CliError> {
+        Output::new(format, Box::new(io::stdout()))
+    }
+
+    pub(crate) fn new(format: Format, sink: Box<dyn Write>) -> Result<Self, CliError> {
         match format {
-            Format::Table => Ok(Output { json: false }),
-            Format::Json => Ok(Output { json: true }),
+            Format::Table => Ok(Output { json: false, sink: RefCell::new(sink) }),
+            Format::Json => Ok(Output { json: true, sink: RefCell::new(sink) }),
             Format::Csv | Format::Markdown => Err(CliError::Format),
         }
     }
 
     /// Writes a list.
     pub(crate) fn list<R: Row>(&self, rows: &[R]) -> Result<(), CliError> {
-        if self.json { write_json(&rows) } else { write(&table(rows)) }
+        if self.json { self.json(&rows) } else { self.text(&table(rows)) }
     }
 
     /// Writes one result: `object` for programs, `sentence` for people.
     pub(crate) fn one(&self, object: &impl Serialize, sentence: &str) -> Result<(), CliError> {
-        if self.json { write_json(object) } else { write(&format!("{sentence}\n")) }
+        if self.json { self.json(object) } else { self.text(&format!("{}\n", sentence.trim_end())) }
+    }
+
+    /// Writes one thing with all it has: `object` for programs, a line for each of `fields` for people.
+    pub(crate) fn fields(&self, object: &impl Serialize, fields: &[(&str, String)]) -> Result<(), CliError> {
+        self.one(object, &aligned(fields))
+    }
+
+    /// Writes one of many results that come one after the other: a line of JSON or of text.
+    pub(crate) fn line(&self, object: &impl Serialize, sentence: &str) -> Result<(), CliError> {
+        let json = || serde_json::to_string(object).expect("plain structs with text keys are always JSON");
+        let text = if self.json { json() } else { sentence.trim_end().to_owned() };
+        self.text(&format!("{text}\n"))
+    }
+
+    fn json(&self, value: &impl Serialize) -> Result<(), CliError> {
+        let mut text = serde_json::to_string_pretty(value).expect("plain structs with text keys are always JSON");
+        text.push('\n');
+        self.text(&text)
+    }
+
+    fn text(&self, text: &str) -> Result<(), CliError> {
+        let mut sink = self.sink.borrow_mut();
+        match sink.write_all(text.as_bytes()).and_then(|()| sink.flush()) {
+            // Whoever reads has read enough, as `head` does.
+            Err(cause) if cause.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            result => result.map_err(CliError::Write),
+        }
     }
 }
 
@@ -70,17 +104,9 @@ pub(crate) fn table<R: Row>(rows: &[R]) -> String {
     text
 }
 
-fn write_json(value: &impl Serialize) -> Result<(), CliError> {
-    let mut text = serde_json::to_string_pretty(value).expect("plain structs with text keys are always JSON");
-    text.push('\n');
-    write(&text)
-}
-
-fn write(text: &str) -> Result<(), CliError> {
-    let mut stdout = io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        // Whoever reads has read enough, as `head` does.
-        Err(cause) if cause.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        result => result.map_err(CliError::Write),
-    }
+/// Names and values below each other; `-` for what is empty.
+fn aligned(fields: &[(&str, String)]) -> String {
+    let width = fields.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    let line = |(name, value): &(&str, String)| format!("{name:<width$}  {}\n", if value.is_empty() { "-" } else { value });
+    fields.iter().map(line).collect()
 }

@@ -5,12 +5,12 @@ use std::fmt::Write;
 use dynomesh_proto::admin::v1 as wire;
 use serde::Serialize;
 
-use crate::client::Client;
+use crate::Session;
 use crate::error::CliError;
-use crate::output::Output;
 
 /// `status` takes no arguments of its own.
 #[derive(Debug, Clone, clap::Args)]
+#[command(after_help = "Example:\n  dynomesh status -o json")]
 pub struct StatusArgs {}
 
 /// The status as it is written for programs.
@@ -94,7 +94,7 @@ impl StatusRow {
     }
 }
 
-pub(crate) async fn perform(client: Client, output: &Output) -> Result<(), CliError> {
-    let row = StatusRow::from(client.status().await?);
-    output.one(&row, &row.text())
+pub(crate) async fn perform(session: &Session) -> Result<(), CliError> {
+    let row = StatusRow::from(session.client.read(wire::GetStatusRequest {}).await?);
+    session.output.one(&row, &row.text())
 }

@@ -1,14 +1,21 @@
-//! The command line as it is typed, and what is written for it. Commands against a living control plane are tested with `control`.
+//! The command line as it is typed, and what is written for it; what is sent and answered is tested against a fake control plane in
+//! `verbs`, `failing` and `waiting`. Commands against a living one are tested with `control`.
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use dynomesh_proto::admin::v1 as wire;
 use serde::Serialize;
 
+mod failing;
+mod fake;
+mod verbs;
+mod waiting;
+
 use crate::block::BlockRow;
+use crate::client::Client;
 use crate::dyno::DynoRow;
+use crate::events::utc;
 use crate::output::{Row, table};
-use crate::wait::{Effect, Progress};
-use crate::{CliError, Client, Command, Format, Global};
+use crate::{CliError, Command, Format, Global};
 
 #[derive(Debug, Parser)]
 struct Line {
@@ -50,6 +57,14 @@ fn every_line_of_the_manual_is_accepted() {
         "dynomesh dyno remove a",
         "dynomesh block list -o json",
         "dynomesh status -o table",
+        "dynomesh dyno add --file dynos.toml",
+        "dynomesh dyno add shop --addr 127.0.0.1:1 --addr 127.0.0.1:2 --wait",
+        "dynomesh dyno list --phase draining --state up",
+        "dynomesh dyno move a --to b2 --wait --timeout 5m --expect 7 --key k",
+        "dynomesh replica replace b1 --dead 7 --with 127.0.0.1:1",
+        "dynomesh replica replace --control --dead 7",
+        "dynomesh control recover --yes",
+        "dynomesh --admin https://a:1,https://b:1 --ca ca.pem --cert c.pem --cert-key k.pem events --follow --after 3 --subject dyno/a",
     ] {
         parse(line).unwrap_or_else(|error| panic!("{line}: {error}"));
     }
@@ -65,6 +80,17 @@ fn wrong_usage_exits_2() {
         "dynomesh dyno drain",
         "dynomesh dyno add shop 127.0.0.1:1 --wait --timeout 5",
         "dynomesh block list -o yaml",
+        "dynomesh dyno add shop 127.0.0.1:1 --addr 127.0.0.1:2",
+        "dynomesh dyno add shop --addr 127.0.0.1:2 --id a",
+        "dynomesh dyno add --addr 127.0.0.1:2",
+        "dynomesh dyno list --phase gone",
+        "dynomesh dyno move a",
+        "dynomesh block add b1",
+        "dynomesh replica replace b1",
+        "dynomesh replica replace b1 --control --dead 7",
+        "dynomesh settings set rebalance",
+        "dynomesh map --kind secrets",
+        "dynomesh events --after last",
         "dynomesh block",
     ] {
         assert_eq!(parse(line).expect_err(line).exit_code(), 2, "{line}");
@@ -99,7 +125,7 @@ fn keys(row: &impl Serialize) -> String {
 
 #[test]
 fn json_rows_begin_with_the_documented_keys() {
-    let dyno = keys(&DynoRow::from(adopted(wire::DynoPhase::Active)));
+    let dyno = keys(&DynoRow::from(waiting::adopted(wire::DynoPhase::Active)));
     assert!(dyno.starts_with("id app addr block epoch phase max_conns in_flight"), "{dyno}");
     let block = keys(&BlockRow::from(wire::Block::default()));
     assert!(block.starts_with("name leader term replicas dynos slots in_flight queued"), "{block}");
@@ -107,80 +133,82 @@ fn json_rows_begin_with_the_documented_keys() {
 
 #[test]
 fn numbers_and_words_of_a_dyno_are_what_programs_expect() {
-    let row = serde_json::to_value(DynoRow::from(adopted(wire::DynoPhase::Active))).unwrap();
+    let row = serde_json::to_value(DynoRow::from(waiting::adopted(wire::DynoPhase::Active))).unwrap();
     assert_eq!((&row["epoch"], &row["phase"], &row["in_flight"]), (&7.into(), &"active".into(), &0.into()));
     let block = wire::Block { replicas: vec![wire::Replica::default(); 3], ..Default::default() };
     let row = serde_json::to_value(BlockRow::from(block)).unwrap();
     assert_eq!((&row["replicas"], row["members"].as_array().unwrap().len()), (&3.into(), 3));
 }
 
-fn adopted(phase: wire::DynoPhase) -> wire::Dyno {
-    let mut dyno = wire::Dyno {
-        id: "a".into(),
-        block: "b1".into(),
-        epoch: 7,
-        owner: "b1".into(),
-        owned_epoch: 7,
-        addr: "127.0.0.1:3000".into(),
-        ..Default::default()
-    };
-    dyno.set_phase(phase);
-    dyno
-}
-
 #[test]
-fn an_added_dyno_is_waited_for_until_it_is_adopted_and_answers() {
-    let missing = |dyno: &wire::Dyno| match Effect::Serves.progress("a", Some(dyno)) {
-        Progress::Missing(what) => what,
-        other => panic!("{other:?}"),
-    };
-    let homeless = wire::Dyno { block: String::new(), owner: String::new(), ..adopted(wire::DynoPhase::Pending) };
-    assert_eq!(missing(&homeless), "dyno a is pending: no block is known yet");
-    assert_eq!(missing(&adopted(wire::DynoPhase::Pending)), "dyno a is pending: not yet adopted by b1");
-    let mut silent = adopted(wire::DynoPhase::Active);
-    silent.set_state(wire::DynoState::Down);
-    assert_eq!(missing(&silent), "dyno a is active in b1 and down at 127.0.0.1:3000");
-    silent.set_state(wire::DynoState::Up);
-    assert_eq!(Effect::Serves.progress("a", Some(&silent)), Progress::Done);
-    silent.drain = true;
-    assert!(matches!(Effect::Serves.progress("a", Some(&silent)), Progress::Never(_)));
-}
-
-#[test]
-fn a_drained_dyno_is_waited_for_until_nothing_runs_there() {
-    let mut dyno = wire::Dyno { in_flight: 1, drain: true, ..adopted(wire::DynoPhase::Draining) };
-    assert_eq!(Effect::Idle.progress("a", Some(&dyno)), Progress::Missing("dyno a is draining, 1 in flight".into()));
-    dyno.in_flight = 0;
-    assert_eq!(Effect::Idle.progress("a", Some(&dyno)), Progress::Done);
-    // The owner has not heard of the newer assignment: what it reports is about the older one.
-    dyno.epoch = 8;
-    assert!(matches!(Effect::Idle.progress("a", Some(&dyno)), Progress::Missing(_)));
-    assert!(matches!(Effect::Idle.progress("a", None), Progress::Never(_)));
-}
-
-#[test]
-fn a_removed_dyno_is_waited_for_until_it_is_forgotten() {
-    assert!(matches!(Effect::Gone.progress("a", Some(&adopted(wire::DynoPhase::Removing))), Progress::Missing(_)));
-    assert_eq!(Effect::Gone.progress("a", None), Progress::Done);
+fn the_definition_is_consistent() {
+    Line::command().debug_assert();
 }
 
 #[tokio::test]
-async fn an_address_where_nobody_listens_exits_3_and_says_what_to_do() {
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let error = Client::connect(&free.to_string()).await.unwrap_err();
-    assert_eq!(error.exit_code(), 3);
-    let text = error.to_string();
-    assert!(text.contains("refused") && text.contains("--admin"), "{text}");
-    for wrong in ["nowhere", ":7070", "127.0.0.1:99999", "a b:1"] {
-        assert_eq!(Client::connect(wrong).await.unwrap_err().exit_code(), 2, "{wrong}");
+async fn wrong_options_exit_2_before_anything_is_sent() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("token");
+    std::fs::write(&file, "one\ntwo\n").unwrap();
+    let file = file.display();
+    for (options, word) in [
+        ("--admin nowhere".to_owned(), "HOST:PORT"),
+        ("--admin :7070".into(), "HOST:PORT"),
+        ("--admin 127.0.0.1:99999".into(), "HOST:PORT"),
+        ("--admin 127.0.0.1:1,".into(), "HOST:PORT"),
+        ("--admin ftp://127.0.0.1:1".into(), "HOST:PORT"),
+        ("--admin https://127.0.0.1:1".into(), "--ca"),
+        ("--admin https://127.0.0.1:1 --ca /nowhere/ca.pem".into(), "/nowhere/ca.pem"),
+        ("--cert c.pem".into(), "--cert-key"),
+        ("--token a --token-file b".into(), "leave one out"),
+        ("--token-file /nowhere/token".into(), "/nowhere/token"),
+        (format!("--token-file {file}"), "one line"),
+        ("-o csv".into(), "json"),
+    ] {
+        let line = parse(&format!("dynomesh {options} status")).unwrap();
+        let error = Client::new(&line.global).err().or(crate::Output::stdout(line.global.output).err()).expect(&options);
+        assert!(error.exit_code() == 2 && error.to_string().contains(word), "{options}: {error}");
+        assert!(!error.to_string().contains('\n'), "{error}");
     }
 }
 
 #[test]
-fn a_refusal_is_told_apart_from_a_control_plane_that_cannot_answer() {
-    let code = |status: tonic::Status| CliError::from_status("127.0.0.1:7070", &status).exit_code();
-    assert_eq!(code(tonic::Status::not_found("no dyno \"a\"")), 1);
-    assert_eq!(code(tonic::Status::invalid_argument("addr: must be IP:PORT")), 1);
-    assert_eq!(code(tonic::Status::unavailable("no leader")), 3);
-    assert_eq!(code(tonic::Status::unimplemented("")), 3);
+fn exit_codes_tell_who_has_to_act() {
+    let error = |status: tonic::Status| CliError::from_status("127.0.0.1:7070", &status);
+    for (status, code, next) in [
+        (tonic::Status::not_found("no dyno \"a\""), 1, "no dyno"),
+        (tonic::Status::invalid_argument("addr: must be IP:PORT"), 1, "addr"),
+        (tonic::Status::failed_precondition("drain it first"), 1, "drain it first"),
+        (tonic::Status::out_of_range("events after 7 are forgotten"), 1, "forgotten"),
+        (tonic::Status::unavailable("no leader"), 3, "repeated safely"),
+        (tonic::Status::resource_exhausted("too many calls"), 3, "repeated safely"),
+        (tonic::Status::unimplemented(""), 3, "grpc"),
+        (tonic::Status::aborted("app shop has version 3"), 5, "look again"),
+        (tonic::Status::unauthenticated("no token"), 6, "--token-file"),
+        (tonic::Status::permission_denied("takes the role admin"), 6, "--token-file"),
+    ] {
+        let error = error(status);
+        assert!(error.exit_code() == code && error.to_string().contains(next), "{error}");
+        assert!(crate::EXIT_CODES.contains(&format!("{code}  ")));
+    }
+}
+
+#[test]
+fn a_token_is_not_shown_when_options_are() {
+    let line = parse("dynomesh --token geheim status").unwrap();
+    assert!(!format!("{line:?}").contains("geheim"));
+}
+
+#[test]
+fn times_of_events_are_dates() {
+    for (at_ms, text) in [
+        (0, ""),
+        (1, "1970-01-01T00:00:00Z"),
+        (951_782_399_000, "2000-02-28T23:59:59Z"),
+        (951_825_600_000, "2000-02-29T12:00:00Z"),
+        (1_735_689_599_999, "2024-12-31T23:59:59Z"),
+        (4_107_542_400_000, "2100-03-01T00:00:00Z"),
+    ] {
+        assert_eq!(utc(at_ms), text);
+    }
 }

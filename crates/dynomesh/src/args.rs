@@ -20,26 +20,24 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Start the whole mesh on this machine, with sample dynos or your own server
     Dev(Box<Dev>),
-    /// Run an edge: takes requests from clients and sends them to blocks
-    Edge(Daemon),
-    /// Run a replica of a block, list blocks, or found a block
+    /// Run an edge, which takes requests from clients and sends them to blocks; or list and drain edges
+    Edge(Edge),
+    /// Run a replica of a block, or found one; or list, add, drain, remove and evict blocks
     Block(Block),
-    /// Run a replica of the control plane, or found it
+    /// Run a replica of the control plane, or found it; or recover one that lost its directory
     Control(Control),
     /// Run the sample dyno
     Agent(Agent),
-    /// Create, list and delete apps
-    #[command(subcommand)]
-    App(dynomesh_ctl::AppCommand),
-    /// Add, list, drain and remove dynos
-    #[command(subcommand)]
-    Dyno(dynomesh_ctl::DynoCommand),
-    /// Say how the control plane and the mesh are doing
-    Status(dynomesh_ctl::StatusArgs),
+    /// What the command line says to the control plane, where the name is no daemon's.
+    #[command(flatten)]
+    Noun(dynomesh_ctl::Noun),
     /// Simulate the mesh: the reference table, studies of policies, scenarios of your own
     Sim(dynomesh_sim::cli::Sim),
     /// Check a configuration file and the environment that goes with it, and start nothing
     CheckConfig(CheckConfig),
+    /// Write the manual of this command line as a page
+    #[command(hide = true)]
+    Manual,
     /// Stop what `dev` started when `dev` dies
     #[command(hide = true)]
     Reap(Reap),
@@ -55,6 +53,15 @@ pub(crate) struct Daemon {
 
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct Edge {
+    #[command(flatten)]
+    pub(crate) daemon: Daemon,
+    #[command(subcommand)]
+    pub(crate) command: Option<dynomesh_ctl::EdgeCommand>,
+}
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Block {
     #[command(flatten)]
     pub(crate) daemon: Daemon,
@@ -66,7 +73,8 @@ pub(crate) struct Block {
 pub(crate) enum BlockCommand {
     #[command(flatten)]
     Client(dynomesh_ctl::BlockCommand),
-    /// Make running, empty replicas one block: once, with the full list of members
+    /// Make running, empty replicas one block: once, with the full list of members, without the control plane's help
+    #[command(after_help = "Example:\n  dynomesh block bootstrap 10.0.2.1:7080 10.0.2.2:7080 10.0.2.3:7080")]
     Bootstrap(Bootstrap),
 }
 
@@ -81,7 +89,10 @@ pub(crate) struct Control {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ControlCommand {
+    #[command(flatten)]
+    Client(dynomesh_ctl::ControlCommand),
     /// Make running, empty replicas one control plane: once, with the full list of members
+    #[command(after_help = "Example:\n  dynomesh control bootstrap 10.0.0.1:7070 10.0.0.2:7070 10.0.0.3:7070")]
     Bootstrap(Bootstrap),
 }
 
@@ -235,6 +246,17 @@ mod tests {
         assert_eq!(block("--config b.toml").daemon.config, Some("b.toml".into()));
         assert!(matches!(block("list").command, Some(BlockCommand::Client(_))));
         assert!(matches!(block("bootstrap 127.0.0.1:1 127.0.0.1:2").command, Some(BlockCommand::Bootstrap(b)) if b.members.len() == 2));
+    }
+
+    #[test]
+    fn edges_and_the_control_plane_are_run_or_spoken_to() {
+        let command = |line: &str| Cli::try_parse_from(format!("dynomesh {line}").split(' ')).unwrap().command;
+        assert!(matches!(command("edge --config e.toml"), Command::Edge(Edge { command: None, daemon: Daemon { config: Some(_) } })));
+        assert!(matches!(command("edge drain edge-1 --wait"), Command::Edge(Edge { command: Some(_), .. })));
+        assert!(matches!(command("control"), Command::Control(Control { command: None, .. })));
+        let recover = command("control recover --yes");
+        assert!(matches!(recover, Command::Control(Control { command: Some(ControlCommand::Client(_)), .. })));
+        assert!(matches!(command("dyno move d1 --to b2"), Command::Noun(dynomesh_ctl::Noun::Dyno(_))));
     }
 
     #[test]

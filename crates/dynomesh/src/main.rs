@@ -5,30 +5,34 @@ mod daemon;
 mod dev;
 mod error;
 mod found;
+mod manual;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::FromArgMatches;
 
-use args::{BlockCommand, Cli, Command, ControlCommand, Kind};
+use args::{BlockCommand, Cli, Command, ControlCommand, Edge, Kind};
 use error::Failure;
 
 fn main() -> ExitCode {
-    let Cli { global, command } = Cli::parse();
+    let Cli { global, command } = Cli::from_arg_matches(&manual::command().get_matches()).unwrap_or_else(|error| error.exit());
     let client = |command| Ok(dynomesh_ctl::run(command, &global));
     let result = match command {
-        Command::App(command) => client(dynomesh_ctl::Command::App(command)),
-        Command::Dyno(command) => client(dynomesh_ctl::Command::Dyno(command)),
-        Command::Status(args) => client(dynomesh_ctl::Command::Status(args)),
+        Command::Noun(noun) => client(dynomesh_ctl::Command::Noun(noun)),
+        Command::Edge(Edge { command: Some(command), .. }) => client(dynomesh_ctl::Command::Edge(command)),
+        Command::Edge(Edge { command: None, daemon }) => done(daemon::run(Kind::Edge, daemon.config.as_deref())),
         Command::Block(args::Block { command: Some(BlockCommand::Client(command)), .. }) => client(dynomesh_ctl::Command::Block(command)),
         Command::Block(args::Block { command: Some(BlockCommand::Bootstrap(args)), .. }) => found::run(&args.members),
         Command::Block(args::Block { command: None, daemon }) => done(daemon::run(Kind::Block, daemon.config.as_deref())),
+        Command::Control(args::Control { command: Some(ControlCommand::Client(command)), .. }) => {
+            client(dynomesh_ctl::Command::Control(command))
+        }
         Command::Control(args::Control { command: Some(ControlCommand::Bootstrap(args)), .. }) => found::run(&args.members),
         Command::Control(args::Control { command: None, daemon }) => done(daemon::run(Kind::Control, daemon.config.as_deref())),
-        Command::Edge(daemon) => done(daemon::run(Kind::Edge, daemon.config.as_deref())),
         Command::Agent(agent) => done(demo(agent.settings)),
         Command::Sim(sim) => Ok(dynomesh_sim::cli::run(&sim, form(global.output))),
         Command::CheckConfig(args) => check_config(&args),
+        Command::Manual => manual::write(),
         Command::Dev(args) => done(dev::run(*args)),
         Command::Reap(args) => done(dev::reap(&args.leftovers)),
     };

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use dynomesh_core::dispatch::retry::RetryLimits;
 use dynomesh_core::dispatch::{BlockChoice, BudgetSettings};
 use dynomesh_core::gossip::Interest;
-use dynomesh_core::id::NodeName;
+use dynomesh_core::id::{NodeName, Zone};
 use dynomesh_core::time::Span;
 use dynomesh_runtime::config::ConfigError;
 use dynomesh_runtime::gossip::{GossipConfig, GossipSection};
@@ -29,6 +29,9 @@ const HEAD_RANGE: std::ops::RangeInclusive<usize> = 8192..=1 << 20;
 pub struct FileConfig {
     /// Name of this edge, unique in the mesh, for logs, gossip and `x-dynomesh-edge`: for example `edge-1`.
     pub name: NodeName,
+    /// Where it runs.
+    #[serde(default)]
+    pub zone: Option<Zone>,
     /// Where clients connect to.
     pub listen: SocketAddr,
     /// Health, readiness and metrics.
@@ -104,6 +107,8 @@ pub struct RetrySettings {
 pub struct Config {
     /// See [`FileConfig::name`].
     pub name: NodeName,
+    /// See [`FileConfig::zone`].
+    pub zone: Option<Zone>,
     /// Where clients connect to.
     pub listen: SocketAddr,
     /// Where operators connect to.
@@ -224,6 +229,7 @@ impl TryFrom<FileConfig> for Config {
             },
             gossip: GossipConfig { wants: Interest::edge(), ..file.gossip.config(file.name.clone(), None) },
             name: file.name,
+            zone: file.zone,
             listen: file.listen,
             admin: file.admin,
             threads: file.threads,

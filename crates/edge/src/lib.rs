@@ -16,7 +16,7 @@
 //! | gossip's own | the gossip of the map | with [`run`] |
 //! | admin's own | `/healthz`, `/readyz`, `/metrics` | with [`run`] |
 //! | `access-log` | writes lines from a bounded queue of 8192, past which they are dropped and counted | with its last sender |
-//! | the caller's | takes changes of the map over into the routes | at shutdown |
+//! | the caller's | takes changes of the map over into the routes; says how the edge stands and obeys wishes (`presence`) | at shutdown |
 
 mod access_log;
 mod attempt;
@@ -28,6 +28,7 @@ mod inbound;
 mod load;
 mod metrics;
 mod outgoing;
+mod presence;
 mod record;
 mod relay;
 mod reply;

@@ -46,6 +46,8 @@ pub(crate) struct Metrics {
     pub(crate) connects: Counter,
     /// Requests being served.
     pub(crate) in_flight: Gauge,
+    /// 1 once a wanted drain is over.
+    pub(crate) drained: Gauge,
     /// Requests in flight at blocks, all apps together.
     pub(crate) at_blocks: Gauge<u64, AtomicU64>,
     /// Blocks with a usable leader.
@@ -128,6 +130,7 @@ impl Metrics {
             broken: Counter::default(),
             connects: Counter::default(),
             in_flight: Gauge::default(),
+            drained: Gauge::default(),
             at_blocks: Gauge::default(),
             blocks_led: Gauge::default(),
             blocks_known: Gauge::default(),
@@ -148,6 +151,7 @@ impl Metrics {
         registry.register("edge_responses_broken", "Responses that broke off before their end", m.broken);
         registry.register("edge_block_connects", "Connections made to blocks", m.connects);
         registry.register("edge_requests_in_flight", "Requests being served", m.in_flight);
+        registry.register("edge_drained", "1 while this edge is wanted drained and nobody uses it", m.drained);
         registry.register("edge_requests_at_blocks", "Requests in flight at blocks, all apps together", m.at_blocks);
         registry.register("edge_blocks_led", "Blocks with a usable leader", m.blocks_led);
         registry.register("edge_blocks_known", "Blocks known", m.blocks_known);

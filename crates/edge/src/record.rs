@@ -94,7 +94,7 @@ impl Record {
 
     /// Tells the client whose fault an error is, where it is a dyno's.
     pub(crate) fn blame(&self, fault: Fault, told: &mut HeaderMap) {
-        if let (Fault::DynoFailed | Fault::DynoTimeout | Fault::Unknown, Some((block, dyno))) = (fault, &self.had) {
+        if let (Fault::DynoFailed | Fault::DynoTimeout | Fault::Cut | Fault::Unknown, Some((block, dyno))) = (fault, &self.had) {
             told.insert(headers::BLOCK, headers::value(block));
             told.insert(headers::DYNO, headers::value(dyno));
         }

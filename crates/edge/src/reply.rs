@@ -41,6 +41,8 @@ pub(crate) enum Fault {
     DynoFailed,
     /// A dyno took the request and did not answer in time.
     DynoTimeout,
+    /// Its dyno was to be free by now, so the block gave it up.
+    Cut,
     /// Whether a dyno ran the request is not known.
     Unknown,
     /// The deadline passed.
@@ -49,7 +51,7 @@ pub(crate) enum Fault {
 
 impl Fault {
     /// All of them, for metrics that must exist before they count.
-    pub(crate) const ALL: [Fault; 14] = [
+    pub(crate) const ALL: [Fault; 15] = [
         Fault::BadHost,
         Fault::BadBody,
         Fault::BodyLate,
@@ -62,6 +64,7 @@ impl Fault {
         Fault::NotDispatched,
         Fault::DynoFailed,
         Fault::DynoTimeout,
+        Fault::Cut,
         Fault::Unknown,
         Fault::Deadline,
     ];
@@ -83,6 +86,11 @@ impl Fault {
             Fault::NotDispatched => ("not-dispatched", StatusCode::SERVICE_UNAVAILABLE, "no dyno saw the request and no attempt is left"),
             Fault::DynoFailed => ("dyno-failed", StatusCode::BAD_GATEWAY, "the dyno took the request and failed"),
             Fault::DynoTimeout => ("dyno-timeout", StatusCode::GATEWAY_TIMEOUT, "the dyno took the request and did not answer in time"),
+            Fault::Cut => (
+                "cut",
+                StatusCode::BAD_GATEWAY,
+                "the request was cut at its dyno, which is drained or lost to its block; whether it took effect is not known",
+            ),
             Fault::Unknown => (
                 "outcome-unknown",
                 StatusCode::BAD_GATEWAY,
@@ -106,6 +114,7 @@ impl Fault {
             (Verdict::NotDispatched, "no-dyno" | "unknown-app" | "refused") => Fault::NoDyno,
             (Verdict::NotDispatched, _) => Fault::NotDispatched,
             (_, "dyno-timeout") => Fault::DynoTimeout,
+            (_, "cut") => Fault::Cut,
             (Verdict::Over, _) => Fault::DynoFailed,
             (Verdict::Unknown, _) => Fault::Unknown,
         }

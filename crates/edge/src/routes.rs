@@ -200,7 +200,15 @@ mod tests {
     fn leader(block: &str) -> Fact {
         let replica = ReplicaFact { id: ReplicaId(1), http: "127.0.0.1:1".parse().unwrap(), grpc: "127.0.0.1:2".parse().unwrap() };
         let block = BlockName::new(block).unwrap();
-        Fact::Leader(LeaderFact { block, group: GroupId(1), term: Term(1), seq: 1, leader: ReplicaId(1), replicas: vec![replica] })
+        Fact::Leader(LeaderFact {
+            block,
+            group: GroupId(1),
+            term: Term(1),
+            seq: 1,
+            leader: ReplicaId(1),
+            replicas: vec![replica],
+            zone: None,
+        })
     }
 
     fn load(block: &str, name: &str, seq: u64, slots: u32) -> Fact {

@@ -216,6 +216,7 @@ mod tests {
             seq: 1,
             leader: ReplicaId(replica),
             replicas: replicas.collect(),
+            zone: None,
         }
     }
 

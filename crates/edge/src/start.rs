@@ -2,17 +2,21 @@
 
 use std::cell::Cell;
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use dynomesh_core::map::NodeTelling;
+use dynomesh_core::map::fact::NodeRole;
 use dynomesh_core::time::Time;
 use dynomesh_runtime::clock::Clock;
 use dynomesh_runtime::gossip::Gossip;
 use dynomesh_runtime::http::admin::{Admin, Readiness};
 use dynomesh_runtime::http::client::{Pool, PoolSettings};
+use dynomesh_runtime::http::door::Door;
 use dynomesh_runtime::http::serve::{ServeSettings, serve};
-use dynomesh_runtime::net::listen_each;
+use dynomesh_runtime::net::{listen_each, reachable};
 use dynomesh_runtime::shutdown::Shutdown;
 use dynomesh_runtime::telemetry::Registry;
 use dynomesh_runtime::workers::Workers;
@@ -29,6 +33,7 @@ use crate::beat::Beats;
 use crate::config::{Config, told};
 use crate::error::Error;
 use crate::metrics::Metrics;
+use crate::presence::{self, Presence};
 use crate::routes::Directory;
 use crate::service::{Service, ServiceSettings, chance};
 
@@ -47,6 +52,7 @@ pub(crate) struct Shared {
     pub(crate) metrics: Metrics,
     pub(crate) log: AccessLog,
     pub(crate) shutdown: Shutdown,
+    pub(crate) door: Door,
 }
 
 /// Runs an edge until `shutdown` is set and what runs is finished, or until it cannot go on.
@@ -68,19 +74,35 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Error> {
         "edge started"
     );
     let directory = Arc::new(Directory::new(config.retry.budget()));
-    let shared = Shared { config, clock, directory, metrics, log, shutdown: shutdown.clone() };
+    let shared = Shared { config, clock, directory, metrics, log, shutdown: shutdown.clone(), door: Door::default() };
     let threads = shared.clone();
     let workers = Workers::start_each("edge", listeners, move |_, listener| carry(threads.clone(), listener)).map_err(Error::Threads)?;
-    let follow = follow(&shared, &gossip, &ready);
+    let presence = presence(&shared, &gossip, admin.address(), listen, ready);
     let ended = tokio::select! {
         ended = workers.join() => ended,
-        never = follow => match never {},
+        never = follow(&shared, &gossip) => match never {},
+        never = presence::run(presence) => match never {},
     };
     drop(shared);
     info!("edge stopped");
     ended?;
     writer.finish().await;
     Ok(())
+}
+
+fn presence(shared: &Shared, gossip: &Gossip, admin: SocketAddr, listen: SocketAddr, ready: watch::Sender<Readiness>) -> Presence {
+    let Shared { config, clock, door, metrics, .. } = shared;
+    let [admin, http] = [admin, listen].map(|bound| reachable(bound, gossip.address()));
+    Presence {
+        me: config.name.clone(),
+        clock: clock.clone(),
+        gossip: gossip.clone(),
+        telling: NodeTelling::new(config.name.clone(), gossip.run(), env!("CARGO_PKG_VERSION"), config.zone.clone(), admin),
+        role: NodeRole::Edge { http },
+        door: door.clone(),
+        metrics: metrics.clone(),
+        ready,
+    }
 }
 
 /// One data thread.
@@ -94,6 +116,7 @@ async fn carry(shared: Shared, listener: std::net::TcpListener) {
         connections_max: limits.connections_max,
         idle: limits.idle,
         finish: limits.drain,
+        door: shared.door.clone(),
         ..ServeSettings::default()
     };
     let service = service(&shared);
@@ -134,7 +157,7 @@ pub(crate) fn service(shared: &Shared) -> Rc<Service<Incoming>> {
 }
 
 /// Takes changes of the map over, for ever.
-async fn follow(shared: &Shared, gossip: &Gossip, ready: &watch::Sender<Readiness>) -> Infallible {
+async fn follow(shared: &Shared, gossip: &Gossip) -> Infallible {
     let mut changes = gossip.subscribe();
     let mut gauges = interval(GAUGES_EVERY);
     gauges.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -149,9 +172,6 @@ async fn follow(shared: &Shared, gossip: &Gossip, ready: &watch::Sender<Readines
                 if routes.known() != known {
                     known = routes.known().into_iter().map(str::to_owned).collect();
                     info!(hosts = ?known, "hosts changed");
-                }
-                if view.leaders().len() > 0 {
-                    ready.send_if_modified(|now| !std::mem::replace(now, Readiness::ready()).ready);
                 }
                 sleep(MAP_PAUSE).await;
             }

@@ -80,6 +80,15 @@ pub async fn connect(address: Address, timeout: Span) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
+/// Where others reach a listener: where it is bound, or at that port of `near` where it listens on every address of its machine.
+///
+/// # Panics
+/// If the listener is not bound.
+pub fn reachable(bound: SocketAddr, near: SocketAddr) -> Address {
+    let at_near = || Address::new(SocketAddr::new(near.ip(), bound.port()));
+    Address::new(bound).or_else(|_| at_near()).expect("a bound listener has a port, and `near` is one host")
+}
+
 /// Bounds how long sent bytes may stay unacknowledged before the kernel gives the connection up (TCP_USER_TIMEOUT, P7); `None`
 /// leaves it to the kernel again.
 pub fn set_user_timeout(stream: &TcpStream, span: Option<Span>) -> io::Result<()> {

@@ -1,6 +1,6 @@
 //! What happened, as clients and dynos saw it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
 use std::path::Path;
@@ -99,6 +99,17 @@ impl History {
     pub fn runs(&self, key: &str) -> usize {
         let lines = self.dynos.values().flat_map(|diary| &diary.lines);
         lines.filter(|line| matches!(&line.event, journal::Event::Start(start) if start.key.as_deref() == Some(key))).count()
+    }
+}
+
+impl Diary {
+    /// The blocks that sent the dyno requests.
+    pub fn blocks(&self) -> BTreeSet<&str> {
+        let block = |line| match line {
+            &Line { event: journal::Event::Start(ref start), .. } => start.block.as_deref(),
+            _ => None,
+        };
+        self.lines.iter().filter_map(block).collect()
     }
 }
 

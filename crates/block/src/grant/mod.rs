@@ -16,7 +16,7 @@ use dynomesh_core::time::{Span, Time};
 use dynomesh_runtime::clock::Clock;
 use tracing::debug;
 
-pub(crate) use router::{Admission, Ask, Doubt, DueProbe, DynoReport, Load, Pick, Refusal, Router};
+pub(crate) use router::{Admission, Ask, Doubt, DueProbe, DynoReport, Load, Pick, Refusal, Right, Router};
 
 use crate::config::Limits;
 use crate::machine::BlockMachine;

@@ -14,7 +14,7 @@ use dynomesh_core::app::{AppSpec, Phase, Probe, Serial};
 use dynomesh_core::balance::{
     DynoShape, DynoView, Ended, Floor, LedgerSettings, Occupied, Outcome, Place, Probed, QueueSettings, Standing,
 };
-use dynomesh_core::block::{BlockSettings, BlockState, Command, DynoRecord, Reply, SlotsMode};
+use dynomesh_core::block::{BlockSettings, BlockState, Command, Drains, DynoRecord, Reply, SlotsMode, doubt};
 use dynomesh_core::id::{Address, AppName, DynoId, Epoch, Holder, Incarnation, Index, ReplicaId, SlotId, Term};
 use dynomesh_core::time::{Span, Time};
 use rand::SeedableRng;
@@ -55,6 +55,8 @@ pub(crate) struct Pick {
 pub(crate) enum Refusal {
     NotLeader,
     Electing,
+    /// The block was evicted: its dynos are others'.
+    Evicted,
     UnknownApp,
     NoDyno,
     QueueFull,
@@ -107,10 +109,8 @@ pub(crate) struct Doubt {
     pub(crate) dyno: DynoId,
     pub(crate) address: Address,
     pub(crate) app: AppSpec,
-    pub(crate) serial: Option<bool>,
-    /// When this replica saw the grant applied, and for how long it was granted.
-    pub(crate) seen: Time,
-    pub(crate) span: Span,
+    /// What the core must know to judge it.
+    pub(crate) facts: doubt::Doubt,
 }
 
 /// A dyno whose probe is due, its place already taken in the ledger.
@@ -136,8 +136,8 @@ enum Holding {
     Running,
     /// Ended in an error that was seen; counted until then.
     Held(Time),
-    /// Cut with unknown outcome; counted until an idle proof or its deadline.
-    Doubted,
+    /// Cut with unknown outcome then; counted until an idle proof from later on, or its deadline.
+    Doubted(Time),
 }
 
 struct Own {
@@ -160,6 +160,17 @@ struct Office {
     floors: BTreeMap<AppName, Floor<Waiter>>,
 }
 
+/// What keeps a leader from giving out slots, besides its lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Right {
+    /// The process has just started and has not heard the map yet.
+    Unheard,
+    /// Nothing does.
+    Full,
+    /// The block was evicted; for good.
+    Evicted,
+}
+
 /// Slots freed in one go by a sweep.
 const SWEEP_MAX: usize = 1024;
 
@@ -179,6 +190,8 @@ pub(crate) struct Router {
     seq: u64,
     key: u64,
     office: Option<Office>,
+    right: Right,
+    drains: Drains,
     /// Whose blank entry was applied last.
     led: Option<(Term, ReplicaId)>,
     stopping: bool,
@@ -199,6 +212,8 @@ impl Router {
             seq: 0,
             key: 0,
             office: None,
+            right: Right::Unheard,
+            drains: Drains::default(),
             led: None,
             stopping: false,
         }
@@ -217,11 +232,6 @@ impl Router {
         &self.state
     }
 
-    /// Since when this replica leads.
-    pub(crate) fn led_since(&self) -> Option<Time> {
-        self.office.as_ref().map(|office| office.since)
-    }
-
     pub(crate) fn stopping(&self) -> bool {
         self.stopping
     }
@@ -238,6 +248,11 @@ impl Router {
             return Admission::Refuse(Refusal::Stopping);
         }
         let Some(office) = self.office.as_mut() else { return Admission::Refuse(Refusal::NotLeader) };
+        match self.right {
+            Right::Full => {}
+            Right::Unheard => return Admission::Refuse(Refusal::Electing),
+            Right::Evicted => return Admission::Refuse(Refusal::Evicted),
+        }
         let Some(floor) = office.floors.get_mut(ask.app) else { return Admission::Refuse(Refusal::UnknownApp) };
         if floor.ledger.slots() == 0 {
             return Admission::Refuse(Refusal::NoDyno);
@@ -293,7 +308,7 @@ impl Router {
                 own.holding = Holding::Held(until);
                 self.metrics.holds.inc();
             }
-            (Outcome::Unknown, _) => own.holding = Holding::Doubted,
+            (Outcome::Unknown, _) => own.holding = Holding::Doubted(now),
         }
     }
 

@@ -8,7 +8,7 @@ use dynomesh_runtime::http::headers::{self, value};
 use http::header::{CONTENT_LENGTH, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 
-use crate::grant::{Claim, Shared, Waited};
+use crate::grant::{Claim, Right, Shared, Waited};
 use crate::upstream::{self, DynoBody};
 
 /// What became of a request (P21).
@@ -35,12 +35,14 @@ pub(crate) enum Reason {
     UnknownApp,
     NotLeader,
     Electing,
+    Evicted,
     Late,
     Refused,
     Stopping,
     BodyLate,
     DynoFailed,
     DynoTimeout,
+    Cut,
 }
 
 impl Verdict {
@@ -65,12 +67,14 @@ impl Reason {
             Reason::UnknownApp => "unknown-app",
             Reason::NotLeader => "not-leader",
             Reason::Electing => "electing",
+            Reason::Evicted => "evicted",
             Reason::Late => "late",
             Reason::Refused => "refused",
             Reason::Stopping => "stopping",
             Reason::BodyLate => "body-late",
             Reason::DynoFailed => "dyno-failed",
             Reason::DynoTimeout => "dyno-timeout",
+            Reason::Cut => "cut",
         }
     }
 }
@@ -143,7 +147,7 @@ pub(crate) fn beat(shared: &Shared) -> Response<DynoBody> {
     *response.status_mut() = StatusCode::NO_CONTENT;
     let role = match shared.replica().role().borrow().state {
         _ if shared.router().stopping() => "stopping",
-        State::Leader { ready: true } if shared.lease().valid(shared.clock.now()) => "leader",
+        State::Leader { ready: true } if shared.router().right() != Right::Unheard && shared.lease().valid(shared.clock.now()) => "leader",
         State::Follower | State::Learner => "follower",
         State::Leader { .. } | State::Candidate => "electing",
     };

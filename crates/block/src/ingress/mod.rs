@@ -168,6 +168,7 @@ impl Ingress {
             }
             Err(Failure::NotSent) => self.refuse(hop, &marks, Reason::Refused),
             Err(Failure::Failed) => self.fail(hop, &marks, StatusCode::BAD_GATEWAY, Verdict::Over, Reason::DynoFailed),
+            Err(Failure::Cut) => self.fail(hop, &marks, StatusCode::BAD_GATEWAY, Verdict::Unknown, Reason::Cut),
             Err(Failure::Unknown) => self.fail(hop, &marks, StatusCode::GATEWAY_TIMEOUT, Verdict::Unknown, Reason::DynoTimeout),
         }
     }
@@ -274,6 +275,7 @@ impl From<Refusal> for Reason {
         match refusal {
             Refusal::NotLeader => Reason::NotLeader,
             Refusal::Electing => Reason::Electing,
+            Refusal::Evicted => Reason::Evicted,
             Refusal::UnknownApp => Reason::UnknownApp,
             Refusal::NoDyno => Reason::NoDyno,
             Refusal::QueueFull => Reason::QueueFull,

@@ -44,8 +44,10 @@ pub(crate) enum Failure {
     NotSent,
     /// The dyno ended it without a response.
     Failed,
-    /// No answer in time, or cut: the outcome is unknown.
+    /// No answer in time: the outcome is unknown.
     Unknown,
+    /// Cut by the block: the outcome is unknown.
+    Cut,
 }
 
 /// A response whose body still holds the slot.
@@ -127,7 +129,7 @@ pub(crate) fn dispatch(
                 claim.end(match failure {
                     Failure::Late => Outcome::Done,
                     Failure::NotSent | Failure::Failed => Outcome::Error,
-                    Failure::Unknown => Outcome::Unknown,
+                    Failure::Unknown | Failure::Cut => Outcome::Unknown,
                 });
                 Err(failure)
             }
@@ -165,7 +167,8 @@ async fn exchange(
         Ok(Ok(response)) => return Ok(response),
         Ok(Err(_)) if gate.refused() => Failure::Late,
         Ok(Err(_)) if !gate.passed() => Failure::NotSent,
-        Ok(Err(error)) if error.is_user() || error.is_canceled() || claim.pick.cut.is_cut() => Failure::Unknown,
+        Ok(Err(_)) if claim.pick.cut.is_cut() => Failure::Cut,
+        Ok(Err(error)) if error.is_user() || error.is_canceled() => Failure::Unknown,
         Ok(Err(error)) => {
             debug!(%error, dyno = %claim.pick.dyno, "dyno ended a request without a response");
             Failure::Failed

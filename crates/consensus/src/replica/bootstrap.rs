@@ -8,12 +8,13 @@ use openraft::errors::{InitializeError, RaftError};
 use rand::RngExt;
 use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;
+use tokio::time::timeout;
 
 use super::Inner;
 use crate::error::BootstrapError;
 use crate::machine::Machine;
 use crate::options::Member;
-use crate::transport::{VERSION, channel, client};
+use crate::transport::{RARE_MAX, VERSION, channel, client};
 
 pub(super) async fn initialize<M: Machine>(inner: &Inner<M>, members: Vec<Member>, group: GroupId) -> Result<(), BootstrapError> {
     let me = inner.identity.replica();
@@ -71,10 +72,12 @@ pub async fn bootstrap_group(addresses: &[Address]) -> Result<GroupId, Bootstrap
     Ok(group)
 }
 
-async fn identify(address: Address) -> Result<wire::IdentityResponse, BootstrapError> {
+/// Asks who listens at `address`.
+pub(crate) async fn identify(address: Address) -> Result<wire::IdentityResponse, BootstrapError> {
     let unreachable = |problem: String| BootstrapError::Unreachable { address, problem };
     let mut peer = client(channel(&address.to_string()).map_err(unreachable)?);
-    let answer = peer.identity(wire::IdentityRequest { version: VERSION }).await;
+    let answer = timeout(RARE_MAX, peer.identity(wire::IdentityRequest { version: VERSION })).await;
+    let answer = answer.map_err(|_| unreachable("no answer in time".into()))?;
     let answer = answer.map_err(|status| unreachable(status.message().to_owned()))?.into_inner();
     match answer.version {
         VERSION => Ok(answer),

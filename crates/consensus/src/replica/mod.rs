@@ -1,5 +1,6 @@
 //! A replica as the daemons see it: propose, ask who leads, stop.
 
+mod abstain;
 mod bootstrap;
 mod start;
 mod transfer;
@@ -8,16 +9,19 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dynomesh_core::id::{GroupId, Incarnation, Index, ReplicaId, Term};
+use dynomesh_core::id::{Address, GroupId, Incarnation, Index, ReplicaId, Term};
 use dynomesh_proto::raft::v1 as wire;
 use openraft::Raft;
 use openraft::async_runtime::watch::WatchReceiver;
 use tokio::sync::watch;
 
 pub use bootstrap::bootstrap_group;
+pub(crate) use bootstrap::identify;
 pub use transfer::TransferError;
+pub(crate) use transfer::transfer;
 
 use crate::batcher::Proposer;
+use crate::candidacy::Candidacy;
 use crate::engine::{Engine, LogId};
 use crate::error::{BootstrapError, ProposeError, StartError};
 use crate::identity::Identity;
@@ -25,6 +29,7 @@ use crate::keeper::{Applied, Keeper};
 use crate::lease::Lease;
 use crate::log::Log;
 use crate::machine::Machine;
+use crate::members::{Change, Members, MembersError, Order};
 use crate::metrics::{Counters, Metrics};
 use crate::options::{Member, Options};
 use crate::payload::{decode_one, encode_one};
@@ -42,18 +47,21 @@ const FORWARD_MAX: Duration = Duration::from_secs(5);
 /// One member of a Raft group. Cheap to clone; any thread may call it.
 pub struct Replica<M: Machine>(Arc<Inner<M>>);
 
-struct Inner<M: Machine> {
-    raft: Raft<Engine, Keeper<M>>,
+pub(crate) struct Inner<M: Machine> {
+    pub(crate) raft: Raft<Engine, Keeper<M>>,
     log: Log,
     proposer: Proposer<M>,
-    role: watch::Receiver<Role>,
+    pub(crate) role: watch::Receiver<Role>,
     closed: watch::Sender<bool>,
-    lease: Arc<Lease>,
-    identity: Arc<Identity>,
-    options: Options,
-    peers: Peers,
+    pub(crate) lease: Arc<Lease>,
+    pub(crate) identity: Arc<Identity>,
+    pub(crate) options: Options,
+    pub(crate) peers: Peers,
     counters: Arc<Counters>,
-    applied: Arc<Applied>,
+    pub(crate) applied: Arc<Applied>,
+    pub(crate) candidacy: Arc<Candidacy>,
+    /// The change of members under way, in words.
+    pub(crate) changing: std::sync::Mutex<Option<String>>,
 }
 
 impl<M: Machine> Clone for Replica<M> {
@@ -174,6 +182,39 @@ impl<M: Machine> Replica<M> {
         transfer::transfer(&self.0, to).await
     }
 
+    /// Keeps it from leading until told otherwise, or lets it again: it hands leadership over and does not stand for election, but
+    /// votes and replicates as ever. It stands after all where the group would be mute without it: see the module `candidacy`. A
+    /// restart forgets it. Returns at once; watch [`Replica::role`] for the handover.
+    pub fn abstain(&self, abstain: bool) {
+        self.0.candidacy.abstain(abstain);
+    }
+
+    /// Whether its group removed it: it is quiet from then on.
+    pub fn is_removed(&self) -> bool {
+        self.0.candidacy.is_removed()
+    }
+
+    /// Who belongs to the group and how they are doing, as far as this replica knows.
+    pub fn members(&self) -> Members {
+        self.0.members()
+    }
+
+    /// Changes the members, on the leader: one change at a time, and none that would leave too few voters that answer. After an
+    /// error the same change may be asked for again, here or at another leader, and goes on where it stood.
+    pub async fn change(&self, order: Order) -> Result<Change, MembersError> {
+        self.0.change(order).await
+    }
+
+    /// Takes the replica at `grpc` in without a vote, on the leader: the first half of adding it.
+    pub async fn add_learner(&self, grpc: Address) -> Result<Member, MembersError> {
+        self.0.add_learner(grpc).await
+    }
+
+    /// Waits, within bounds, until a learner has caught up, and gives it its vote, on the leader: the other half.
+    pub async fn promote(&self, learner: ReplicaId) -> Result<Change, MembersError> {
+        self.0.promote(learner).await
+    }
+
     /// Ends it: with `transfer` set a leader hands over first. Afterwards everything is on disk, every proposal has been answered
     /// and new ones are refused.
     pub async fn stop(&self, transfer: bool) {
@@ -225,12 +266,13 @@ impl<M: Machine> Replica<M> {
             term: role.term.0,
             leader: role.leader.as_ref().map(member),
             members: role.members.iter().map(member).collect(),
+            removed: self.is_removed(),
         }
     }
 }
 
 impl<M: Machine> Inner<M> {
-    fn leads(&self) -> Option<Term> {
+    pub(crate) fn leads(&self) -> Option<Term> {
         let role = self.role.borrow();
         matches!(role.state, State::Leader { .. }).then_some(role.term)
     }

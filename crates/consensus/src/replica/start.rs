@@ -10,8 +10,9 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tokio::sync::watch;
 
-use super::{Inner, RaftServer, Replica};
+use super::{Inner, RaftServer, Replica, abstain};
 use crate::batcher::{self, Batcher};
+use crate::candidacy::Candidacy;
 use crate::engine::seed_thread;
 use crate::error::StartError;
 use crate::identity::Identity;
@@ -47,7 +48,8 @@ pub(super) async fn start<M: Machine>(options: Options, machine: M) -> Result<(R
     let applied = keeper.watched();
     let lease = Arc::new(Lease::default());
     let peers = Peers::new(identity.clone(), lease.clone(), options.clock.clone(), options.cut.clone());
-    let config = config(&options, identity.promised().is_none())?;
+    // Whether it stands for election is the candidacy's to say, once it is there.
+    let config = config(&options)?;
     let network = Network(peers.clone());
     let raft = Raft::new(identity.replica().0, config, network, log.clone(), keeper);
     let raft = raft.await.map_err(|e| StartError::Raft(e.to_string()))?;
@@ -56,8 +58,8 @@ pub(super) async fn start<M: Machine>(options: Options, machine: M) -> Result<(R
     let (closed, closed_rx) = watch::channel(false);
     let (proposer, queue) = batcher::channel();
     let counters = Arc::new(Counters::default());
-    let (following, core, on_fatal) =
-        (role::follow(raft.server_metrics(), applied.clone(), lease.clone(), role_tx), raft.metrics(), options.on_fatal.clone());
+    let following = role::follow(raft.server_metrics(), applied.clone(), lease.clone(), identity.removed(), role_tx);
+    let (core, on_fatal) = (raft.metrics(), options.on_fatal.clone());
     tokio::spawn(async move {
         following.await;
         // A replica whose core broke (a snapshot that cannot be written, an entry that cannot be read) must not linger.
@@ -68,23 +70,25 @@ pub(super) async fn start<M: Machine>(options: Options, machine: M) -> Result<(R
         }
     });
     tokio::spawn(Batcher::new(raft.clone(), queue, role.clone(), closed_rx, counters.clone(), options.clock.clone()).run());
-    let muzzle = muzzle(&raft, &options, identity.promised());
+    let candidacy = candidacy(&raft, &options, &identity);
+    let muzzle = muzzle(&candidacy, &options, identity.promised());
 
     tracing::info!(
         kind = options.kind, name = options.name, replica = %identity.replica(), incarnation = %identity.incarnation(),
         group = ?identity.group().map(|g| g.to_string()), grpc = %options.grpc, http = %options.http, timers = ?options.timers,
         "replica started"
     );
-    let inner = Inner { raft, log, proposer, role, closed, lease, identity, options, peers, counters, applied };
+    let changing = std::sync::Mutex::default();
+    let inner = Inner { raft, log, proposer, role, closed, lease, identity, options, peers, counters, applied, candidacy, changing };
     let replica = Replica(Arc::new(inner));
-    let Inner { raft, identity, options, .. } = &*replica.0;
-    let server = Server::new(replica.clone(), raft.clone(), identity.clone(), options, muzzle);
+    tokio::spawn(abstain::run(replica.0.clone()));
+    let server = Server::new(replica.clone(), &replica.0, muzzle);
     let len = dynomesh_proto::MESSAGE_LEN_MAX;
     let server = RaftServer::new(server).max_decoding_message_size(len).max_encoding_message_size(len);
     Ok((replica, server))
 }
 
-fn config(options: &Options, elect: bool) -> Result<Arc<Config>, StartError> {
+fn config(options: &Options) -> Result<Arc<Config>, StartError> {
     let timers = options.timers;
     let config = Config {
         cluster_name: options.name.clone(),
@@ -98,7 +102,7 @@ fn config(options: &Options, elect: bool) -> Result<Arc<Config>, StartError> {
         // A follower is sent a snapshot only when the entries it lacks are gone.
         replication_lag_threshold: u64::MAX,
         broadcast_submitted_on_append: Some(true),
-        enable_elect: elect,
+        enable_elect: false,
         // A leader removed from the group would hand over by itself, past its lease. openraft does not export the type.
         removed_leader_step_down: serde_json::from_str("\"Never\"").expect("a variant of openraft's StepDownPolicy"),
         enable_pre_vote: Some(true),
@@ -108,13 +112,30 @@ fn config(options: &Options, elect: bool) -> Result<Arc<Config>, StartError> {
     Ok(Arc::new(config.validate().map_err(|e| StartError::Options(e.to_string()))?))
 }
 
+/// Lets the replica stand for election unless something speaks against it.
+fn candidacy<M: Machine>(raft: &Raft<crate::engine::Engine, Keeper<M>>, options: &Options, identity: &Identity) -> Arc<Candidacy> {
+    let mut removed = identity.removed();
+    let (muzzled, gone) = (identity.promised().is_some(), *removed.borrow_and_update());
+    let switched = raft.clone();
+    let switch = move |on| switched.runtime_config().elect(on);
+    let candidacy = Arc::new(Candidacy::new(muzzled, gone, options.timers.election_max, options.clock.clone(), switch));
+    let told = candidacy.clone();
+    tokio::spawn(async move {
+        // It ends with an error when the replica is gone, which needs nothing any more.
+        if removed.wait_for(|removed| *removed).await.is_ok() {
+            told.remove();
+        }
+    });
+    candidacy
+}
+
 /// A voter that was restarted neither votes nor stands for as long as it may have promised to follow (P4).
-fn muzzle<M: Machine>(raft: &Raft<crate::engine::Engine, Keeper<M>>, options: &Options, promised: Option<Span>) -> Muzzle {
+fn muzzle(candidacy: &Arc<Candidacy>, options: &Options, promised: Option<Span>) -> Muzzle {
     let Some(promised) = promised else { return Muzzle { until: Time::ZERO } };
-    let raft = raft.clone();
+    let candidacy = candidacy.clone();
     tokio::spawn(async move {
         tokio::time::sleep(promised.to_std()).await;
-        raft.runtime_config().elect(true);
+        candidacy.unmuzzle();
     });
     Muzzle { until: options.clock.now() + promised }
 }

@@ -29,13 +29,19 @@ pub enum TransferError {
     /// No voter, or not the named one, has all entries and answers.
     #[error("no voter has all entries and answers")]
     NoTarget,
+    /// The named replica was told not to lead.
+    #[error("replica {0} was told not to lead; name another, or let it lead again")]
+    Abstains(ReplicaId),
     /// The target did not become leader in time.
     #[error("replica {0} did not take over in time")]
     NotTaken(ReplicaId),
 }
 
 /// Hands over, and sees to it that somebody leads if that fails.
-pub(super) async fn transfer<M: Machine>(inner: &Inner<M>, to: Option<ReplicaId>) -> Result<(), TransferError> {
+pub(crate) async fn transfer<M: Machine>(inner: &Inner<M>, to: Option<ReplicaId>) -> Result<(), TransferError> {
+    if let Some(to) = to.filter(|to| inner.leads().is_some() && inner.peers.abstains(to.0)) {
+        return Err(TransferError::Abstains(to));
+    }
     let outcome = hand_over(inner, to).await;
     if matches!(outcome, Err(TransferError::NoTarget | TransferError::NotTaken(_))) {
         step_down(inner).await;
@@ -88,7 +94,8 @@ async fn caught_up<M: Machine>(inner: &Inner<M>, to: Option<ReplicaId>) -> Optio
     loop {
         let present = metrics.borrow_watched().clone();
         let now = inner.options.clock.now();
-        let voters: Vec<u64> = other_voters(inner, &present).filter(|id| to.is_none_or(|to| to.0 == *id)).collect();
+        let meant = |id: &u64| to.map_or(!inner.peers.abstains(*id), |to| to.0 == *id);
+        let voters: Vec<u64> = other_voters(inner, &present).filter(meant).collect();
         if voters.is_empty() {
             return None;
         }

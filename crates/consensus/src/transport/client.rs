@@ -1,12 +1,11 @@
 //! The sending side: one [`Link`] per peer and purpose.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::future::Future;
 use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bytes::Bytes;
 use dynomesh_core::time::{Span, Time};
 use dynomesh_proto::raft::v1 as wire;
 use dynomesh_proto::raft::v1::peer_client::PeerClient;
@@ -26,16 +25,16 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
 
-use super::{CHUNK_LEN, RECONNECT, SETUP_MAX, SILENCE_MAX, VERSION, convert};
+use super::{CHUNK_LEN, RARE_MAX, RECONNECT, REMOVED, SETUP_MAX, SILENCE_MAX, UNINVITED, VERSION, convert};
 use crate::engine::{Ballot, Engine, Place};
 use crate::identity::Identity;
 use crate::lease::Lease;
 use crate::options::Cut;
+use crate::snapshot::{EngineSnapshot, Saved};
 use dynomesh_runtime::clock::Clock;
 
 type Client = PeerClient<Channel>;
 type Rpc<T> = Result<T, RPCError<Engine>>;
-type EngineSnapshot = openraft::type_config::alias::SnapshotOf<Engine, Bytes>;
 
 /// Makes links, and remembers connections that may be shared.
 #[derive(Clone)]
@@ -45,6 +44,10 @@ pub(crate) struct Peers {
     clock: Clock,
     cut: Cut,
     rare: Arc<Mutex<HashMap<String, Channel>>>,
+    /// Peers that are being invited, so that no two calls do it at once.
+    inviting: Arc<Mutex<BTreeSet<u64>>>,
+    /// Peers that said last that they do not want to lead.
+    abstaining: Arc<Mutex<BTreeSet<u64>>>,
 }
 
 /// openraft's factory of links.
@@ -69,7 +72,7 @@ struct Beat {
 
 impl Peers {
     pub(crate) fn new(identity: Arc<Identity>, lease: Arc<Lease>, clock: Clock, cut: Cut) -> Self {
-        Peers { identity, lease, clock, cut, rare: Arc::default() }
+        Peers { identity, lease, clock, cut, rare: Arc::default(), inviting: Arc::default(), abstaining: Arc::default() }
     }
 
     /// A client on the connection that rare calls to `address` share.
@@ -93,10 +96,70 @@ impl Peers {
     }
 
     /// The peer took what was sent at `sent`.
-    fn acknowledged(&self, vote: &Ballot, peer: u64, sent: Time, lease_nanos: u64) {
-        if lease_nanos > 0 {
-            self.lease.acknowledged(vote.leader_id.term, peer, sent, Span::from_nanos(lease_nanos));
+    fn acknowledged(&self, vote: &Ballot, peer: u64, sent: Time, answer: &wire::AppendResponse) {
+        if answer.lease_nanos > 0 {
+            self.lease.acknowledged(vote.leader_id.term, peer, sent, Span::from_nanos(answer.lease_nanos));
         }
+        let mut abstaining = self.abstaining.lock().expect("nothing panics while it holds the abstaining");
+        match answer.abstains {
+            true => abstaining.insert(peer),
+            false => abstaining.remove(&peer),
+        };
+    }
+
+    /// Whether `peer` said last that it does not want to lead.
+    pub(crate) fn abstains(&self, peer: u64) -> bool {
+        self.abstaining.lock().expect("nothing panics while it holds the abstaining").contains(&peer)
+    }
+
+    /// Asks `target`, which is new, to join this replica's group.
+    pub(crate) async fn invite(&self, mut client: Client, target: u64) -> Result<(), Status> {
+        let (kind, name) = self.identity.purpose();
+        let request = wire::InviteRequest { header: Some(self.header(target)), kind, name };
+        timeout(RARE_MAX, client.invite(request)).await.map_err(|_| Status::unavailable("no answer in time"))??;
+        Ok(())
+    }
+
+    /// Tells `target` that the group removed it.
+    pub(crate) async fn dismiss(&self, address: &str, target: u64) -> Result<(), Status> {
+        let mut client = self.client(address).map_err(Status::unavailable)?;
+        let request = wire::DismissRequest { header: Some(self.header(target)) };
+        timeout(RARE_MAX, client.dismiss(request)).await.map_err(|_| Status::unavailable("no answer in time"))??;
+        Ok(())
+    }
+
+    /// What a refusal asks for: a member that is new is invited, for the call that added it may have ended before it could; a
+    /// replica that hears it was removed remembers it.
+    fn heed(&self, client: &Result<Client, String>, target: u64, refusal: &Status) {
+        match (refusal.code(), client) {
+            (UNINVITED, Ok(client)) => self.invite_aside(client.clone(), target),
+            (REMOVED, _) => {
+                tracing::warn!(peer = target, "this replica was removed from its group; it is quiet from now on");
+                if let Err(error) = self.identity.dismiss() {
+                    tracing::error!(%error, "that this replica was removed cannot be written down");
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn failed(&self, client: &Result<Client, String>, target: u64, status: &Status) -> RPCError<Engine> {
+        self.heed(client, target, status);
+        unreachable(format!("{:?}: {}", status.code(), status.message()))
+    }
+
+    fn invite_aside(&self, client: Client, target: u64) {
+        if !self.inviting.lock().expect("nothing panics while it holds the invited").insert(target) {
+            return;
+        }
+        let peers = self.clone();
+        tokio::spawn(async move {
+            match peers.invite(client, target).await {
+                Ok(()) => tracing::info!(peer = target, "a new member was invited"),
+                Err(status) => tracing::info!(peer = target, refusal = status.message(), "a new member could not be invited"),
+            }
+            peers.inviting.lock().expect("nothing panics while it holds the invited").remove(&target);
+        });
     }
 }
 
@@ -158,8 +221,8 @@ impl Link {
         let message = convert::wire_append(self.peers.header(self.target), &request);
         let closed = || RPCError::from(NetworkError::from_string("the heartbeat stream ended"));
         beat.requests.send(message).await.map_err(|_| closed())?;
-        let answer = beat.answers.message().await.map_err(failed)?.ok_or_else(closed)?;
-        self.peers.acknowledged(&request.vote, self.target, sent, answer.lease_nanos);
+        let answer = beat.answers.message().await.map_err(|status| self.failed(status))?.ok_or_else(closed)?;
+        self.peers.acknowledged(&request.vote, self.target, sent, &answer);
         let result = convert::appended(answer).map_err(unreadable)?;
         // The other side ends the stream after a refusal.
         if result.is_ok() {
@@ -168,9 +231,13 @@ impl Link {
         Ok(result)
     }
 
+    fn failed(&self, status: Status) -> RPCError<Engine> {
+        self.peers.failed(&self.client, self.target, &status)
+    }
+
     async fn open_beat(&self) -> Rpc<Beat> {
         let (requests, stream) = mpsc::channel(1);
-        let answers = self.client()?.append(ReceiverStream::new(stream)).await.map_err(failed)?.into_inner();
+        let answers = self.client()?.append(ReceiverStream::new(stream)).await.map_err(|status| self.failed(status))?.into_inner();
         Ok(Beat { requests, answers })
     }
 
@@ -188,16 +255,16 @@ impl Link {
         });
         let mut client = self.client()?;
         let opened = timeout(SETUP_MAX, client.append(requests)).await;
-        let answers = opened.map_err(|_| unreachable("no answer in time"))?.map_err(failed)?.into_inner();
-        let peers = self.peers.clone();
+        let answers = opened.map_err(|_| unreachable("no answer in time"))?.map_err(|status| self.failed(status))?.into_inner();
+        let (peers, client) = (self.peers.clone(), self.client.clone());
         let answers = answers.map(move |answer| {
-            let answer = answer.map_err(failed)?;
+            let answer = answer.map_err(|status| peers.failed(&client, target, &status))?;
             if peers.cut.is_cut() {
                 return Err(unreachable("cut off"));
             }
             let sent = in_flight.lock().expect("nothing panics while it holds the send times").pop_front();
             if let Some((sent, vote)) = sent {
-                peers.acknowledged(&vote, target, sent, answer.lease_nanos);
+                peers.acknowledged(&vote, target, sent, &answer);
             }
             convert::appended(answer).map_err(unreadable)
         });
@@ -208,8 +275,13 @@ impl Link {
         let mut client = self.client()?;
         let message = convert::wire_vote_request(self.peers.header(self.target), &request);
         let call = async {
-            let answer = if really { client.vote(message).await } else { client.pre_vote(message).await };
-            convert::vote_response(answer.map_err(failed)?.into_inner()).map_err(unreadable)
+            let mut answer = if really { client.vote(message.clone()).await } else { client.pre_vote(message.clone()).await };
+            if answer.as_ref().is_err_and(|status| status.code() == UNINVITED) {
+                // A group's first election must not wait for another round.
+                self.peers.invite(client.clone(), self.target).await.map_err(|status| self.failed(status))?;
+                answer = if really { client.vote(message).await } else { client.pre_vote(message).await };
+            }
+            convert::vote_response(answer.map_err(|status| self.failed(status))?.into_inner()).map_err(unreadable)
         };
         timeout(option.hard_ttl(), call).await.map_err(|_| unreachable("no answer in time"))?
     }
@@ -217,10 +289,6 @@ impl Link {
 
 fn unreachable(problem: impl ToString) -> RPCError<Engine> {
     Unreachable::from_string(problem).into()
-}
-
-fn failed(status: Status) -> RPCError<Engine> {
-    unreachable(format!("{:?}: {}", status.code(), status.message()))
 }
 
 fn unreadable(error: io::Error) -> RPCError<Engine> {
@@ -278,7 +346,7 @@ impl NetTransferLeader<Engine> for Link {
         };
         let mut client = self.client()?;
         let answer = timeout(option.hard_ttl(), client.transfer_leader(message)).await;
-        let answer = answer.map_err(|_| unreachable("no answer in time"))?.map_err(failed)?.into_inner();
+        let answer = answer.map_err(|_| unreachable("no answer in time"))?.map_err(|status| self.failed(status))?.into_inner();
         convert::version(answer.version).map_err(unreadable)?;
         match answer.refusal.is_empty() {
             true => Ok(Ok(())),
@@ -291,7 +359,7 @@ impl NetTransferLeader<Engine> for Link {
 }
 
 impl NetSnapshot<Engine> for Link {
-    type SnapshotData = Bytes;
+    type SnapshotData = Saved;
 
     async fn full_snapshot(
         &mut self,
@@ -301,11 +369,11 @@ impl NetSnapshot<Engine> for Link {
         _option: RPCOption,
     ) -> Result<SnapshotResponse<Engine>, StreamingError<Engine>> {
         let mut client = self.client().map_err(StreamingError::from)?;
-        let data = snapshot.snapshot;
+        let Saved { data, retired } = snapshot.snapshot;
         let head = wire::SnapshotHead {
             header: Some(self.peers.header(self.target)),
             vote: Some(convert::wire_vote(&vote)),
-            meta: crate::snapshot::encode_meta(&snapshot.meta).into(),
+            meta: crate::snapshot::encode_meta(&snapshot.meta, &retired).into(),
             size: data.len() as u64,
             crc: crc32fast::hash(&data),
         };
@@ -316,7 +384,7 @@ impl NetSnapshot<Engine> for Link {
         tokio::select! {
             closed = cancel => Err(closed.into()),
             answer = client.install_snapshot(chunks) => {
-                let answer = answer.map_err(failed).map_err(StreamingError::from)?.into_inner();
+                let answer = answer.map_err(|status| self.failed(status)).map_err(StreamingError::from)?.into_inner();
                 convert::version(answer.version).map_err(unreadable).map_err(StreamingError::from)?;
                 let vote = convert::vote(answer.vote).map_err(unreadable).map_err(StreamingError::from)?;
                 Ok(SnapshotResponse::new(vote))

@@ -61,14 +61,14 @@ pub(crate) fn append(request: wire::AppendRequest) -> io::Result<AppendEntriesRe
     })
 }
 
-pub(crate) fn wire_appended(result: &StreamAppendResult<Engine>, lease_nanos: u64) -> wire::AppendResponse {
+pub(crate) fn wire_appended(result: &StreamAppendResult<Engine>, lease_nanos: u64, abstains: bool) -> wire::AppendResponse {
     use wire::append_response::Outcome;
     let (outcome, lease_nanos) = match result {
         Ok(last) => (Outcome::Matched(wire::Matched { last: last.as_ref().map(wire_id) }), lease_nanos),
         Err(StreamAppendError::Conflict(at)) => (Outcome::Conflict(wire_id(at)), lease_nanos),
         Err(StreamAppendError::HigherVote(vote)) => (Outcome::Higher(wire_vote(vote)), 0),
     };
-    wire::AppendResponse { version: super::VERSION, outcome: Some(outcome), lease_nanos }
+    wire::AppendResponse { version: super::VERSION, outcome: Some(outcome), lease_nanos, abstains }
 }
 
 pub(crate) fn appended(response: wire::AppendResponse) -> io::Result<StreamAppendResult<Engine>> {

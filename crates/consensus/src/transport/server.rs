@@ -4,6 +4,7 @@ use std::io;
 use std::sync::{Arc, Mutex};
 
 use bytes::BytesMut;
+use dynomesh_core::id::{GroupId, ReplicaId};
 use dynomesh_core::time::{Span, Time};
 use dynomesh_proto::raft::v1 as wire;
 use dynomesh_proto::raft::v1::peer_server::Peer;
@@ -13,20 +14,21 @@ use openraft::Raft;
 use openraft::raft::AppendEntriesRequest;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{SNAPSHOT_LEN_MAX, VERSION, convert};
+use super::{REMOVED, SNAPSHOT_LEN_MAX, UNINVITED, VERSION, convert};
+use crate::candidacy::Candidacy;
 use crate::engine::Engine;
 use crate::error::ProposeError;
-use crate::identity::Identity;
-use crate::keeper::Keeper;
+use crate::identity::{Identity, Stranger};
+use crate::keeper::{Applied, Keeper};
 use crate::lease::Lease;
 use crate::machine::Machine;
-use crate::options::{Cut, Options};
+use crate::members;
+use crate::options::Cut;
 use crate::payload::{decode_one, encode_one};
-use crate::replica::Replica;
-use crate::snapshot::decode_meta;
+use crate::replica::{Inner, Replica, TransferError};
+use crate::snapshot::{EngineSnapshot, Saved, decode_meta};
 use dynomesh_runtime::clock::Clock;
 
-type EngineSnapshot = openraft::type_config::alias::SnapshotOf<Engine, bytes::Bytes>;
 type Answer<T> = Result<Response<T>, Status>;
 
 /// Keeps a restarted voter from voting: it has forgotten the lease it may have promised (P4).
@@ -51,23 +53,28 @@ pub struct Server<M: Machine> {
 #[derive(Clone)]
 struct Gate {
     identity: Arc<Identity>,
+    applied: Arc<Applied>,
+    candidacy: Arc<Candidacy>,
     cut: Cut,
 }
 
 impl<M: Machine> Server<M> {
-    pub(crate) fn new(
-        replica: Replica<M>,
-        raft: Raft<Engine, Keeper<M>>,
-        identity: Arc<Identity>,
-        options: &Options,
-        muzzle: Muzzle,
-    ) -> Self {
-        let gate = Gate { identity, cut: options.cut.clone() };
-        let (lease, clock, grants) = (replica.lease(), options.clock.clone(), options.timers.election_max);
-        Server { replica, raft, lease, clock, grants, muzzle, gate }
+    pub(crate) fn new(replica: Replica<M>, inner: &Inner<M>, muzzle: Muzzle) -> Self {
+        let Inner { raft, identity, applied, candidacy, options, lease, .. } = inner;
+        let cut = options.cut.clone();
+        let gate = Gate { identity: identity.clone(), applied: applied.clone(), candidacy: candidacy.clone(), cut };
+        let (clock, grants) = (options.clock.clone(), options.timers.election_max);
+        Server { replica, raft: raft.clone(), lease: lease.clone(), clock, grants, muzzle, gate }
     }
 
-    fn voting(&self) -> Result<(), Status> {
+    /// Whether this replica takes part in elections, and in one that `from` asks for.
+    fn voting(&self, from: Option<&wire::Header>) -> Result<(), Status> {
+        if from.is_some_and(|header| self.gate.applied.roll().is_removed(header.from)) {
+            return Err(Status::new(REMOVED, "the group removed the replica that asks"));
+        }
+        if self.gate.candidacy.is_removed() {
+            return Err(Status::failed_precondition("the group removed this replica"));
+        }
         match self.clock.now() < self.muzzle.until {
             true => Err(Status::unavailable("this replica has just started and may have promised a lease that it forgot")),
             false => Ok(()),
@@ -76,19 +83,32 @@ impl<M: Machine> Server<M> {
 }
 
 impl Gate {
-    /// Refuses what is not meant for this replica; a pristine one joins the group of the first peer that knows its id.
+    /// Refuses what is not meant for this replica.
     fn admit(&self, header: Option<&wire::Header>) -> Result<(), Status> {
+        let group = self.addressed(header)?;
+        self.identity.admit(group).map_err(|stranger| match stranger {
+            Stranger::Uninvited(_) => Status::new(UNINVITED, stranger.to_string()),
+            Stranger::Other { .. } => Status::failed_precondition(stranger.to_string()),
+        })
+    }
+
+    fn connected(&self) -> Result<(), Status> {
+        match self.cut.is_cut() {
+            true => Err(Status::unavailable("cut off")),
+            false => Ok(()),
+        }
+    }
+
+    /// The group that a message for this very replica comes from.
+    fn addressed(&self, header: Option<&wire::Header>) -> Result<GroupId, Status> {
         let header = header.ok_or_else(|| Status::invalid_argument("the header is missing"))?;
         convert::version(header.version).map_err(|e| Status::unimplemented(e.to_string()))?;
         let me = self.identity.replica().0;
-        if self.cut.is_cut() {
-            return Err(Status::unavailable("cut off"));
-        }
+        self.connected()?;
         if header.to != me {
             return Err(Status::failed_precondition(format!("replica {me} listens here, not replica {}", header.to)));
         }
-        let group = convert::group(&header.group).map_err(bad)?;
-        self.identity.join(group).map_err(|e| Status::failed_precondition(e.to_string()))
+        convert::group(&header.group).map_err(bad)
     }
 }
 
@@ -107,9 +127,9 @@ impl<M: Machine> Peer for Server<M> {
     async fn append(&self, request: Request<Streaming<wire::AppendRequest>>) -> Answer<Self::AppendStream> {
         let refusal = Arc::new(Mutex::new(None));
         let requests = readable(request.into_inner(), self.gate.clone(), refusal.clone());
-        let lease = self.grants.as_nanos();
+        let (lease, candidacy) = (self.grants.as_nanos(), self.gate.candidacy.clone());
         let answers = self.raft.stream_append(requests).map(move |answer| match answer {
-            Ok(result) => Ok(convert::wire_appended(&result, lease)),
+            Ok(result) => Ok(convert::wire_appended(&result, lease, candidacy.abstains())),
             Err(fatal) => Err(stopped(fatal)),
         });
         let last = futures::stream::once(async move { refusal.lock().expect("nothing panics while it holds the refusal").take() });
@@ -119,7 +139,7 @@ impl<M: Machine> Peer for Server<M> {
     async fn vote(&self, request: Request<wire::VoteRequest>) -> Answer<wire::VoteResponse> {
         let request = request.into_inner();
         self.gate.admit(request.header.as_ref())?;
-        self.voting()?;
+        self.voting(request.header.as_ref())?;
         let asked = convert::vote_request(&request).map_err(bad)?;
         if !self.lease.consider(self.clock.now()) {
             return Err(Status::unavailable("this replica leads under a valid lease"));
@@ -139,7 +159,7 @@ impl<M: Machine> Peer for Server<M> {
     async fn pre_vote(&self, request: Request<wire::VoteRequest>) -> Answer<wire::VoteResponse> {
         let request = request.into_inner();
         self.gate.admit(request.header.as_ref())?;
-        self.voting()?;
+        self.voting(request.header.as_ref())?;
         let asked = convert::vote_request(&request).map_err(bad)?;
         let answer = self.raft.pre_vote(asked).await.map_err(stopped)?;
         Ok(Response::new(convert::wire_vote_response(&answer)))
@@ -153,9 +173,9 @@ impl<M: Machine> Peer for Server<M> {
         };
         self.gate.admit(head.header.as_ref())?;
         let vote = convert::vote(head.vote).map_err(bad)?;
-        let meta = decode_meta(&head.meta).map_err(bad)?;
+        let (meta, retired) = decode_meta(&head.meta).map_err(bad)?;
         let data = collect(&mut chunks, head.size, head.crc).await?;
-        let snapshot = EngineSnapshot { meta, snapshot: data };
+        let snapshot = EngineSnapshot { meta, snapshot: Saved { data, retired } };
         let answer = self.raft.install_full_snapshot(vote, snapshot).await.map_err(stopped)?;
         Ok(Response::new(wire::SnapshotResponse { version: VERSION, vote: Some(convert::wire_vote(&answer.vote)) }))
     }
@@ -163,7 +183,11 @@ impl<M: Machine> Peer for Server<M> {
     async fn transfer_leader(&self, request: Request<wire::TransferLeaderRequest>) -> Answer<wire::TransferLeaderResponse> {
         let request = request.into_inner();
         self.gate.admit(request.header.as_ref())?;
-        self.voting()?;
+        self.voting(request.header.as_ref())?;
+        if request.target == self.replica.id().0 && self.gate.candidacy.abstains() {
+            let refusal = "it was told not to lead".to_owned();
+            return Ok(Response::new(wire::TransferLeaderResponse { version: VERSION, refusal }));
+        }
         let asked = convert::transfer(&request).map_err(bad)?;
         let answer = self.raft.handle_transfer_leader(asked).await.map_err(stopped)?;
         let refusal = answer.err().map(|e| e.to_string()).unwrap_or_default();
@@ -202,6 +226,61 @@ impl<M: Machine> Peer for Server<M> {
         self.replica.bootstrap(members, group).await.map_err(|e| Status::failed_precondition(e.to_string()))?;
         Ok(Response::new(wire::BootstrapResponse { version: VERSION }))
     }
+
+    async fn invite(&self, request: Request<wire::InviteRequest>) -> Answer<wire::InviteResponse> {
+        let request = request.into_inner();
+        let group = self.gate.addressed(request.header.as_ref())?;
+        let (kind, name) = self.gate.identity.purpose();
+        if (&request.kind, &request.name) != (&kind, &name) {
+            let problem = format!("this replica was set up for {kind} {name:?}, not for {} {:?}", request.kind, request.name);
+            return Err(Status::failed_precondition(problem));
+        }
+        self.gate.identity.join(group).map_err(|e| Status::failed_precondition(e.to_string()))?;
+        Ok(Response::new(wire::InviteResponse { version: VERSION }))
+    }
+
+    async fn dismiss(&self, request: Request<wire::DismissRequest>) -> Answer<wire::DismissResponse> {
+        self.gate.admit(request.into_inner().header.as_ref())?;
+        self.gate.identity.dismiss().map_err(|e| Status::internal(e.to_string()))?;
+        tracing::warn!("this replica was removed from its group; it is quiet from now on");
+        Ok(Response::new(wire::DismissResponse { version: VERSION }))
+    }
+
+    async fn members(&self, request: Request<wire::MembersRequest>) -> Answer<wire::MembersResponse> {
+        convert::version(request.into_inner().version).map_err(|e| Status::unimplemented(e.to_string()))?;
+        self.gate.connected()?;
+        Ok(Response::new(members::wire_members(&self.replica.members())))
+    }
+
+    async fn change_members(&self, request: Request<wire::ChangeMembersRequest>) -> Answer<wire::ChangeMembersResponse> {
+        let request = request.into_inner();
+        convert::version(request.version).map_err(|e| Status::unimplemented(e.to_string()))?;
+        self.gate.connected()?;
+        let order = members::order(&request).map_err(bad)?;
+        // In a task of its own: a change must not stop half-way because whoever asked for it left.
+        let replica = self.replica.clone();
+        let outcome = tokio::spawn(async move { replica.change(order).await }).await.map_err(stopped)?;
+        Ok(Response::new(members::wire_outcome(outcome)))
+    }
+
+    async fn transfer(&self, request: Request<wire::TransferRequest>) -> Answer<wire::TransferResponse> {
+        use wire::transfer_response::Outcome;
+        let request = request.into_inner();
+        convert::version(request.version).map_err(|e| Status::unimplemented(e.to_string()))?;
+        self.gate.connected()?;
+        let to = Some(ReplicaId(request.to)).filter(|id| id.0 != 0);
+        let replica = self.replica.clone();
+        let outcome = tokio::spawn(async move { replica.transfer(to).await }).await.map_err(stopped)?;
+        let outcome = match outcome {
+            Ok(()) => Outcome::Done(true),
+            Err(TransferError::NotLeader) => {
+                let leader = self.replica.role().borrow().leader.as_ref().map(convert::wire_member);
+                Outcome::NotLeader(wire::NotLeader { leader })
+            }
+            Err(error) => Outcome::Failed(error.to_string()),
+        };
+        Ok(Response::new(wire::TransferResponse { version: VERSION, outcome: Some(outcome) }))
+    }
 }
 
 /// The requests of a stream up to the first that is refused, which `refusal` tells.
@@ -213,6 +292,7 @@ fn readable(
     let read = move |request: Result<wire::AppendRequest, Status>| {
         let request = request?;
         gate.admit(request.header.as_ref())?;
+        gate.candidacy.hear();
         convert::append(request).map_err(bad)
     };
     let keep = move |refused: Status| *refusal.lock().expect("nothing panics while it holds the refusal") = Some(refused);

@@ -102,6 +102,19 @@ pub(crate) struct Cluster {
     pub(crate) tune: fn(&mut Options),
 }
 
+impl Drop for Cluster {
+    /// Ends the replicas before their disks go: one that cannot write its snapshot would end the whole process.
+    fn drop(&mut self) {
+        for node in self.nodes.iter_mut().flatten() {
+            node.end.take();
+        }
+        for thread in self.nodes.iter_mut().flatten().filter_map(|node| node.thread.take()) {
+            // What it panicked of, if it did, has been printed.
+            let _ = thread.join();
+        }
+    }
+}
+
 static SEED: AtomicU64 = AtomicU64::new(1);
 
 impl Cluster {
@@ -138,6 +151,16 @@ impl Cluster {
         options.segment_len = 64 * 1024;
         (self.tune)(&mut options);
         options
+    }
+
+    /// Starts one more replica, on an empty disk and an address of its own; it belongs to no group.
+    pub(crate) fn pristine(&mut self) -> usize {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        self.addresses.push(Address::new(listener.local_addr().unwrap()).unwrap());
+        let at = self.nodes.len();
+        let node = self.launch(at, listener);
+        self.nodes.push(Some(node));
+        at
     }
 
     fn launch(&self, at: usize, listener: TcpListener) -> Node {

@@ -4,6 +4,7 @@
 
 mod cluster;
 mod elections;
+mod members;
 mod protocol;
 mod recovery;
 mod replication;

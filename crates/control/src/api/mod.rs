@@ -124,4 +124,110 @@ impl Admin for Api {
         // Answered in every state: an operator asks it when something is wrong.
         self.answer("GetStatus", |api| async move { Ok(api.status()) }).await
     }
+
+    async fn update_app(&self, _: Request<wire::UpdateAppRequest>) -> Result<Response<wire::UpdateAppResponse>, Status> {
+        Err(Status::unimplemented("to come"))
+    }
+
+    async fn get_app(&self, _: Request<wire::GetAppRequest>) -> Result<Response<wire::App>, Status> {
+        Err(Status::unimplemented("to come"))
+    }
+
+    async fn add_dynos(&self, _: Request<wire::AddDynosRequest>) -> Result<Response<wire::AddDynosResponse>, Status> {
+        Err(Status::unimplemented("to come"))
+    }
+
+    async fn get_dyno(&self, _: Request<wire::GetDynoRequest>) -> Result<Response<wire::Dyno>, Status> {
+        Err(Status::unimplemented("to come"))
+    }
+
+    async fn undrain_dyno(&self, _: Request<wire::UndrainDynoRequest>) -> Result<Response<wire::UndrainDynoResponse>, Status> {
+        Err(Status::unimplemented("to come"))
+    }
+
+    async fn move_dyno(&self, _: Request<wire::MoveDynoRequest>) -> Result<Response<wire::MoveDynoResponse>, Status> {
+        Err(Status::unimplemented("to come"))
+    }
+
+    async fn add_block(&self, _: Request<wire::AddBlockRequest>) -> Result<Response<wire::AddBlockResponse>, Status> {
+        Err(Status::unimplemented("to come"))
+    }
+
+    async fn get_block(&self, _: Request<wire::GetBlockRequest>) -> Result<Response<wire::Block>, Status> {
+        Err(Status::unimplemented("to come"))
+    }
+
+    async fn drain_block(&self, _: Request<wire::DrainBlockRequest>) -> Result<Response<wire::DrainBlockResponse>, Status> {
+        Err(Status::unimplemented("to come"))
+    }
+
+    async fn undrain_block(&self, _: Request<wire::UndrainBlockRequest>) -> Result<Response<wire::UndrainBlockResponse>, Status> {
+        Err(Status::unimplemented("to come"))
+    }
+
+    async fn remove_block(&self, _: Request<wire::RemoveBlockRequest>) -> Result<Response<wire::RemoveBlockResponse>, Status> {
+        Err(Status::unimplemented("to come"))
+    }
+
+    async fn evict_block(&self, _: Request<wire::EvictBlockRequest>) -> Result<Response<wire::EvictBlockResponse>, Status> {
+        Err(Status::unimplemented("to come"))
+    }
+
+    async fn list_replicas(&self, _: Request<wire::ListReplicasRequest>) -> Result<Response<wire::ListReplicasResponse>, Status> {
+        Err(Status::unimplemented("to come"))
+    }
+
+    async fn replace_replica(&self, _: Request<wire::ReplaceReplicaRequest>) -> Result<Response<wire::ReplaceReplicaResponse>, Status> {
+        Err(Status::unimplemented("to come"))
+    }
+
+    async fn drain_replica(&self, _: Request<wire::DrainReplicaRequest>) -> Result<Response<wire::DrainReplicaResponse>, Status> {
+        Err(Status::unimplemented("to come"))
+    }
+
+    async fn undrain_replica(&self, _: Request<wire::UndrainReplicaRequest>) -> Result<Response<wire::UndrainReplicaResponse>, Status> {
+        Err(Status::unimplemented("to come"))
+    }
+
+    async fn list_edges(&self, _: Request<wire::ListEdgesRequest>) -> Result<Response<wire::ListEdgesResponse>, Status> {
+        Err(Status::unimplemented("to come"))
+    }
+
+    async fn drain_edge(&self, _: Request<wire::DrainEdgeRequest>) -> Result<Response<wire::DrainEdgeResponse>, Status> {
+        Err(Status::unimplemented("to come"))
+    }
+
+    async fn undrain_edge(&self, _: Request<wire::UndrainEdgeRequest>) -> Result<Response<wire::UndrainEdgeResponse>, Status> {
+        Err(Status::unimplemented("to come"))
+    }
+
+    async fn get_map(&self, _: Request<wire::GetMapRequest>) -> Result<Response<wire::GetMapResponse>, Status> {
+        Err(Status::unimplemented("to come"))
+    }
+
+    async fn get_plan(&self, _: Request<wire::GetPlanRequest>) -> Result<Response<wire::GetPlanResponse>, Status> {
+        Err(Status::unimplemented("to come"))
+    }
+
+    async fn rebalance(&self, _: Request<wire::RebalanceRequest>) -> Result<Response<wire::RebalanceResponse>, Status> {
+        Err(Status::unimplemented("to come"))
+    }
+
+    async fn list_settings(&self, _: Request<wire::ListSettingsRequest>) -> Result<Response<wire::ListSettingsResponse>, Status> {
+        Err(Status::unimplemented("to come"))
+    }
+
+    async fn set_settings(&self, _: Request<wire::SetSettingsRequest>) -> Result<Response<wire::SetSettingsResponse>, Status> {
+        Err(Status::unimplemented("to come"))
+    }
+
+    type WatchEventsStream = futures::stream::BoxStream<'static, Result<wire::Event, Status>>;
+
+    async fn watch_events(&self, _: Request<wire::WatchEventsRequest>) -> Result<Response<Self::WatchEventsStream>, Status> {
+        Err(Status::unimplemented("to come"))
+    }
+
+    async fn recover(&self, _: Request<wire::RecoverRequest>) -> Result<Response<wire::RecoverResponse>, Status> {
+        Err(Status::unimplemented("to come"))
+    }
 }

@@ -17,6 +17,7 @@ pub(crate) fn refused(refusal: Refusal) -> Status {
         Kind::Exists => Status::already_exists(sentence),
         Kind::Invalid { field } => Status::invalid_argument(format!("{field}: {sentence}")),
         Kind::Precondition => Status::failed_precondition(sentence),
+        Kind::Stale => Status::aborted(sentence),
     }
 }
 

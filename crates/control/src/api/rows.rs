@@ -60,13 +60,13 @@ pub(crate) fn block_names(state: &DirectoryState, view: &MapView) -> BTreeSet<Bl
 pub(crate) fn block(name: &BlockName, state: &DirectoryState, view: &MapView) -> wire::Block {
     let bound = state.block(name);
     // Another group that uses a bound name is not this block (P5).
-    let leader = view.leader(name).filter(|leader| bound.is_none_or(|bound| bound.group == leader.group));
+    let leader = view.leader(name).filter(|leader| bound.is_none_or(|bound| bound.group.is_none_or(|group| group == leader.group)));
     let mut row = wire::Block {
         name: name.to_string(),
         leader: leader.and_then(leader_http).unwrap_or_default(),
         term: leader.map_or(0, |leader| leader.term.0),
         replicas: leader.map(replicas).unwrap_or_default(),
-        group: bound.map(|bound| bound.group).or(leader.map(|leader| leader.group)).map(|group| group.to_string()).unwrap_or_default(),
+        group: bound.and_then(|bound| bound.group).or(leader.map(|leader| leader.group)).map(|group| group.to_string()).unwrap_or_default(),
         bound: bound.is_some(),
         ..wire::Block::default()
     };
@@ -89,6 +89,8 @@ fn replicas(fact: &LeaderFact) -> Vec<wire::Replica> {
         http: replica.http.to_string(),
         grpc: replica.grpc.to_string(),
         leader: replica.id == fact.leader,
+        block: fact.block.to_string(),
+        ..wire::Replica::default()
     };
     fact.replicas.iter().map(row).collect()
 }
@@ -105,9 +107,9 @@ pub(crate) fn warnings(state: &DirectoryState, view: &MapView) -> Vec<String> {
             None => {
                 warnings.push(format!("nothing was heard of block {} since this process started; are its replicas running?", bound.name))
             }
-            Some(leader) if leader.group != bound.group => warnings.push(format!(
-                "another group, {}, calls itself block {}; give it another name: the directory is bound to {} and assigns it nothing",
-                leader.group, bound.name, bound.group
+            Some(leader) if bound.group.is_some_and(|group| group != leader.group) => warnings.push(format!(
+                "another group, {}, calls itself block {}; give it another name: the directory is bound to another and assigns it nothing",
+                leader.group, bound.name
             )),
             Some(_) => {}
         }
@@ -126,7 +128,7 @@ mod tests {
 
     fn directory() -> DirectoryState {
         let mut state = DirectoryState::new(0);
-        let request = wire::CreateAppRequest { name: "shop".into(), hosts: vec!["*".into()], policy: None };
+        let request = wire::CreateAppRequest { name: "shop".into(), hosts: vec!["*".into()], policy: None, ..Default::default() };
         let spec = Box::new(convert::app_spec(request).unwrap());
         let app = spec.name.clone();
         state.apply(Index(1), Command::CreateApp { spec });
@@ -166,14 +168,14 @@ mod tests {
         assert_eq!((active.owner.as_str(), active.owned_epoch), ("b1", active.epoch));
 
         // A drain that the owner has not heard of yet is no drain.
-        state.apply(Index(4), Command::DrainDyno { id: a() });
+        state.apply(Index(4), Command::DrainDyno { id: a(), cut: None });
         let wished = row(&state, &view);
         assert_eq!((wished.phase(), wished.drain), (wire::DynoPhase::Active, true));
         assert!(wished.epoch > wished.owned_epoch);
         view.absorb(owned(Epoch(wished.epoch), Phase::Draining));
         assert_eq!(row(&state, &view).phase(), wire::DynoPhase::Draining);
 
-        state.apply(Index(5), Command::RemoveDyno { id: a() });
+        state.apply(Index(5), Command::RemoveDyno { id: a(), force: true });
         assert_eq!(row(&state, &view).phase(), wire::DynoPhase::Removing);
     }
 
@@ -195,7 +197,7 @@ mod tests {
             grpc: format!("127.0.0.1:{}", 9000 + id).parse().unwrap(),
         };
         let replicas = vec![replica(1), replica(2)];
-        Fact::Leader(LeaderFact { block: b1(), group: GroupId(group), term: Term(5), seq: 1, leader: ReplicaId(2), replicas })
+        Fact::Leader(LeaderFact { block: b1(), group: GroupId(group), term: Term(5), seq: 1, leader: ReplicaId(2), replicas, zone: None })
     }
 
     fn load(app: &str, slots: u32) -> Fact {

@@ -50,7 +50,7 @@ fn with_mesh(mut status: wire::GetStatusResponse, state: &DirectoryState, view: 
         status.dynos_active += u32::from(row.phase() == wire::DynoPhase::Active);
         status.dynos_down += u32::from(row.state() == wire::DynoState::Down);
     }
-    let led = state.blocks().filter(|bound| view.leader(&bound.name).is_some_and(|leader| leader.group == bound.group));
+    let led = state.blocks().filter(|bound| view.leader(&bound.name).is_some_and(|leader| Some(leader.group) == bound.group));
     status.blocks_led = count(led.count());
     let mut warnings = rows::warnings(state, view);
     if warnings.len() > WARNINGS_MAX {

@@ -48,14 +48,14 @@ impl Api {
     }
 
     pub(super) async fn drain_dyno(&self, id: DynoId) -> Result<wire::DrainDynoResponse, Status> {
-        match self.write(Command::DrainDyno { id }).await? {
+        match self.write(Command::DrainDyno { id, cut: None }).await? {
             Reply::Dyno { changed, dyno } => Ok(wire::DrainDynoResponse { dyno: Some(self.row(&dyno)), changed }),
             other => Err(wrong(&other)),
         }
     }
 
     pub(super) async fn remove_dyno(&self, id: DynoId) -> Result<wire::RemoveDynoResponse, Status> {
-        match self.write(Command::RemoveDyno { id }).await? {
+        match self.write(Command::RemoveDyno { id, force: true }).await? {
             Reply::Done { changed, .. } => Ok(wire::RemoveDynoResponse { changed }),
             other => Err(wrong(&other)),
         }

@@ -50,14 +50,14 @@ async fn what_no_app_may_be_is_refused_with_the_field() {
 async fn an_app_is_deleted_when_it_has_no_dynos() {
     let dir = tempfile::tempdir().unwrap();
     let (control, mut client) = alone(dir.path()).await;
-    let delete = |name: &str| wire::DeleteAppRequest { name: name.into() };
+    let delete = |name: &str| wire::DeleteAppRequest { name: name.into(), ..Default::default() };
     refused(client.delete_app(delete("shop")).await, Code::NotFound, "shop");
     refused(client.delete_app(delete("")).await, Code::InvalidArgument, "name: ");
     client.create_app(shop()).await.unwrap();
     client.add_dyno(dyno("a", 3000)).await.unwrap();
     refused(client.delete_app(delete("shop")).await, Code::FailedPrecondition, "shop");
     // No block ever had the dyno, so it is gone at once.
-    client.remove_dyno(wire::RemoveDynoRequest { id: "a".into() }).await.unwrap();
+    client.remove_dyno(wire::RemoveDynoRequest { id: "a".into(), ..Default::default() }).await.unwrap();
     assert!(client.delete_app(delete("shop")).await.unwrap().into_inner().changed);
     assert!(!client.delete_app(delete("shop")).await.unwrap().into_inner().changed);
     // A directory that was emptied is still the one that wrote what the map says.
@@ -70,7 +70,8 @@ async fn apps_are_listed_by_name_page_by_page() {
     let dir = tempfile::tempdir().unwrap();
     let (control, mut client) = alone(dir.path()).await;
     for name in ["c", "a", "b"] {
-        let request = wire::CreateAppRequest { name: name.into(), hosts: vec![format!("{name}.example")], policy: None };
+        let request =
+            wire::CreateAppRequest { name: name.into(), hosts: vec![format!("{name}.example")], policy: None, ..Default::default() };
         client.create_app(request).await.unwrap();
     }
     client.add_dyno(wire::AddDynoRequest { app: "b".into(), addr: "127.0.0.1:3000".into(), ..Default::default() }).await.unwrap();

@@ -64,10 +64,10 @@ async fn a_dyno_without_id_is_known_by_its_address() {
 async fn unknown_dynos_are_not_found() {
     let dir = tempfile::tempdir().unwrap();
     let (control, mut client) = alone(dir.path()).await;
-    refused(client.drain_dyno(wire::DrainDynoRequest { id: "ghost".into() }).await, Code::NotFound, "ghost");
-    refused(client.remove_dyno(wire::RemoveDynoRequest { id: "ghost".into() }).await, Code::NotFound, "ghost");
-    refused(client.drain_dyno(wire::DrainDynoRequest { id: String::new() }).await, Code::InvalidArgument, "id: ");
-    refused(client.remove_dyno(wire::RemoveDynoRequest { id: "-".into() }).await, Code::InvalidArgument, "id: ");
+    refused(client.drain_dyno(wire::DrainDynoRequest { id: "ghost".into(), ..Default::default() }).await, Code::NotFound, "ghost");
+    refused(client.remove_dyno(wire::RemoveDynoRequest { id: "ghost".into(), ..Default::default() }).await, Code::NotFound, "ghost");
+    refused(client.drain_dyno(wire::DrainDynoRequest { id: String::new(), ..Default::default() }).await, Code::InvalidArgument, "id: ");
+    refused(client.remove_dyno(wire::RemoveDynoRequest { id: "-".into(), ..Default::default() }).await, Code::InvalidArgument, "id: ");
     control.stop().await;
 }
 
@@ -92,7 +92,7 @@ async fn a_dyno_waits_for_a_block_is_adopted_drained_removed_and_released() {
     assert_eq!((active.owner.as_str(), active.owned_epoch, active.in_flight), ("b1", assigned.epoch.0, 1));
     assert_eq!(active.state(), wire::DynoState::Up);
 
-    let drain = wire::DrainDynoRequest { id: "a".into() };
+    let drain = wire::DrainDynoRequest { id: "a".into(), ..Default::default() };
     assert!(client.drain_dyno(drain.clone()).await.unwrap().into_inner().changed);
     assert!(!client.drain_dyno(drain).await.unwrap().into_inner().changed);
     let drained = block.hears(|view| view.assignment(&id("a")).filter(|fact| fact.drain).cloned()).await;
@@ -100,7 +100,7 @@ async fn a_dyno_waits_for_a_block_is_adopted_drained_removed_and_released() {
     block.say(owned(&block, "a", drained.epoch, Phase::Draining, 2));
     soon(|| async { dynos(&client).await.into_iter().find(|dyno| dyno.phase() == wire::DynoPhase::Draining) }).await;
 
-    let remove = wire::RemoveDynoRequest { id: "a".into() };
+    let remove = wire::RemoveDynoRequest { id: "a".into(), ..Default::default() };
     assert!(client.remove_dyno(remove.clone()).await.unwrap().into_inner().changed);
     assert_eq!(dynos(&client).await[0].phase(), wire::DynoPhase::Removing);
     refused(client.add_dyno(dyno("b", 3000)).await, Code::FailedPrecondition, "b1");

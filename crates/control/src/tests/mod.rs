@@ -94,7 +94,7 @@ impl Block {
         let address = |port: u16| Address::new(SocketAddr::from(([127, 0, 0, 1], port))).unwrap();
         let replica = ReplicaFact { id: ReplicaId(1), http: address(8001), grpc: address(9001) };
         let (block, group, leader) = (self.name.clone(), GroupId(group), replica.id);
-        self.say(Fact::Leader(LeaderFact { block, group, term: Term(1), seq: 1, leader, replicas: vec![replica] }));
+        self.say(Fact::Leader(LeaderFact { block, group, term: Term(1), seq: 1, leader, replicas: vec![replica], zone: None }));
     }
 
     pub(super) fn name(&self) -> BlockName {
@@ -138,7 +138,7 @@ pub(super) async fn soon<T, F: Future<Output = Option<T>>>(ask: impl Fn() -> F) 
 }
 
 pub(super) fn shop() -> wire::CreateAppRequest {
-    wire::CreateAppRequest { name: "shop".into(), hosts: vec!["shop.example".into()], policy: None }
+    wire::CreateAppRequest { name: "shop".into(), hosts: vec!["shop.example".into()], policy: None, ..Default::default() }
 }
 
 pub(super) fn dyno(id: &str, port: u16) -> wire::AddDynoRequest {

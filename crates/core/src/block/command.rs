@@ -20,6 +20,9 @@ pub enum Command {
         dyno: DynoId,
         /// The epoch it is owned under.
         epoch: Epoch,
+        /// How long its running requests may go on; then the leader cuts them.
+        #[serde(with = "nanos")]
+        cut: Span,
     },
     /// Promise never to own a dyno under `epoch` or an older one. Refused while any slot of it exists (P12). A dyno that was never owned
     /// can be promised too (P15).
@@ -97,6 +100,9 @@ pub struct AdoptDyno {
     pub epoch: Epoch,
     /// Whether it takes no new requests from the start.
     pub drain: bool,
+    /// How long its running requests may go on once it takes no new ones.
+    #[serde(with = "nanos")]
+    pub cut: Span,
 }
 
 /// How a slot comes to be.

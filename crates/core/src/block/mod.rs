@@ -10,7 +10,10 @@
 //! wanted and lies under the floor is declined by a fresh promise, and the directory then assigns it anew, above the floor.
 
 pub mod command;
+pub mod doubt;
+mod drains;
 mod invariant;
+pub mod lessons;
 pub mod record;
 pub mod state;
 
@@ -20,6 +23,8 @@ mod sweep;
 mod tests;
 
 pub use command::{AdoptDyno, BlockSettings, Command, Refusal, Reply, SlotsMode};
+pub use drains::Drains;
+pub use lessons::Lessons;
 pub use record::{AppRecord, DynoRecord, SlotRecord};
 pub use state::BlockState;
 

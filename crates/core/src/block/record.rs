@@ -29,6 +29,11 @@ pub struct DynoRecord {
     pub used: u32,
     /// Whether it was found to take one request at a time; `None` before anything was learned.
     pub serial: Option<bool>,
+    /// Whether the assignment under this epoch says that it takes no new requests.
+    pub drain: bool,
+    /// How long its running requests may go on once it takes no new ones; each leader counts from when it saw that (P10).
+    #[serde(with = "nanos")]
+    pub cut: Span,
 }
 
 /// A granted slot.

@@ -14,6 +14,7 @@ use super::record::{AppRecord, DynoRecord, SlotRecord};
 use super::{APPS_MAX, DYNOS_MAX, RECORDS_MAX};
 use crate::app::{AppSpec, Phase};
 use crate::id::{AppName, DynoId, Epoch, Holder, Index, SlotId, Version};
+use crate::planted;
 use crate::time::Span;
 
 /// What the replicas of a block agree on.
@@ -45,7 +46,7 @@ impl BlockState {
             Command::Free { slots } => self.free(&slots),
             Command::Renew { slots, span } => self.renew(slots, span),
             Command::Adopt(adopt) => self.adopt(adopt),
-            Command::Drain { dyno, epoch } => self.drain(&dyno, epoch),
+            Command::Drain { dyno, epoch, cut } => self.drain(&dyno, epoch, cut),
             Command::Release { dyno, epoch } => self.release(dyno, epoch),
             Command::Forget { dyno, epoch } => self.forget(&dyno, epoch),
             Command::SetApp { spec, version } => self.set_app(*spec, version),
@@ -175,7 +176,7 @@ impl BlockState {
 
 impl BlockState {
     fn adopt(&mut self, adopt: AdoptDyno) -> Reply {
-        let AdoptDyno { spec, epoch, drain } = adopt;
+        let AdoptDyno { spec, epoch, drain, cut } = adopt;
         let phase = if drain { Phase::Draining } else { Phase::Active };
         if !self.apps.contains_key(&spec.app) {
             return Reply::Refused(Refusal::UnknownApp);
@@ -187,7 +188,7 @@ impl BlockState {
                 Ordering::Less => Reply::Refused(Refusal::Epoch { has: own.epoch }),
                 Ordering::Greater if own.spec.app != spec.app || own.spec.address != spec.address => Reply::Refused(Refusal::OtherDyno),
                 Ordering::Greater => {
-                    (own.spec, own.epoch, own.phase) = (spec, epoch, phase);
+                    (own.spec, own.epoch, own.phase, own.drain, own.cut) = (spec, epoch, phase, drain, cut);
                     Reply::Done
                 }
             };
@@ -201,7 +202,7 @@ impl BlockState {
             return Reply::Refused(Refusal::Limit);
         }
         self.released.remove(&spec.id);
-        self.dynos.insert(spec.id.clone(), DynoRecord { spec, epoch, phase, used: 0, serial: None });
+        self.dynos.insert(spec.id.clone(), DynoRecord { spec, epoch, phase, used: 0, serial: None, drain, cut });
         Reply::Done
     }
 
@@ -211,12 +212,12 @@ impl BlockState {
         if record.epoch == epoch { Ok(record) } else { Err(Refusal::Epoch { has: record.epoch }) }
     }
 
-    fn drain(&mut self, dyno: &DynoId, epoch: Epoch) -> Reply {
+    fn drain(&mut self, dyno: &DynoId, epoch: Epoch, cut: Span) -> Reply {
         match self.owned(dyno, epoch) {
             Err(refusal) => Reply::Refused(refusal),
             Ok(record) if record.phase == Phase::Draining => Reply::Unchanged,
             Ok(record) => {
-                record.phase = Phase::Draining;
+                (record.phase, record.cut) = (Phase::Draining, cut);
                 Reply::Done
             }
         }
@@ -238,7 +239,9 @@ impl BlockState {
             if own.epoch > epoch {
                 return Reply::Refused(Refusal::Epoch { has: own.epoch });
             }
-            if own.used > 0 {
+            if planted::RELEASE_WITH_SLOTS {
+                self.slots.retain(|_, slot| slot.dyno != dyno);
+            } else if own.used > 0 {
                 return Reply::Refused(Refusal::SlotsRemain { used: own.used });
             }
             self.dynos.remove(&dyno);

@@ -110,9 +110,9 @@ fn invent(rng: &mut StdRng, action: Action, at: u64, shadow: &Shadow) -> Command
             let nth = rng.random_range(0..4);
             let spec = spec(nth, rng.random_range(1..=3));
             let epoch = Epoch(rng.random_range(at.saturating_sub(60)..=at + 5));
-            Command::Adopt(AdoptDyno { spec, epoch, drain: rng.random_bool(0.1) })
+            Command::Adopt(AdoptDyno { spec, epoch, drain: rng.random_bool(0.1), cut: crate::map::fact::CUT_DEFAULT })
         }
-        Action::Drain => Command::Drain { dyno: id, epoch },
+        Action::Drain => Command::Drain { dyno: id, epoch, cut: crate::map::fact::CUT_DEFAULT },
         Action::Release => Command::Release { dyno: id, epoch: Epoch(epoch.0 + rng.random_range(0..3)) },
         Action::Forget => {
             let promise = shadow.promised.get(&id).copied().unwrap_or(epoch);
@@ -176,7 +176,7 @@ impl Shadow {
                     self.promised.insert(dyno.clone(), promise);
                 }
             }
-            Command::Drain { dyno, epoch } => {
+            Command::Drain { dyno, epoch, .. } => {
                 let owned = self.owned.get_mut(dyno).filter(|owned| owned.epoch == *epoch);
                 let right = owned.as_ref().is_some_and(|owned| owned.active);
                 assert_eq!(*reply == Reply::Done, right, "{command:?} got {reply:?}");

@@ -21,7 +21,7 @@ pub(super) fn slot(replica: u64, seq: u64) -> SlotId {
 }
 
 fn adopt(nth: u8, max_conns: u32, epoch: u64) -> Command {
-    Command::Adopt(AdoptDyno { spec: spec(nth, max_conns), epoch: Epoch(epoch), drain: false })
+    Command::Adopt(AdoptDyno { spec: spec(nth, max_conns), epoch: Epoch(epoch), drain: false, cut: crate::map::fact::CUT_DEFAULT })
 }
 
 fn grant(seq: u64, nth: u8, epoch: u64) -> Command {
@@ -77,7 +77,7 @@ fn a_grant_must_know_the_epoch_and_be_new() {
 
 #[test]
 fn a_draining_dyno_is_released_only_after_its_last_slot() {
-    let drain = Command::Drain { dyno: spec(0, 1).id, epoch: Epoch(5) };
+    let drain = Command::Drain { dyno: spec(0, 1).id, epoch: Epoch(5), cut: crate::map::fact::CUT_DEFAULT };
     let mut state = told([adopt(0, 2, 5), grant(1, 0, 5), drain.clone()]);
     assert_eq!(tell(&mut state, drain), Reply::Unchanged);
     assert_eq!(tell(&mut state, grant(2, 0, 5)), Reply::Refused(Refusal::Draining));
@@ -103,7 +103,7 @@ fn adopting_over_an_own_older_epoch_keeps_the_slots() {
 
 #[test]
 fn a_repeated_adoption_does_not_undo_a_drain() {
-    let mut state = told([adopt(0, 1, 5), Command::Drain { dyno: spec(0, 1).id, epoch: Epoch(5) }]);
+    let mut state = told([adopt(0, 1, 5), Command::Drain { dyno: spec(0, 1).id, epoch: Epoch(5), cut: crate::map::fact::CUT_DEFAULT }]);
     assert_eq!(tell(&mut state, adopt(0, 1, 5)), Reply::Unchanged);
     assert_eq!(tell(&mut state, adopt(0, 1, 4)), Reply::Refused(Refusal::Epoch { has: Epoch(5) }));
     assert_eq!(state.dyno(&spec(0, 1).id).unwrap().phase, Phase::Draining);
@@ -153,7 +153,8 @@ fn an_app_is_known_before_its_dynos_and_stays_as_long_as_they_do() {
 fn a_dyno_keeps_its_app_and_address_for_life() {
     let mut state = told([adopt(0, 1, 5)]);
     let moved = DynoSpec { address: spec(1, 1).address, ..spec(0, 1) };
-    let reply = tell(&mut state, Command::Adopt(AdoptDyno { spec: moved, epoch: Epoch(6), drain: false }));
+    let reply =
+        tell(&mut state, Command::Adopt(AdoptDyno { spec: moved, epoch: Epoch(6), drain: false, cut: crate::map::fact::CUT_DEFAULT }));
     assert_eq!(reply, Reply::Refused(Refusal::OtherDyno));
 }
 
@@ -180,7 +181,7 @@ fn the_slots_of_a_holder_are_told_apart() {
 #[test]
 fn a_full_block_adopts_nothing_new_but_can_let_go() {
     let dyno = |nth: usize| DynoSpec { id: DynoId::new(&format!("n{nth}")).unwrap(), ..spec(0, 1) };
-    let adopt = |nth| Command::Adopt(AdoptDyno { spec: dyno(nth), epoch: Epoch(5), drain: false });
+    let adopt = |nth| Command::Adopt(AdoptDyno { spec: dyno(nth), epoch: Epoch(5), drain: false, cut: crate::map::fact::CUT_DEFAULT });
     let mut state = told([]);
     for nth in 0..DYNOS_MAX {
         assert_eq!(state.apply(Index(1), adopt(nth)), Reply::Done);
@@ -191,7 +192,7 @@ fn a_full_block_adopts_nothing_new_but_can_let_go() {
     }
     assert_eq!(tell(&mut state, Command::Release { dyno: dyno(RECORDS_MAX).id, epoch: Epoch(5) }), Reply::Refused(Refusal::Limit));
     assert_eq!(tell(&mut state, Command::Release { dyno: dyno(0).id, epoch: Epoch(5) }), Reply::Done);
-    let again = Command::Adopt(AdoptDyno { spec: dyno(0), epoch: Epoch(6), drain: false });
+    let again = Command::Adopt(AdoptDyno { spec: dyno(0), epoch: Epoch(6), drain: false, cut: crate::map::fact::CUT_DEFAULT });
     assert_eq!(tell(&mut state, again), Reply::Done);
 }
 

@@ -5,9 +5,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::record::{AppRecord, DynoRecord};
+use super::ask::Ask;
+use super::record::{AppRecord, BlockRecord, DynoRecord};
+use super::settings::MeshSettings;
 use crate::app::AppSpec;
-use crate::id::{Address, AppName, BlockName, DynoId, Epoch, GroupId, Invalid};
+use crate::id::{Address, AppName, BlockName, DynoId, Epoch, GroupId, Invalid, NodeName};
+use crate::map::fact::{AppFact, AssignedFact};
+use crate::time::Span;
 
 /// One change of the directory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,11 +43,15 @@ pub enum Command {
     DrainDyno {
         /// The dyno.
         id: DynoId,
+        /// How long its running requests may go on; `None` leaves that to the mesh's settings.
+        cut: Option<Span>,
     },
-    /// Take a dyno away. Its address stays taken until its block has let go of it. Answered by [`Reply::Dyno`].
+    /// Take a dyno away. Its address stays taken until its block has let go of it. Answered by [`Reply::Done`].
     RemoveDyno {
         /// The dyno.
         id: DynoId,
+        /// Whether it may be the last one of its app.
+        force: bool,
     },
     /// Bind a block's name to its identity, for ever, and give it the dynos that wait for a block. Answered by [`Reply::Done`].
     BindBlock {
@@ -67,7 +75,78 @@ pub enum Command {
         id: DynoId,
         /// The block that shall own it.
         to: BlockName,
+        /// Why, in a sentence; empty where an operator asks. Kept in the event.
+        why: String,
     },
+    /// Send a drained dyno requests again. Answered by [`Reply::Dyno`].
+    UndrainDyno {
+        /// The dyno.
+        id: DynoId,
+    },
+    /// Describe a known app anew. Answered by [`Reply::App`].
+    UpdateApp {
+        /// The app.
+        spec: Box<AppSpec>,
+    },
+    /// Give a block no more dynos, and its dynos to others: that they are moved away is the planner's work. Answered by [`Reply::Block`].
+    DrainBlock {
+        /// The block.
+        name: BlockName,
+    },
+    /// Give a drained block dynos again. Answered by [`Reply::Block`].
+    UndrainBlock {
+        /// The block.
+        name: BlockName,
+    },
+    /// Forget a block that has no dynos, or was evicted. Its group is never bound again. Answered by [`Reply::Done`].
+    RemoveBlock {
+        /// The block.
+        name: BlockName,
+    },
+    /// Take all dynos from a block that can dispatch no more (P16). This stands in for its releases: whoever proposes it answers for the
+    /// proof. Answered by [`Reply::Block`].
+    EvictBlock {
+        /// The block.
+        name: BlockName,
+        /// What stands for it that the block cannot dispatch.
+        proof: Proof,
+    },
+    /// Say whether a process shall take nothing new. Answered by [`Reply::Done`].
+    DrainNode {
+        /// The process.
+        node: NodeName,
+        /// Whether it shall be drained.
+        drain: bool,
+    },
+    /// Change the settings of the mesh. Answered by [`Reply::Done`].
+    SetSettings {
+        /// All of them.
+        settings: MeshSettings,
+    },
+    /// Take back what the map knows and this directory lost (P17, P19). Answered by [`Reply::Done`].
+    Recover {
+        /// Higher than that of every word in the map.
+        generation: u16,
+        /// Apps as they were last published.
+        apps: Vec<AppFact>,
+        /// Assignments as they were last published.
+        dynos: Vec<AssignedFact>,
+        /// Whether this was the last part; until then nothing else is written.
+        last: bool,
+    },
+    /// Any of the others, asked for by somebody. Answered as that one is.
+    Asked(Box<Ask>),
+}
+
+/// What stands for it that an evicted block cannot dispatch (P16).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Proof {
+    /// An operator's word that all replicas of the block are stopped.
+    Operator,
+    /// The platform has deleted all pods of the block.
+    Platform,
+    /// The agents of all its dynos have acknowledged a later epoch.
+    Agents,
 }
 
 /// What a command came to.
@@ -93,6 +172,13 @@ pub enum Reply {
         changed: bool,
         /// The dyno.
         dyno: Box<DynoRecord>,
+    },
+    /// The block as it is now.
+    Block {
+        /// Whether anything changed.
+        changed: bool,
+        /// The block.
+        block: Box<BlockRecord>,
     },
     /// Not applied.
     Refused(Refusal),
@@ -122,6 +208,8 @@ pub enum Kind {
     },
     /// Not as things stand now.
     Precondition,
+    /// It was changed since the caller looked: read it again, and decide anew.
+    Stale,
 }
 
 impl Refusal {
@@ -143,6 +231,11 @@ impl Refusal {
     /// A refusal of a name, number or address, which says itself what is wrong.
     pub fn because(invalid: &Invalid) -> Self {
         Self::invalid(invalid.what, invalid.to_string())
+    }
+
+    /// A refusal because the caller decided by an older version.
+    pub fn stale(sentence: impl Into<String>) -> Self {
+        Refusal { kind: Kind::Stale, sentence: sentence.into() }
     }
 
     /// A refusal that may pass.

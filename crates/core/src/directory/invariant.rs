@@ -13,6 +13,7 @@ impl DirectoryState {
     pub fn check_invariants(&self) {
         assert!(self.apps.len() <= APPS_MAX && self.dynos.len() <= DYNOS_MAX && self.blocks.len() <= BLOCKS_MAX, "over a limit");
         assert!(self.deleted.len() <= TOMBSTONES_MAX && self.gone.len() <= TOMBSTONES_MAX, "too many tombstones");
+        self.check_log();
         self.check_stamps();
         self.check_counts();
 
@@ -30,6 +31,8 @@ impl DirectoryState {
             assert!(dyno.place == Place::Removed || self.apps.contains_key(&dyno.spec.app), "{id} is of an unknown app");
             assert!(dyno.place != Place::Removed || !dyno.after.is_empty(), "{id} is removed and released but still here");
             assert!(dyno.place != Place::Removed || dyno.drain, "{id} is removed but takes requests");
+            let evicted = dyno.block().is_some_and(|block| self.blocks[block].evicted);
+            assert!(!evicted, "{id} is assigned to a block that was evicted");
             assert!(dyno.place != Place::Waiting || dyno.after.is_empty(), "{id} was never assigned but has predecessors");
 
             assert!(dyno.after.len() <= PREDECESSORS_MAX, "{id} has too many predecessors");
@@ -47,11 +50,11 @@ impl DirectoryState {
         let dynos = self.dynos.values().map(|dyno| dyno.epoch.0);
         let blocks = self.blocks.values().map(|block| block.version.0);
         let tombstones = self.deleted.keys().map(|version| version.0).chain(self.gone.keys().map(|epoch| epoch.0));
+        let wishes = self.wishes.values().map(|wish| wish.version.0).chain(self.removed.keys().map(|version| version.0));
         let mut seen = BTreeSet::new();
-        for stamp in apps.chain(dynos).chain(blocks).chain(tombstones) {
+        for stamp in apps.chain(dynos).chain(blocks).chain(tombstones).chain(wishes).filter(|stamp| *stamp > 0) {
             assert!(seen.insert(stamp), "stamp {stamp} was given out twice");
-            assert_eq!(stamp >> 48, u64::from(self.generation), "a stamp of another generation");
-            assert!(stamp & ((1 << 48) - 1) <= self.last, "stamp {stamp} is ahead of the last one");
+            assert!(stamp <= self.last_stamp(), "stamp {stamp} is ahead of the last one, {}", self.last_stamp());
         }
         assert!(self.gone.values().all(|spec| !self.dynos.contains_key(&spec.id)), "a dyno is gone and here");
         assert!(self.deleted.values().all(|name| !self.apps.contains_key(name)), "an app is deleted and here");

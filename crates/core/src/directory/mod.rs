@@ -4,10 +4,14 @@
 //! dyno, under an epoch that rises with every word about it; who does own it, only the blocks can say. It therefore keeps, with each
 //! assignment, the earlier blocks that have not yet promised to keep off (P15), and it never counts an absent fact as a promise.
 
+pub mod ask;
+mod blocks;
 pub mod command;
 mod invariant;
 mod place;
 pub mod record;
+mod recover;
+pub mod settings;
 pub mod state;
 
 #[cfg(test)]
@@ -15,8 +19,11 @@ mod sweep;
 #[cfg(test)]
 mod tests;
 
-pub use command::{Command, Kind, Refusal, Reply};
+pub use ask::{Ask, Event};
+pub use command::{Command, Kind, Proof, Refusal, Reply};
 pub use record::{AppRecord, BlockRecord, DynoRecord, Place};
+pub use recover::recovery;
+pub use settings::{MeshSettings, Rebalance};
 pub use state::DirectoryState;
 
 /// Most apps in a mesh.

@@ -4,13 +4,15 @@
 //! block's promise to keep off has been seen, however often the dyno is assigned anew meanwhile.
 
 use super::command::{Refusal, Reply};
-use super::record::{DynoRecord, Place};
+use super::record::{BlockRecord, DynoRecord, Place};
 use super::state::DirectoryState;
 use super::{DYNOS_MAX, TOMBSTONES_MAX};
 use crate::app::{DynoSpec, check_max_conns};
 use crate::block::DYNOS_MAX as BLOCK_DYNOS_MAX;
 use crate::id::{Address, AppName, BlockName, DynoId, Epoch, Index};
 use crate::map::fact::{PREDECESSORS_MAX, Predecessor};
+use crate::planted;
+use crate::time::Span;
 
 // === impl commands about dynos ===
 
@@ -43,27 +45,38 @@ impl DirectoryState {
         }
         let place = match block {
             Some(block) => Place::At(self.with_room(block)?),
-            None if self.blocks.is_empty() => Place::Waiting,
-            None => Place::At(self.choose(&app).ok_or_else(|| Refusal::precondition("every block has as many dynos as it may have"))?),
+            None if !self.blocks.values().any(BlockRecord::takes_dynos) => Place::Waiting,
+            None => {
+                Place::At(self.choose(&app, None).ok_or_else(|| Refusal::precondition("every block has as many dynos as it may have"))?)
+            }
         };
         let id = match id {
             Some(id) => id,
             None => self.mint(at, &app)?,
         };
         self.gone.retain(|_, spec| spec.id != id);
-        let epoch = Epoch(self.stamp(at));
-        let dyno = DynoRecord { spec: DynoSpec { id, app, address, max_conns }, epoch, place, drain: false, after: Vec::new() };
+        let (epoch, cut) = (Epoch(self.stamp(at)), self.settings.drain);
+        let dyno = DynoRecord { spec: DynoSpec { id, app, address, max_conns }, epoch, place, drain: false, after: Vec::new(), cut };
         self.addresses.insert(address, dyno.spec.id.clone());
         self.file(dyno.clone());
         Ok(Reply::Dyno { changed: true, dyno: Box::new(dyno) })
     }
 
-    pub(super) fn drain_dyno(&mut self, at: Index, id: &DynoId) -> Result<Reply, Refusal> {
+    pub(super) fn drain_dyno(&mut self, at: Index, id: &DynoId, cut: Option<Span>) -> Result<Reply, Refusal> {
         let known = self.present(id)?;
-        if known.drain {
+        if known.drain && cut.is_none_or(|cut| cut == known.cut) {
             return Ok(Reply::Dyno { changed: false, dyno: Box::new(known.clone()) });
         }
-        let dyno = DynoRecord { drain: true, ..known.clone() };
+        let dyno = DynoRecord { drain: true, cut: cut.unwrap_or(self.settings.drain), ..known.clone() };
+        Ok(self.reassign(at, dyno))
+    }
+
+    pub(super) fn undrain_dyno(&mut self, at: Index, id: &DynoId) -> Result<Reply, Refusal> {
+        let known = self.present(id)?;
+        if !known.drain {
+            return Ok(Reply::Dyno { changed: false, dyno: Box::new(known.clone()) });
+        }
+        let dyno = DynoRecord { drain: false, cut: self.settings.drain, ..known.clone() };
         Ok(self.reassign(at, dyno))
     }
 
@@ -78,7 +91,7 @@ impl DirectoryState {
         Ok(self.reassign(at, DynoRecord { place, ..dyno }))
     }
 
-    pub(super) fn remove_dyno(&mut self, at: Index, id: &DynoId) -> Result<Reply, Refusal> {
+    pub(super) fn remove_dyno(&mut self, at: Index, id: &DynoId, force: bool) -> Result<Reply, Refusal> {
         let Some(known) = self.dynos.get(id) else {
             let gone = self.gone.iter().find(|(_, spec)| spec.id == *id);
             let stamp = gone.map(|(epoch, _)| epoch.0).ok_or_else(|| unknown(id))?;
@@ -86,6 +99,12 @@ impl DirectoryState {
         };
         if known.place == Place::Removed {
             return Ok(Reply::Done { changed: false, stamp: known.epoch.0 });
+        }
+        let app = &known.spec.app;
+        if !force && self.apps.get(app).is_some_and(|app| app.dynos == 1) {
+            let sentence =
+                format!("dyno {id} is the last one of app {app}, which would answer nothing any more; say force if that is meant");
+            return Err(Refusal::precondition(sentence));
         }
         let after = followed_by(known, None)?;
         let dyno = DynoRecord { place: Place::Removed, drain: true, after, ..known.clone() };
@@ -121,7 +140,7 @@ impl DirectoryState {
     pub(super) fn place_waiting(&mut self, at: Index) {
         let waiting: Vec<DynoRecord> = self.dynos.values().filter(|dyno| dyno.place == Place::Waiting).cloned().collect();
         for dyno in waiting {
-            let Some(block) = self.choose(&dyno.spec.app) else {
+            let Some(block) = self.choose(&dyno.spec.app, None) else {
                 return;
             };
             self.reassign(at, DynoRecord { place: Place::At(block), ..dyno });
@@ -133,15 +152,16 @@ impl DirectoryState {
 
 impl DirectoryState {
     /// Replaces a dyno's record by this one, under a new epoch.
-    fn reassign(&mut self, at: Index, dyno: DynoRecord) -> Reply {
-        let dyno = DynoRecord { epoch: Epoch(self.stamp(at)), ..dyno };
+    pub(super) fn reassign(&mut self, at: Index, dyno: DynoRecord) -> Reply {
+        let epoch = if planted::EPOCH_NOT_RAISED { dyno.epoch } else { Epoch(self.stamp(at)) };
+        let dyno = DynoRecord { epoch, ..dyno };
         self.unfile(&dyno.spec.id);
         self.file(dyno.clone());
         Reply::Dyno { changed: true, dyno: Box::new(dyno) }
     }
 
     /// Files a dyno and counts it where it belongs.
-    fn file(&mut self, dyno: DynoRecord) {
+    pub(super) fn file(&mut self, dyno: DynoRecord) {
         if dyno.place != Place::Removed {
             self.apps.get_mut(&dyno.spec.app).expect("an app outlives its dynos").dynos += 1;
         }
@@ -156,7 +176,7 @@ impl DirectoryState {
     }
 
     /// Takes a dyno out of the files and the counts.
-    fn unfile(&mut self, id: &DynoId) {
+    pub(super) fn unfile(&mut self, id: &DynoId) {
         let Some(dyno) = self.dynos.remove(id) else {
             return;
         };
@@ -177,7 +197,7 @@ impl DirectoryState {
     }
 
     /// Forgets a removed dyno that no block can own any more, but for its tombstone, and with it gives its address back.
-    fn end_if_clear(&mut self, id: &DynoId) {
+    pub(super) fn end_if_clear(&mut self, id: &DynoId) {
         let clear = self.dynos.get(id).is_some_and(|dyno| dyno.place == Place::Removed && dyno.after.is_empty());
         if !clear {
             return;
@@ -206,13 +226,18 @@ impl DirectoryState {
             Some(known) if known.dynos as usize >= BLOCK_DYNOS_MAX => {
                 Err(Refusal::precondition(format!("block {block} has {BLOCK_DYNOS_MAX} dynos already, which is the limit")))
             }
+            Some(known) if known.evicted => Err(Refusal::precondition(format!("block {block} was evicted and takes no dynos"))),
+            Some(known) if known.drain => {
+                Err(Refusal::precondition(format!("block {block} is being drained; name another, or undrain it first")))
+            }
             Some(_) => Ok(block),
         }
     }
 
-    /// The block for a new dyno of an app: the fewest slots of the app, then the fewest dynos, then the first by name.
-    fn choose(&self, app: &AppName) -> Option<BlockName> {
-        let with_room = self.blocks.values().filter(|block| (block.dynos as usize) < BLOCK_DYNOS_MAX);
+    /// The block for a dyno of an app, not `but`: the fewest slots of the app, then the fewest dynos, then the first by name.
+    pub(super) fn choose(&self, app: &AppName, but: Option<&BlockName>) -> Option<BlockName> {
+        let open = self.blocks.values().filter(|block| block.takes_dynos() && Some(&block.name) != but);
+        let with_room = open.filter(|block| (block.dynos as usize) < BLOCK_DYNOS_MAX);
         let best = with_room.min_by_key(|block| (block.slots.get(app).copied().unwrap_or(0), block.dynos));
         best.map(|block| block.name.clone())
     }

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::app::{AppSpec, DynoSpec};
-use crate::id::{AppName, BlockName, Epoch, GroupId, Version};
-use crate::map::fact::{AssignedFact, Predecessor};
+use crate::id::{AppName, BlockName, Epoch, GroupId, NodeName, Version};
+use crate::map::fact::{AssignedFact, EvictedFact, Predecessor, WishFact};
+use crate::time::Span;
 
 /// An app.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,21 +44,73 @@ pub struct DynoRecord {
     pub drain: bool,
     /// Earlier blocks that have not yet promised to keep off, each under the epoch it was last assigned.
     pub after: Vec<Predecessor>,
+    /// How long its running requests may go on once it takes no new ones.
+    pub cut: Span,
 }
 
-/// A block that was seen in the map.
+/// A block that was seen in the map, or named by an operator or a recovered directory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BlockRecord {
     /// Its name.
     pub name: BlockName,
-    /// Its identity; another group that uses the name is refused (P5).
-    pub group: GroupId,
-    /// When it was bound.
+    /// Its identity; another group that uses the name is refused (P5). `None` until the first group shows itself under a name that was
+    /// only spoken of.
+    pub group: Option<GroupId>,
+    /// When it was last spoken of: bound, drained, evicted.
     pub version: Version,
+    /// Whether it shall get no dynos and lose those it has.
+    pub drain: bool,
+    /// Whether it was taken for lost, and its dynos with it.
+    pub evicted: bool,
     /// Dynos assigned to it.
     pub dynos: u32,
     /// Slots of dynos assigned to it that take new requests, by app; an app without such slots is not listed.
     pub slots: BTreeMap<AppName, u32>,
+}
+
+/// A block that was removed. Kept so that its group is not bound anew when it shows itself again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RemovedBlock {
+    /// Its name, which another group may have by now.
+    pub name: BlockName,
+    /// Its identity, if it ever showed one.
+    pub group: Option<GroupId>,
+    /// Whether it was evicted before: then it must still hear of that.
+    pub evicted: bool,
+}
+
+/// What an operator wants of a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wish {
+    /// When it was said.
+    pub version: Version,
+    /// Whether it shall take nothing new.
+    pub drain: bool,
+}
+
+impl Wish {
+    /// What the map shall say about it.
+    pub fn fact(self, node: NodeName) -> WishFact {
+        WishFact { node, version: self.version, drain: self.drain }
+    }
+}
+
+impl BlockRecord {
+    /// A block of this name that has nothing.
+    pub fn new(name: BlockName, group: Option<GroupId>, version: Version) -> Self {
+        BlockRecord { name, group, version, drain: false, evicted: false, dynos: 0, slots: BTreeMap::new() }
+    }
+
+    /// Whether it may be given dynos, as far as an operator's word goes.
+    pub fn takes_dynos(&self) -> bool {
+        !self.drain && !self.evicted
+    }
+
+    /// What the map shall say of its eviction.
+    pub fn eviction(&self) -> Option<EvictedFact> {
+        let group = self.group.filter(|_| self.evicted)?;
+        Some(EvictedFact { block: self.name.clone(), group, version: self.version })
+    }
 }
 
 impl DynoRecord {
@@ -76,6 +129,13 @@ impl DynoRecord {
             Place::At(block) => Some(block.clone()),
             Place::Removed => None,
         };
-        Some(AssignedFact { dyno: self.spec.clone(), epoch: self.epoch, block, drain: self.drain, after: self.after.clone() })
+        Some(AssignedFact {
+            dyno: self.spec.clone(),
+            epoch: self.epoch,
+            block,
+            drain: self.drain,
+            after: self.after.clone(),
+            cut: self.cut,
+        })
     }
 }

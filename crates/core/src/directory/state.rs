@@ -7,15 +7,18 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::ask::Log;
 use super::command::{Command, Refusal, Reply};
-use super::record::{AppRecord, BlockRecord, DynoRecord};
-use super::{APPS_MAX, BLOCKS_MAX, TOMBSTONES_MAX};
+use super::record::{AppRecord, BlockRecord, DynoRecord, RemovedBlock, Wish};
+use super::settings::MeshSettings;
+use super::{APPS_MAX, TOMBSTONES_MAX};
 use crate::app::{AppSpec, DynoSpec};
-use crate::id::{Address, AppName, BlockName, DynoId, Epoch, GroupId, Host, Index, Version};
-use crate::map::fact::{AppFact, AssignedFact, Fact};
+use crate::id::{Address, AppName, BlockName, DynoId, Epoch, Host, Index, NodeName, Version};
+use crate::map::MapView;
+use crate::map::fact::{AppFact, AssignedFact, CUT_DEFAULT, EvictedFact, Fact};
 
 /// Bits of a stamp that follow the log; the generation stands above them.
-const STAMP_LOG_BITS: u32 = 48;
+pub(super) const STAMP_LOG_BITS: u32 = 48;
 
 /// What the replicas of the directory agree on.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +38,17 @@ pub struct DirectoryState {
     pub(super) deleted: BTreeMap<Version, AppName>,
     /// Removed and released dynos that are still published, oldest first.
     pub(super) gone: BTreeMap<Epoch, DynoSpec>,
+    /// Removed blocks, oldest first.
+    pub(super) removed: BTreeMap<Version, RemovedBlock>,
+    /// What operators want of processes.
+    pub(super) wishes: BTreeMap<NodeName, Wish>,
+    pub(super) settings: MeshSettings,
+    /// When the settings were last changed; 0 if never.
+    pub(super) settings_version: Version,
+    /// Whether a recovery has begun and not ended.
+    pub(super) recovering: bool,
+    /// What was asked of it, by whom.
+    pub(super) log: Log,
 }
 
 impl DirectoryState {
@@ -45,17 +59,39 @@ impl DirectoryState {
 
     /// Applies a command of the log entry `at`. Many commands may share an entry.
     pub fn apply(&mut self, at: Index, command: Command) -> Reply {
-        let result = match command {
+        let own = match &command {
+            // What was asked for is told by the ask.
+            Command::Asked(_) => None,
+            command => Some(command.clone()),
+        };
+        let reply = self.decide(at, command).unwrap_or_else(Reply::Refused);
+        if let Some(command) = own {
+            self.note(&command, &reply);
+        }
+        reply
+    }
+
+    pub(super) fn decide(&mut self, at: Index, command: Command) -> Result<Reply, Refusal> {
+        match command {
             Command::CreateApp { spec } => self.create_app(at, *spec),
             Command::DeleteApp { name } => self.delete_app(at, &name),
             Command::AddDyno { id, app, address, max_conns, block } => self.add_dyno(at, id, app, address, max_conns, block),
-            Command::DrainDyno { id } => self.drain_dyno(at, &id),
-            Command::RemoveDyno { id } => self.remove_dyno(at, &id),
-            Command::MoveDyno { id, to } => self.move_dyno(at, &id, to),
+            Command::DrainDyno { id, cut } => self.drain_dyno(at, &id, cut),
+            Command::UndrainDyno { id } => self.undrain_dyno(at, &id),
+            Command::RemoveDyno { id, force } => self.remove_dyno(at, &id, force),
+            Command::MoveDyno { id, to, why: _ } => self.move_dyno(at, &id, to),
+            Command::UpdateApp { spec } => self.update_app(at, *spec),
             Command::BindBlock { name, group } => self.bind_block(at, name, group),
             Command::Released { dyno, block, epoch } => self.released(at, &dyno, &block, epoch),
-        };
-        result.unwrap_or_else(Reply::Refused)
+            Command::DrainBlock { name } => self.drain_block(at, &name, true),
+            Command::UndrainBlock { name } => self.drain_block(at, &name, false),
+            Command::RemoveBlock { name } => self.remove_block(at, &name),
+            Command::EvictBlock { name, proof: _ } => self.evict_block(at, &name),
+            Command::DrainNode { node, drain } => self.drain_node(at, node, drain),
+            Command::SetSettings { settings } => self.set_settings(at, settings),
+            Command::Recover { generation, apps, dynos, last } => self.recover(at, generation, apps, dynos, last),
+            Command::Asked(ask) => self.asked(at, *ask),
+        }
     }
 
     /// Apps, by name.
@@ -100,8 +136,16 @@ impl DirectoryState {
             block: None,
             drain: true,
             after: Vec::new(),
+            cut: CUT_DEFAULT,
         });
-        apps.chain(deleted).map(Fact::App).chain(dynos.chain(gone).map(Fact::Assigned)).collect()
+        let wishes = self.wishes.iter().map(|(node, wish)| Fact::Wish(wish.fact(node.clone())));
+        let evicted = self.blocks.values().filter_map(BlockRecord::eviction);
+        let evicted = evicted.chain(self.removed.iter().filter_map(|(version, block)| {
+            let group = block.group.filter(|_| block.evicted)?;
+            Some(EvictedFact { block: block.name.clone(), group, version: *version })
+        }));
+        let words = apps.chain(deleted).map(Fact::App).chain(dynos.chain(gone).map(Fact::Assigned));
+        words.chain(wishes).chain(evicted.map(Fact::Evicted)).collect()
     }
 
     /// A stamp that was never given out: it follows the log, and steps on where commands share an entry.
@@ -116,6 +160,12 @@ impl DirectoryState {
         let number = at.0.max(self.last + 1);
         assert!(number >> STAMP_LOG_BITS == 0, "the log has outgrown its stamps");
         u64::from(self.generation) << STAMP_LOG_BITS | number
+    }
+
+    /// Whether the map holds words of a directory that this one never was: it is empty or was restored from an older state, and what it
+    /// would write could be taken for old (P17, P19). Only a leader that has applied all that is committed can tell.
+    pub fn must_recover(&self, view: &MapView) -> bool {
+        self.recovering || view.newest_stamp() > self.last_stamp()
     }
 
     /// The highest stamp that was given out.
@@ -135,19 +185,7 @@ impl DirectoryState {
             }
             return Err(Refusal::exists(format!("app {} exists with another specification", spec.name)));
         }
-        for (nth, host) in spec.hosts.iter().enumerate() {
-            if spec.hosts[..nth].contains(host) {
-                return Err(Refusal::invalid("hosts", format!("host {host} is named twice")));
-            }
-            if let Some(owner) = self.hosts.get(host) {
-                return Err(Refusal::exists(format!("host {host} belongs to app {owner}")));
-            }
-        }
-        // The longest version is tried, so that no later one makes the fact too long to be published.
-        let longest = AppFact { name: spec.name.clone(), version: Version(u64::MAX), spec: Some(spec.clone()) };
-        if let Err(error) = Fact::App(longest).write() {
-            return Err(Refusal::invalid("hosts", format!("app {} is too large to be published: {error}", spec.name)));
-        }
+        self.check_app(&spec)?;
         if self.apps.len() >= APPS_MAX {
             return Err(Refusal::precondition(format!("the mesh has {APPS_MAX} apps already, which is the limit")));
         }
@@ -156,6 +194,39 @@ impl DirectoryState {
         let app = AppRecord { version: Version(self.stamp(at)), spec, dynos: 0 };
         self.apps.insert(app.spec.name.clone(), app.clone());
         Ok(Reply::App { changed: true, app: Box::new(app) })
+    }
+
+    fn update_app(&mut self, at: Index, spec: AppSpec) -> Result<Reply, Refusal> {
+        spec.check().map_err(|invalid| Refusal::because(&invalid))?;
+        let known = self.apps.get(&spec.name).ok_or_else(|| Refusal::not_found(format!("app {} is not known", spec.name)))?;
+        if known.spec == spec {
+            return Ok(Reply::App { changed: false, app: Box::new(known.clone()) });
+        }
+        self.check_app(&spec)?;
+        let version = Version(self.stamp(at));
+        self.hosts.retain(|_, owner| *owner != spec.name);
+        self.hosts.extend(spec.hosts.iter().map(|host| (host.clone(), spec.name.clone())));
+        let app = self.apps.get_mut(&spec.name).expect("it was just seen");
+        (app.spec, app.version) = (spec, version);
+        Ok(Reply::App { changed: true, app: Box::new(app.clone()) })
+    }
+
+    /// What only the directory can say against an app.
+    fn check_app(&self, spec: &AppSpec) -> Result<(), Refusal> {
+        for (nth, host) in spec.hosts.iter().enumerate() {
+            if spec.hosts[..nth].contains(host) {
+                return Err(Refusal::invalid("hosts", format!("host {host} is named twice")));
+            }
+            if let Some(owner) = self.hosts.get(host).filter(|owner| **owner != spec.name) {
+                return Err(Refusal::exists(format!("host {host} belongs to app {owner}")));
+            }
+        }
+        // The longest version is tried, so that no later one makes the fact too long to be published.
+        let longest = AppFact { name: spec.name.clone(), version: Version(u64::MAX), spec: Some(spec.clone()) };
+        if let Err(error) = Fact::App(longest).write() {
+            return Err(Refusal::invalid("hosts", format!("app {} is too large to be published: {error}", spec.name)));
+        }
+        Ok(())
     }
 
     fn delete_app(&mut self, at: Index, name: &AppName) -> Result<Reply, Refusal> {
@@ -174,30 +245,6 @@ impl DirectoryState {
         if self.deleted.len() > TOMBSTONES_MAX {
             self.deleted.pop_first();
         }
-        Ok(Reply::Done { changed: true, stamp })
-    }
-}
-
-// === impl blocks ===
-
-impl DirectoryState {
-    fn bind_block(&mut self, at: Index, name: BlockName, group: GroupId) -> Result<Reply, Refusal> {
-        if let Some(bound) = self.blocks.get(&name) {
-            if bound.group == group {
-                return Ok(Reply::Done { changed: false, stamp: bound.version.0 });
-            }
-            return Err(Refusal::exists(format!("block {name} is bound to group {}, not {group}", bound.group)));
-        }
-        if let Some(other) = self.blocks.values().find(|block| block.group == group) {
-            return Err(Refusal::exists(format!("group {group} is bound to block {}, not {name}", other.name)));
-        }
-        if self.blocks.len() >= BLOCKS_MAX {
-            return Err(Refusal::precondition(format!("the mesh has {BLOCKS_MAX} blocks already, which is the limit")));
-        }
-        let stamp = self.stamp(at);
-        let block = BlockRecord { name: name.clone(), group, version: Version(stamp), dynos: 0, slots: BTreeMap::new() };
-        self.blocks.insert(name, block);
-        self.place_waiting(at);
         Ok(Reply::Done { changed: true, stamp })
     }
 }

@@ -6,7 +6,7 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 
 use super::tests::{address, bind, block, create, dyno};
-use super::{Command, DirectoryState, Kind, Place, Reply};
+use super::{BlockRecord, Command, DirectoryState, Kind, Place, Proof, Reply};
 use crate::id::{AppName, BlockName, DynoId, Epoch, Index};
 use crate::map::fact::{Fact, PREDECESSORS_MAX};
 use crate::sweep::{draw, sweep};
@@ -23,9 +23,15 @@ enum Action {
     Release,
     ReleaseAny,
     Reload,
+    Undrain,
+    Update,
+    DrainBlock,
+    UndrainBlock,
+    Evict,
+    RemoveBlock,
 }
 
-const ACTIONS: [(u32, Action); 10] = [
+const ACTIONS: [(u32, Action); 16] = [
     (4, Action::Create),
     (2, Action::Delete),
     (20, Action::Add),
@@ -36,6 +42,12 @@ const ACTIONS: [(u32, Action); 10] = [
     (15, Action::Release),
     (3, Action::ReleaseAny),
     (2, Action::Reload),
+    (3, Action::Undrain),
+    (2, Action::Update),
+    (2, Action::DrainBlock),
+    (3, Action::UndrainBlock),
+    (1, Action::Evict),
+    (2, Action::RemoveBlock),
 ];
 
 /// What was ever assigned to whom, and what was promised since.
@@ -67,6 +79,9 @@ fn the_directory_agrees_with_its_shadow() {
             state.check_invariants();
             let changed = changed(&reply);
             assert_eq!(changed, state != before, "{command:?} got {reply:?}");
+            if changed {
+                shadow.end(&command);
+            }
             shadow.follow(&state, &command);
             if changed {
                 assert_eq!(
@@ -95,10 +110,21 @@ fn invent(rng: &mut StdRng, action: Action, state: &DirectoryState, shadow: &Sha
             max_conns: rng.random_bool(0.5).then(|| rng.random_range(0..4)),
             block: rng.random_bool(0.3).then(|| block(&format!("b{to}"))),
         },
-        Action::Drain => Command::DrainDyno { id },
-        Action::Remove => Command::RemoveDyno { id },
-        Action::Move => Command::MoveDyno { id, to: block(&format!("b{to}")) },
-        Action::Bind => bind(&format!("b{to}"), u128::from(to) + u128::from(rng.random_bool(0.1))),
+        Action::Drain => Command::DrainDyno { id, cut: None },
+        Action::Remove => Command::RemoveDyno { id, force: rng.random_bool(0.7) },
+        Action::Move => Command::MoveDyno { id, to: block(&format!("b{to}")), why: String::new() },
+        // A block that was removed comes back as another group.
+        Action::Bind => bind(&format!("b{to}"), u128::from(to) + 100 * rng.random_range(0..4u128) + u128::from(rng.random_bool(0.1))),
+        Action::Undrain => Command::UndrainDyno { id },
+        Action::Update => {
+            let mut spec = super::tests::app(app);
+            spec.policy.max_conns = rng.random_range(1..4);
+            Command::UpdateApp { spec: Box::new(spec) }
+        }
+        Action::DrainBlock => Command::DrainBlock { name: block(&format!("b{to}")) },
+        Action::UndrainBlock => Command::UndrainBlock { name: block(&format!("b{to}")) },
+        Action::Evict => Command::EvictBlock { name: block(&format!("b{to}")), proof: Proof::Operator },
+        Action::RemoveBlock => Command::RemoveBlock { name: block(&format!("b{to}")) },
         Action::Release => {
             // A predecessor of some dyno, if there is one, keeps its promise.
             let all: Vec<_> = state.dynos().flat_map(|dyno| dyno.after.iter().map(|earlier| (&dyno.spec.id, earlier))).collect();
@@ -108,7 +134,7 @@ fn invent(rng: &mut StdRng, action: Action, state: &DirectoryState, shadow: &Sha
                     let epoch = Epoch(earlier.epoch.0.saturating_add_signed(rng.random_range(-1..3)).min(state.last_stamp()));
                     Command::Released { dyno: (*dyno).clone(), block: earlier.block.clone(), epoch }
                 }
-                None => Command::RemoveDyno { id },
+                None => Command::RemoveDyno { id, force: true },
             }
         }
         Action::ReleaseAny | Action::Reload => {
@@ -121,15 +147,23 @@ fn invent(rng: &mut StdRng, action: Action, state: &DirectoryState, shadow: &Sha
 
 fn changed(reply: &Reply) -> bool {
     match reply {
-        Reply::Done { changed, .. } | Reply::App { changed, .. } | Reply::Dyno { changed, .. } => *changed,
         Reply::Refused(refusal) => {
             assert!(!refusal.sentence.is_empty() && refusal.kind != Kind::Invalid { field: String::new() });
             false
         }
+        reply => reply.changed(),
     }
 }
 
 impl Shadow {
+    /// An eviction stands in for every promise of the block (P16).
+    fn end(&mut self, command: &Command) {
+        if let Command::EvictBlock { name, .. } = command {
+            let lost = self.assigned.iter().filter(|((_, block), _)| block == name);
+            self.promised.extend(lost.map(|(key, epoch)| (key.clone(), *epoch)).collect::<Vec<_>>());
+        }
+    }
+
     fn follow(&mut self, state: &DirectoryState, command: &Command) {
         if let Command::Released { dyno, block, epoch } = command {
             let promise = self.promised.entry((dyno.clone(), block.clone())).or_default();
@@ -167,6 +201,7 @@ impl Shadow {
             let (stamp, word) = match fact {
                 Fact::App(f) => (f.version.0, format!("{:?}", f)),
                 Fact::Assigned(f) => (f.epoch.0, format!("{:?} {:?} {}", f.dyno, f.block, f.drain)),
+                Fact::Evicted(f) => (f.version.0, format!("{f:?}")),
                 other => panic!("the directory has no business to publish {other:?}"),
             };
             let known = self.stamps.entry(stamp).or_insert_with(|| word.clone());
@@ -185,7 +220,11 @@ fn place_is_best(before: &DirectoryState, after: &DirectoryState, command: &Comm
         (slots, here().count(), block.clone())
     };
     match added.block() {
-        Some(block) => assert!(before.blocks().all(|other| score(block) <= score(&other.name)), "{} went to {block}", added.spec.id),
-        None => assert!(added.place == Place::Waiting && before.blocks().len() == 0),
+        Some(block) => assert!(
+            before.blocks().filter(|other| other.takes_dynos()).all(|other| score(block) <= score(&other.name)),
+            "{} went to {block}",
+            added.spec.id
+        ),
+        None => assert!(added.place == Place::Waiting && !before.blocks().any(BlockRecord::takes_dynos)),
     }
 }

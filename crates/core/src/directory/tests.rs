@@ -5,6 +5,10 @@ use crate::app::{AppSpec, Policy};
 use crate::id::{Address, AppName, BlockName, DynoId, Epoch, GroupId, Host, Index};
 use crate::map::fact::{Fact, Predecessor};
 
+mod asks;
+mod blocks;
+mod recovery;
+
 pub(super) fn app(name: &str) -> AppSpec {
     let hosts = vec![Host::new(&format!("{name}.test")).unwrap()];
     AppSpec { name: AppName::new(name).unwrap(), hosts, policy: Policy { max_conns: 2, ..Policy::default() } }
@@ -42,11 +46,11 @@ fn add_to(to: &str, command: Command) -> Command {
 }
 
 fn remove(id: &str) -> Command {
-    Command::RemoveDyno { id: dyno(id) }
+    Command::RemoveDyno { id: dyno(id), force: true }
 }
 
 fn move_to(to: &str, id: &str) -> Command {
-    Command::MoveDyno { id: dyno(id), to: block(to) }
+    Command::MoveDyno { id: dyno(id), to: block(to), why: String::new() }
 }
 
 fn released(id: &str, by: &str, epoch: Epoch) -> Command {
@@ -71,8 +75,8 @@ fn tell(state: &mut DirectoryState, command: Command) -> Reply {
 
 fn changed(reply: &Reply) -> bool {
     match reply {
-        Reply::Done { changed, .. } | Reply::App { changed, .. } | Reply::Dyno { changed, .. } => *changed,
         Reply::Refused(refusal) => panic!("refused: {refusal}"),
+        reply => reply.changed(),
     }
 }
 
@@ -90,8 +94,14 @@ fn belongs<'a>(state: &'a DirectoryState, id: &str) -> Option<&'a str> {
 #[test]
 fn asking_twice_changes_nothing_the_second_time() {
     let mut state = told([bind("b1", 1), bind("b2", 2)]);
-    let commands =
-        [create("blog"), add("d1", "shop", 1), move_to("b2", "d1"), Command::DrainDyno { id: dyno("d1") }, remove("d1"), bind("b3", 3)];
+    let commands = [
+        create("blog"),
+        add("d1", "shop", 1),
+        move_to("b2", "d1"),
+        Command::DrainDyno { id: dyno("d1"), cut: None },
+        remove("d1"),
+        bind("b3", 3),
+    ];
     let mut twice = commands.into_iter().chain([Command::DeleteApp { name: app("blog").name }]);
     for command in &mut twice {
         assert!(changed(&tell(&mut state, command.clone())), "{command:?} changed nothing");
@@ -130,7 +140,7 @@ fn what_does_not_exist_is_named() {
         (add_to("b9", add("d2", "shop", 2)), "block b9 is not known"),
         (move_to("b9", "d1"), "block b9 is not known"),
         (remove("d9"), "dyno d9 is not known"),
-        (Command::DrainDyno { id: dyno("d9") }, "dyno d9 is not known"),
+        (Command::DrainDyno { id: dyno("d9"), cut: None }, "dyno d9 is not known"),
         (Command::DeleteApp { name: AppName::new("nope").unwrap() }, "app nope is not known"),
     ];
     for (command, sentence) in unknown {
@@ -176,7 +186,7 @@ fn new_dynos_go_where_the_app_has_the_fewest_slots_then_where_fewest_dynos_are()
         assert_eq!(belongs(&state, id), Some(block), "{id}");
     }
     // Slots of a draining dyno are as good as gone.
-    tell(&mut state, Command::DrainDyno { id: dyno("d3") });
+    tell(&mut state, Command::DrainDyno { id: dyno("d3"), cut: None });
     tell(&mut state, add("d5", "shop", 99));
     assert_eq!(belongs(&state, "d5"), Some("b3"));
 }

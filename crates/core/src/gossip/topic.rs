@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::exchange::Scope;
 use crate::id::{BlockName, DynoId};
+use crate::map::fact::NodeRole;
 use crate::map::{Fact, MapView};
 use crate::time::Span;
 
@@ -37,6 +38,11 @@ impl Topic {
     /// Load, for those who choose by it.
     pub fn load() -> Self {
         Topic("load".into())
+    }
+
+    /// How edges and replicas stand; only those who want everything do.
+    pub fn node() -> Self {
+        Topic("node".into())
     }
 
     /// What concerns the dynos of one block.
@@ -151,6 +157,8 @@ pub fn topics(fact: &Fact, view: &MapView) -> Vec<Topic> {
         Fact::Owned(f) => about(&f.dyno, &f.block, view),
         Fact::Released(f) => about(&f.dyno, &f.block, view),
         Fact::Load(_) => vec![Topic::load()],
+        // How each process stands is for control; how control stands, for all.
+        Fact::Node(f) if !matches!(f.role, NodeRole::Control { .. }) => vec![Topic::node()],
         _ => vec![Topic::mesh()],
     };
     topics.sort();
@@ -168,7 +176,7 @@ fn about(dyno: &DynoId, block: &BlockName, view: &MapView) -> Vec<Topic> {
 
 /// Whether a fact will soon be followed by another: it waits for the next round, goes to few, and a lost one is not asked for at once.
 pub fn is_soft(fact: &Fact) -> bool {
-    matches!(fact, Fact::Load(_))
+    matches!(fact, Fact::Load(_) | Fact::Node(_))
 }
 
 /// Least time between two words about the load of one app in one block, in a mesh of so many nodes: every block tells every edge, so the

@@ -8,7 +8,12 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::app::{AppSpec, DynoSpec, Phase};
-use crate::id::{Address, AppName, BlockName, DynoId, Epoch, GroupId, ReplicaId, Term, Version};
+use crate::id::{Address, AppName, BlockName, DynoId, Epoch, GroupId, ReplicaId, Term, Version, Zone};
+use crate::time::Span;
+
+mod node;
+
+pub use node::{EvictedFact, NodeFact, NodeRole, NodeState, WishFact};
 
 /// Largest written fact, in bytes; a larger one is not published and not read (P18).
 pub const FACT_LEN_MAX: usize = 4096;
@@ -16,6 +21,8 @@ pub const FACT_LEN_MAX: usize = 4096;
 pub const FACT_VERSION: u32 = 1;
 /// Most earlier blocks an assignment waits for; the directory refuses to move a dyno on when there would be more (P15).
 pub const PREDECESSORS_MAX: usize = 4;
+/// How long requests may go on at a dyno that is drained or moved, where nothing else is said.
+pub const CUT_DEFAULT: Span = Span::from_secs(30);
 
 /// One entry of the map.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,7 +31,8 @@ pub enum Fact {
     /// What an app is. Published by the directory's leader, and by block leaders for the apps of their dynos, so that edges can
     /// route with the control plane down.
     App(AppFact),
-    /// Which block should own a dyno. Published by the directory's leader.
+    /// Which block should own a dyno. Published by the directory's leader, and by the leader of the block that has adopted it, so that a
+    /// lost directory can be recovered from the map.
     Assigned(AssignedFact),
     /// Which block owns a dyno. Published by that block's leader.
     Owned(OwnedFact),
@@ -34,6 +42,12 @@ pub enum Fact {
     Leader(LeaderFact),
     /// How loaded an app is in a block. Published by that block's leader.
     Load(LoadFact),
+    /// What a process is and how it stands. Published by itself.
+    Node(NodeFact),
+    /// Whether an operator wants a process drained. Published by the directory's leader.
+    Wish(WishFact),
+    /// A block that lost all it had for good (P16). Published by the directory's leader.
+    Evicted(EvictedFact),
 }
 
 /// See [`Fact::App`]. Joined by version.
@@ -69,6 +83,13 @@ pub struct AssignedFact {
     pub drain: bool,
     /// Earlier blocks not yet proven clear, at most four (P15).
     pub after: Vec<Predecessor>,
+    /// How long running requests may go on once the dyno takes no new ones; then they are cut (P12).
+    #[serde(default = "cut_default")]
+    pub cut: Span,
+}
+
+fn cut_default() -> Span {
+    CUT_DEFAULT
 }
 
 /// See [`Fact::Owned`]. Joined by (epoch, term, seq): of two words under one epoch the newer leader's, then the later, stands.
@@ -129,6 +150,9 @@ pub struct LeaderFact {
     pub leader: ReplicaId,
     /// All members of the group.
     pub replicas: Vec<ReplicaFact>,
+    /// Where the leader runs, if it was told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<Zone>,
 }
 
 /// See [`Fact::Load`]. Joined by (term, seq).
@@ -186,6 +210,9 @@ impl Fact {
             Fact::Released(f) => format!("released/{}/{}", f.dyno, f.block),
             Fact::Leader(f) => format!("leader/{}", f.block),
             Fact::Load(f) => format!("load/{}/{}", f.block, f.app),
+            Fact::Node(f) => format!("node/{}", f.node),
+            Fact::Wish(f) => format!("wish/{}", f.node),
+            Fact::Evicted(f) => format!("evicted/{}/{}", f.block, f.group),
         }
     }
 

@@ -12,7 +12,7 @@ use std::cmp::Ordering;
 
 use serde::Serialize;
 
-use super::fact::{AppFact, AssignedFact, Fact, LeaderFact, LoadFact, OwnedFact, ReleasedFact};
+use super::fact::{AppFact, AssignedFact, EvictedFact, Fact, LeaderFact, LoadFact, NodeFact, OwnedFact, ReleasedFact, WishFact};
 
 /// A word that joins with another about the same subject.
 pub trait Join: Sized {
@@ -35,6 +35,9 @@ pub fn join(one: &Fact, other: &Fact) -> Option<Fact> {
         (Fact::Released(a), Fact::Released(b)) => Some(Fact::Released(either(a, b))),
         (Fact::Leader(a), Fact::Leader(b)) => Some(Fact::Leader(either(a, b))),
         (Fact::Load(a), Fact::Load(b)) => Some(Fact::Load(either(a, b))),
+        (Fact::Node(a), Fact::Node(b)) => Some(Fact::Node(either(a, b))),
+        (Fact::Wish(a), Fact::Wish(b)) => Some(Fact::Wish(either(a, b))),
+        (Fact::Evicted(a), Fact::Evicted(b)) => Some(Fact::Evicted(either(a, b))),
         _ => None,
     }
 }
@@ -94,5 +97,23 @@ impl Join for LeaderFact {
 impl Join for LoadFact {
     fn joined(&self, other: &Self) -> Option<Self> {
         larger(self, other, |fact| (fact.term.0, fact.seq, 0))
+    }
+}
+
+impl Join for NodeFact {
+    fn joined(&self, other: &Self) -> Option<Self> {
+        larger(self, other, |fact| (fact.run, fact.seq, 0))
+    }
+}
+
+impl Join for WishFact {
+    fn joined(&self, other: &Self) -> Option<Self> {
+        larger(self, other, |fact| (fact.version.0, 0, 0))
+    }
+}
+
+impl Join for EvictedFact {
+    fn joined(&self, other: &Self) -> Option<Self> {
+        larger(self, other, |fact| (fact.version.0, 0, 0))
     }
 }

@@ -6,7 +6,7 @@
 use super::fact::*;
 use super::join::join;
 use crate::app::{AppSpec, DynoSpec, Phase, Policy};
-use crate::id::{AppName, BlockName, DynoId, Epoch, GroupId, Host, ReplicaId, Term, Version};
+use crate::id::{Address, AppName, BlockName, DynoId, Epoch, GroupId, Host, NodeName, ReplicaId, Term, Version};
 
 fn block(nth: u64) -> BlockName {
     BlockName::new(&format!("b{nth}")).unwrap()
@@ -37,7 +37,14 @@ fn assignments() -> Vec<Fact> {
     {
         for kept in 0..4 {
             let dyno = DynoSpec { id: DynoId::new("d1").unwrap(), app: name(), address: "10.0.0.1:3000".parse().unwrap(), max_conns };
-            all.push(Fact::Assigned(AssignedFact { dyno, epoch: Epoch(epoch), block: to.map(block), drain, after: after(kept) }));
+            all.push(Fact::Assigned(AssignedFact {
+                dyno,
+                epoch: Epoch(epoch),
+                block: to.map(block),
+                drain,
+                after: after(kept),
+                cut: CUT_DEFAULT,
+            }));
         }
     }
     all
@@ -72,7 +79,7 @@ fn leaders() -> Vec<Fact> {
         for (leader, members) in [(1, 1..3), (2, 1..3), (1, 1..4), (10, 10..12)] {
             let replicas = members.map(replica).collect();
             let (term, leader) = (Term(term), ReplicaId(leader));
-            all.push(Fact::Leader(LeaderFact { block: block(1), group: GroupId(1), term, seq, leader, replicas }));
+            all.push(Fact::Leader(LeaderFact { block: block(1), group: GroupId(1), term, seq, leader, replicas, zone: None }));
         }
     }
     all
@@ -88,9 +95,33 @@ fn loads() -> Vec<Fact> {
     all
 }
 
+fn processes() -> Vec<Fact> {
+    let admin: Address = "10.0.0.2:90".parse().unwrap();
+    let mut all = Vec::new();
+    for (run, seq) in [(1, 1), (1, 2), (2, 1)] {
+        for (state, in_flight, key) in
+            [(NodeState::Serving, 0, "a"), (NodeState::Serving, 10, "a"), (NodeState::Serving, 9, "b"), (NodeState::Draining, 0, "a")]
+        {
+            let (node, version, role) = (NodeName::new("edge-1").unwrap(), "1".into(), NodeRole::Edge { http: admin });
+            all.push(Fact::Node(NodeFact { node, run, seq, version, zone: None, admin, state, in_flight, keys: vec![key.into()], role }));
+        }
+    }
+    all
+}
+
+fn wishes() -> Vec<Fact> {
+    let wish = |version, drain| Fact::Wish(WishFact { node: NodeName::new("edge-1").unwrap(), version: Version(version), drain });
+    (1..4).flat_map(|version| [wish(version, false), wish(version, true)]).collect()
+}
+
+fn evictions() -> Vec<Fact> {
+    let evicted = |version| Fact::Evicted(EvictedFact { block: block(1), group: GroupId(1), version: Version(version) });
+    (1..4).map(evicted).collect()
+}
+
 /// Every kind there is: a new one belongs here.
 fn kinds() -> Vec<Vec<Fact>> {
-    vec![apps(), assignments(), owners(), promises(), leaders(), loads()]
+    vec![apps(), assignments(), owners(), promises(), leaders(), loads(), processes(), wishes(), evictions()]
 }
 
 fn joined(one: &Fact, other: &Fact) -> Fact {

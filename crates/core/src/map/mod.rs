@@ -5,8 +5,10 @@
 //! delay a move, never undo one. The absence of a fact says nothing (P18).
 
 pub mod fact;
+mod hearing;
 pub mod join;
 pub mod steps;
+mod telling;
 pub mod view;
 
 #[cfg(test)]
@@ -17,6 +19,8 @@ mod sweep;
 mod tests;
 
 pub use fact::Fact;
+pub use hearing::{Heard, Hearing};
 pub use join::Join;
-pub use steps::{directory_steps, steps};
+pub use steps::{directory_steps, evicted_steps, steps, steps_of_group};
+pub use telling::NodeTelling;
 pub use view::MapView;

@@ -10,9 +10,10 @@
 use crate::app::Phase;
 use crate::block::{self, AdoptDyno, BlockState};
 use crate::directory::{self, DirectoryState};
-use crate::id::{BlockName, Epoch};
+use crate::id::{BlockName, DynoId, Epoch, GroupId};
 use crate::map::MapView;
-use crate::map::fact::AssignedFact;
+use crate::map::fact::{AssignedFact, Predecessor};
+use crate::planted;
 
 /// Promises that a block keeps while forgetting them would delay an adoption.
 const PROMISES_KEPT: usize = 1_000;
@@ -34,7 +35,7 @@ pub fn steps(view: &MapView, me: &BlockName, state: &BlockState) -> Vec<block::C
 
 /// What the directory's leader should propose: blocks it has not bound yet, and promises it has not taken note of.
 pub fn directory_steps(view: &MapView, state: &DirectoryState) -> Vec<directory::Command> {
-    let unbound = view.leaders().filter(|leader| state.block(&leader.block).is_none());
+    let unbound = view.leaders().filter(|leader| state.may_bind(&leader.block, leader.group));
     let mut commands: Vec<_> =
         unbound.map(|leader| directory::Command::BindBlock { name: leader.block.clone(), group: leader.group }).collect();
     for dyno in state.dynos() {
@@ -66,7 +67,7 @@ fn set_apps(view: &MapView, me: &BlockName, state: &BlockState, commands: &mut V
 
 /// The step for a dyno that is assigned to this block.
 fn take(view: &MapView, me: &BlockName, state: &BlockState, assigned: &AssignedFact) -> Option<block::Command> {
-    let AssignedFact { dyno: spec, epoch, drain, .. } = assigned;
+    let AssignedFact { dyno: spec, epoch, drain, cut, .. } = assigned;
     let own = state.dyno(&spec.id);
     if own.is_some_and(|own| own.epoch >= *epoch) {
         return None;
@@ -78,14 +79,17 @@ fn take(view: &MapView, me: &BlockName, state: &BlockState, assigned: &AssignedF
         return untold.then(|| block::Command::Release { dyno: spec.id.clone(), epoch: *epoch });
     }
     let outranked = view.owner(&spec.id).is_some_and(|owner| owner.block != *me && owner.epoch > *epoch);
-    let clear = assigned.after.iter().all(|earlier| view.released(&spec.id, &earlier.block) >= Some(earlier.epoch));
+    let released = |earlier: &Predecessor| view.released(&spec.id, &earlier.block) >= Some(earlier.epoch);
+    let clear = planted::ADOPT_WITHOUT_RELEASED || assigned.after.iter().all(released);
     let app_known = state.app(&spec.app).is_some() || view.app(&spec.app).is_some_and(|app| app.spec.is_some());
-    if clear && app_known && !outranked {
-        return Some(block::Command::Adopt(AdoptDyno { spec: spec.clone(), epoch: *epoch, drain: *drain }));
+    // Whatever was assigned to a block before it was evicted is not meant for it any more, nor for another group under its name (P16).
+    let evicted = view.evicted_at(me).is_some_and(|evicted| evicted.0 >= epoch.0);
+    if clear && app_known && !outranked && !evicted {
+        return Some(block::Command::Adopt(AdoptDyno { spec: spec.clone(), epoch: *epoch, drain: *drain, cut: *cut }));
     }
     // Until then nothing is granted under the older epoch either (P19).
     let own = own.filter(|own| own.phase == Phase::Active)?;
-    Some(block::Command::Drain { dyno: spec.id.clone(), epoch: own.epoch })
+    Some(block::Command::Drain { dyno: spec.id.clone(), epoch: own.epoch, cut: *cut })
 }
 
 /// The step for a dyno that is assigned elsewhere or to nobody.
@@ -94,9 +98,9 @@ fn leave(me: &BlockName, state: &BlockState, assigned: &AssignedFact) -> Option<
     if let Some(own) = state.dyno(id) {
         return match own.phase {
             _ if own.epoch >= assigned.epoch => None,
-            Phase::Active => Some(block::Command::Drain { dyno: id.clone(), epoch: own.epoch }),
+            Phase::Active => Some(block::Command::Drain { dyno: id.clone(), epoch: own.epoch, cut: assigned.cut }),
             // The promise covers all that was assigned here before, whether it was seen or not.
-            _ if own.used == 0 => Some(block::Command::Release { dyno: id.clone(), epoch: assigned.epoch }),
+            _ if own.used == 0 || planted::RELEASE_WITH_SLOTS => Some(block::Command::Release { dyno: id.clone(), epoch: assigned.epoch }),
             _ => None,
         };
     }
@@ -141,7 +145,36 @@ fn outranked(view: &MapView, me: &BlockName, state: &BlockState) -> Vec<block::C
     // With a newer assignment in sight, that has been seen to already.
     let unseen = active.filter(|own| view.assignment(&own.spec.id).is_none_or(|assigned| assigned.epoch <= own.epoch));
     let outranked = unseen.filter(|own| view.owner(&own.spec.id).is_some_and(|owner| owner.block != *me && owner.epoch > own.epoch));
-    outranked.map(|own| block::Command::Drain { dyno: own.spec.id.clone(), epoch: own.epoch }).collect()
+    outranked.map(drained).collect()
+}
+
+/// Grants nothing more of an own dyno, whatever its last assignment said.
+fn drained(own: &block::DynoRecord) -> block::Command {
+    block::Command::Drain { dyno: own.spec.id.clone(), epoch: own.epoch, cut: own.cut }
+}
+
+/// What block `me` should propose if its group is this one: an evicted group drains and releases all it has and adopts nothing more, not
+/// even what is assigned to its name, for that is meant for the group that has the name now (P16).
+pub fn steps_of_group(view: &MapView, me: &BlockName, group: Option<GroupId>, state: &BlockState) -> Vec<block::Command> {
+    let mut usual = steps(view, me, state);
+    let Some(group) = group.filter(|group| view.is_evicted(me, *group)) else { return usual };
+    usual.retain(|command| !matches!(command, block::Command::Adopt(_)));
+    let releases = |id: &DynoId| usual.iter().any(|command| matches!(command, block::Command::Release { dyno, .. } if dyno == id));
+    let done = state.dynos().filter(|own| own.phase == Phase::Draining && own.used == 0 && !releases(&own.spec.id));
+    let done: Vec<_> = done.map(|own| block::Command::Release { dyno: own.spec.id.clone(), epoch: own.epoch }).collect();
+    let mut commands = evicted_steps(view, me, group, state);
+    commands.extend(usual);
+    commands.extend(done);
+    commands
+}
+
+/// What a block of this group should propose first when it finds itself evicted (P16): it grants nothing more. What it has it gives up by the
+/// usual steps, for each dyno was assigned anew.
+pub fn evicted_steps(view: &MapView, me: &BlockName, group: GroupId, state: &BlockState) -> Vec<block::Command> {
+    if !view.is_evicted(me, group) {
+        return Vec::new();
+    }
+    state.dynos().filter(|own| own.phase == Phase::Active).map(drained).collect()
 }
 
 /// Apps that were deleted, once no dyno of them is left here.

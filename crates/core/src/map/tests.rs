@@ -6,7 +6,7 @@ use rand::seq::SliceRandom;
 
 use super::fact::*;
 use super::join::join;
-use super::{MapView, directory_steps, steps};
+use super::{MapView, directory_steps, steps, steps_of_group};
 use crate::app::{AppSpec, DynoSpec, Phase, Policy};
 use crate::block::{BlockState, Command};
 use crate::directory::{self, DirectoryState};
@@ -33,7 +33,14 @@ fn app_fact() -> Fact {
 
 fn assigned(epoch: u64, to: Option<u64>, after: &[(u64, u64)]) -> Fact {
     let after = after.iter().map(|(nth, epoch)| Predecessor { block: block(*nth), epoch: Epoch(*epoch) }).collect();
-    Fact::Assigned(AssignedFact { dyno: spec(), epoch: Epoch(epoch), block: to.map(block), drain: false, after })
+    Fact::Assigned(AssignedFact {
+        dyno: spec(),
+        epoch: Epoch(epoch),
+        block: to.map(block),
+        drain: false,
+        after,
+        cut: crate::map::fact::CUT_DEFAULT,
+    })
 }
 
 fn owned(epoch: u64, by: u64) -> Fact {
@@ -48,7 +55,7 @@ fn released(epoch: u64, by: u64) -> Fact {
 fn leader(by: u64, group: u128, term: u64) -> Fact {
     let replica = ReplicaFact { id: ReplicaId(term), http: "10.0.0.2:80".parse().unwrap(), grpc: "10.0.0.2:81".parse().unwrap() };
     let (group, term) = (GroupId(group), Term(term));
-    Fact::Leader(LeaderFact { block: block(by), group, term, seq: 1, leader: replica.id, replicas: vec![replica] })
+    Fact::Leader(LeaderFact { block: block(by), group, term, seq: 1, leader: replica.id, replicas: vec![replica], zone: None })
 }
 
 fn view(facts: impl IntoIterator<Item = Fact>) -> MapView {
@@ -205,7 +212,7 @@ fn an_owner_that_is_outranked_grants_nothing_more() {
     view.absorb(owned(4, 1));
     assert_eq!(settle(&view, 1, &mut state), []);
     view.absorb(owned(6, 2));
-    assert_eq!(settle(&view, 1, &mut state), [Command::Drain { dyno: spec().id, epoch: Epoch(4) }]);
+    assert_eq!(settle(&view, 1, &mut state), [Command::Drain { dyno: spec().id, epoch: Epoch(4), cut: crate::map::fact::CUT_DEFAULT }]);
 }
 
 #[test]
@@ -244,7 +251,7 @@ fn an_assignment_under_the_floor_is_declined_and_said_anew() {
             max_conns: None,
             block: None,
         },
-        directory::Command::RemoveDyno { id: other.clone() },
+        directory::Command::RemoveDyno { id: other.clone(), force: true },
     );
     directory.apply(Index(49), add);
     directory.apply(Index(50), remove);
@@ -273,4 +280,43 @@ fn a_deleted_app_leaves_the_block_after_its_last_dyno() {
     view.absorb(assigned(6, None, &[(1, 4)]));
     settle(&view, 1, &mut state);
     assert_eq!((state.dynos().len(), state.apps().len()), (0, 0));
+}
+
+/// Drives an evicted group 1 of block 1 until it proposes nothing more.
+fn settle_evicted(view: &MapView, state: &mut BlockState) -> Vec<Command> {
+    let mut all = Vec::new();
+    loop {
+        let commands = steps_of_group(view, &block(1), Some(GroupId(1)), state);
+        if commands.is_empty() {
+            return all;
+        }
+        assert!(all.len() < 100, "no end of steps: {all:?}");
+        for command in commands {
+            state.apply(Index(1), command.clone());
+            all.push(command);
+        }
+    }
+}
+
+#[test]
+fn an_evicted_group_drains_first_then_releases_and_adopts_nothing_meant_for_its_successor() {
+    let mut state = BlockState::new();
+    settle(&view([app_fact(), assigned(1, Some(1), &[])]), 1, &mut state);
+    let evicted = |group| Fact::Evicted(EvictedFact { block: block(1), group: GroupId(group), version: Version(9) });
+    let (id, epoch) = (spec().id, Epoch(1));
+    let slot = crate::id::SlotId { holder: crate::id::Holder { replica: ReplicaId(1), incarnation: crate::id::Incarnation(1) }, seq: 0 };
+    state.apply(Index(1), Command::Grant { slot, dyno: id.clone(), epoch, span: crate::time::Span::from_secs(9) });
+
+    // The dyno goes to another block, and then to a new group under the old name.
+    let other = view([app_fact(), assigned(1, Some(1), &[]), evicted(2), assigned(5, Some(1), &[])]);
+    assert_eq!(steps_of_group(&other, &block(1), Some(GroupId(1)), &state).len(), 1, "another group of that name was evicted");
+    let mine = view([app_fact(), evicted(1), assigned(3, Some(2), &[]), assigned(5, Some(1), &[])]);
+    let commands = settle_evicted(&mine, &mut state);
+    assert_eq!(commands.first(), Some(&Command::Drain { dyno: id.clone(), epoch, cut: CUT_DEFAULT }));
+    assert!(state.dyno(&id).is_some_and(|own| own.phase == Phase::Draining), "a slot is still taken: {commands:?}");
+
+    state.apply(Index(1), Command::Free { slots: vec![slot] });
+    settle_evicted(&mine, &mut state);
+    assert!(state.dyno(&id).is_none(), "it is released");
+    assert_eq!(state.promise(&id), Some(epoch));
 }

@@ -6,10 +6,17 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::fact::{AppFact, AssignedFact, Fact, LeaderFact, LoadFact, OwnedFact, PREDECESSORS_MAX, ReleasedFact};
+use super::fact::{
+    AppFact, AssignedFact, EvictedFact, Fact, LeaderFact, LoadFact, NodeFact, OwnedFact, PREDECESSORS_MAX, ReleasedFact, WishFact,
+};
 use super::join::Join;
 use crate::app::check_max_conns;
-use crate::id::{AppName, BlockName, DynoId, Epoch};
+use crate::id::{AppName, BlockName, DynoId, Epoch, GroupId, NodeName, Version};
+
+/// Longest version that a process may give of its program, in bytes.
+const VERSION_LEN_MAX: usize = 64;
+/// Most gossip keys that a process may say it has.
+const NODE_KEYS_MAX: usize = 8;
 
 /// All facts seen, joined.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -20,6 +27,10 @@ pub struct MapView {
     released: Arc<BTreeMap<(DynoId, BlockName), ReleasedFact>>,
     leaders: Arc<BTreeMap<BlockName, LeaderFact>>,
     loads: Arc<BTreeMap<AppName, BTreeMap<BlockName, LoadFact>>>,
+    nodes: Arc<BTreeMap<NodeName, NodeFact>>,
+    wishes: Arc<BTreeMap<NodeName, WishFact>>,
+    evicted: Arc<BTreeMap<(BlockName, GroupId), EvictedFact>>,
+    newest: u64,
 }
 
 impl MapView {
@@ -33,12 +44,16 @@ impl MapView {
         if !is_sound(&fact) {
             return false;
         }
+        self.newest = self.newest.max(stamp(&fact));
         match fact {
             Fact::App(f) => put(&mut self.apps, f.name.clone(), f),
             Fact::Assigned(f) => put(&mut self.assigned, f.dyno.id.clone(), f),
             Fact::Owned(f) => put(&mut self.owned, f.dyno.clone(), f),
             Fact::Released(f) => put(&mut self.released, (f.dyno.clone(), f.block.clone()), f),
             Fact::Leader(f) => put(&mut self.leaders, f.block.clone(), f),
+            Fact::Node(f) => put(&mut self.nodes, f.node.clone(), f),
+            Fact::Wish(f) => put(&mut self.wishes, f.node.clone(), f),
+            Fact::Evicted(f) => put(&mut self.evicted, (f.block.clone(), f.group), f),
             Fact::Load(f) => {
                 let known = self.loads.get(&f.app).and_then(|blocks| blocks.get(&f.block));
                 let joined = known.map_or(Some(f.clone()), |known| known.joined(&f));
@@ -106,6 +121,37 @@ impl MapView {
         self.loads.get(app).into_iter().flat_map(BTreeMap::values)
     }
 
+    /// Processes, by name, as they last said themselves; one that died since is still listed.
+    pub fn nodes(&self) -> impl ExactSizeIterator<Item = &NodeFact> {
+        self.nodes.values()
+    }
+
+    /// One process, as it last said itself.
+    pub fn node(&self, name: &NodeName) -> Option<&NodeFact> {
+        self.nodes.get(name)
+    }
+
+    /// Whether the directory wants a process drained.
+    pub fn wants_drained(&self, name: &NodeName) -> bool {
+        self.wishes.get(name).is_some_and(|wish| wish.drain)
+    }
+
+    /// Whether a block's group was evicted.
+    pub fn is_evicted(&self, block: &BlockName, group: GroupId) -> bool {
+        self.evicted.contains_key(&(block.clone(), group))
+    }
+
+    /// When a block of this name was last evicted, whichever group it was.
+    pub fn evicted_at(&self, block: &BlockName) -> Option<Version> {
+        let of_name = self.evicted.iter().filter(|((name, _), _)| name == block);
+        of_name.map(|(_, fact)| fact.version).max()
+    }
+
+    /// The highest stamp of the directory in any word seen: a directory that never gave it out was restored from an older state.
+    pub fn newest_stamp(&self) -> u64 {
+        self.newest
+    }
+
     /// The load of all apps in all blocks.
     pub fn all_loads(&self) -> impl Iterator<Item = &LoadFact> {
         self.loads.values().flat_map(BTreeMap::values)
@@ -124,6 +170,17 @@ fn put<K: Ord + Clone, F: Join + Clone>(facts: &mut Arc<BTreeMap<K, F>>, key: K,
     changed
 }
 
+/// The directory's stamp on its own words; 0 on those of others.
+fn stamp(fact: &Fact) -> u64 {
+    match fact {
+        Fact::App(f) => f.version.0,
+        Fact::Assigned(f) => f.epoch.0,
+        Fact::Wish(f) => f.version.0,
+        Fact::Evicted(f) => f.version.0,
+        Fact::Owned(_) | Fact::Released(_) | Fact::Leader(_) | Fact::Load(_) | Fact::Node(_) => 0,
+    }
+}
+
 /// Whether a fact could have been meant: facts come from the network, whoever sealed them.
 fn is_sound(fact: &Fact) -> bool {
     match fact {
@@ -135,6 +192,7 @@ fn is_sound(fact: &Fact) -> bool {
                 && check_max_conns(f.dyno.max_conns).is_ok()
         }
         Fact::Leader(f) => f.replicas.iter().any(|replica| replica.id == f.leader),
-        Fact::Owned(_) | Fact::Released(_) | Fact::Load(_) => true,
+        Fact::Node(f) => f.version.len() <= VERSION_LEN_MAX && f.keys.len() <= NODE_KEYS_MAX,
+        Fact::Owned(_) | Fact::Released(_) | Fact::Load(_) | Fact::Wish(_) | Fact::Evicted(_) => true,
     }
 }

@@ -147,7 +147,7 @@ impl Boot<'_> {
             return Ok(());
         }
         let policy = wire::Policy { max_conns: Some(1), ..Default::default() };
-        let request = wire::CreateAppRequest { name: APP.into(), hosts: vec!["*".into()], policy: Some(policy) };
+        let request = wire::CreateAppRequest { name: APP.into(), hosts: vec!["*".into()], policy: Some(policy), ..Default::default() };
         self.write(&format!("create the app {APP}"), async || self.admin.clone().create_app(request.clone()).await).await?;
         self.reached(Step::AppCreated);
         Ok(())

@@ -16,6 +16,7 @@ use dynomesh_core::time::Span;
 use dynomesh_runtime::clock::Clock;
 use dynomesh_runtime::gossip::GossipConfig;
 use dynomesh_runtime::http::client::Connection;
+use dynomesh_runtime::http::door::Door;
 use dynomesh_runtime::http::serve::{ServeSettings, serve};
 use dynomesh_runtime::shutdown::{Trigger, channel};
 use dynomesh_runtime::telemetry::Registry;
@@ -65,6 +66,7 @@ pub(super) fn config() -> Config {
     let (any, name) = ("127.0.0.1:0".parse().unwrap(), NodeName::new("edge-1").unwrap());
     Config {
         name: name.clone(),
+        zone: None,
         listen: any,
         admin: any,
         threads: 1,
@@ -92,7 +94,7 @@ impl Mesh {
         let (stop, shutdown) = channel();
         let metrics = Metrics::register(&Registry::new("edge", "edge-1"));
         let directory = Arc::new(Directory::new(config.retry.budget()));
-        let shared = Shared { config, clock: Clock::system(), directory, metrics, log, shutdown: shutdown.clone() };
+        let shared = Shared { config, clock: Clock::system(), directory, metrics, log, shutdown: shutdown.clone(), door: Door::default() };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let edge = listener.local_addr().unwrap();
         let service = service(&shared);
@@ -125,7 +127,7 @@ impl Mesh {
         };
         let replicas: Vec<_> = replicas.iter().enumerate().map(replica).collect();
         let block = BlockName::new(block).unwrap();
-        let leader = LeaderFact { block, group: GroupId(1), term: Term(term), seq: 1, leader: ReplicaId(1), replicas };
+        let leader = LeaderFact { block, group: GroupId(1), term: Term(term), seq: 1, leader: ReplicaId(1), replicas, zone: None };
         self.learn(Fact::Leader(leader));
     }
 

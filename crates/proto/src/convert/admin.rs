@@ -182,7 +182,7 @@ mod tests {
     use super::*;
 
     fn request() -> wire::CreateAppRequest {
-        wire::CreateAppRequest { name: "shop".into(), hosts: vec!["shop.example".into(), "*".into()], policy: None }
+        wire::CreateAppRequest { name: "shop".into(), hosts: vec!["shop.example".into(), "*".into()], policy: None, ..Default::default() }
     }
 
     #[test]
@@ -207,7 +207,7 @@ mod tests {
         let spec = AppSpec { policy, ..app_spec(request()).unwrap() };
         let wire = app(&spec, Version(3), 1);
         assert_eq!((wire.version, wire.dynos), (3, 1));
-        let back = wire::CreateAppRequest { name: wire.name, hosts: wire.hosts, policy: wire.policy };
+        let back = wire::CreateAppRequest { name: wire.name, hosts: wire.hosts, policy: wire.policy, ..Default::default() };
         assert_eq!(app_spec(back).unwrap(), spec);
     }
 

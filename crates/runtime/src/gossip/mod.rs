@@ -151,6 +151,7 @@ pub struct Gossip {
 /// What the handle and the thread share.
 struct Shared {
     node: NodeName,
+    run: u64,
     address: SocketAddr,
     counts: Counts,
     /// What this node publishes, by key.
@@ -187,6 +188,7 @@ impl Gossip {
         let generation = generation::next(config.generation_file.as_deref(), clock)?;
         let shared = Arc::new(Shared {
             node: config.node.clone(),
+            run: generation,
             address,
             counts: Counts::default(),
             own: watch::Sender::new(Arc::default()),
@@ -264,6 +266,11 @@ impl Gossip {
     #[cfg(test)]
     fn mute(&self, prefixes: &[&str]) {
         self.shared.muted.send_replace(prefixes.iter().map(ToString::to_string).collect());
+    }
+
+    /// The number of this run of the node; larger than that of every run before.
+    pub fn run(&self) -> u64 {
+        self.shared.run
     }
 
     /// Where others send their datagrams.

@@ -2,5 +2,6 @@
 
 pub mod admin;
 pub mod client;
+pub mod door;
 pub mod headers;
 pub mod serve;

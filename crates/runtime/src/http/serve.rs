@@ -23,6 +23,7 @@ use tokio::sync::Notify;
 use tokio::task::spawn_local;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
+use super::door::{Door, Inside};
 use crate::shutdown::Shutdown;
 use connection::{Line, Order};
 
@@ -54,6 +55,8 @@ pub struct ServeSettings {
     pub linger: Span,
     /// After `linger`: time in which running requests may finish; then they are cut with a reset.
     pub finish: Span,
+    /// Counts the connections, and says when their clients are asked to leave.
+    pub door: Door,
 }
 
 impl Default for ServeSettings {
@@ -66,6 +69,7 @@ impl Default for ServeSettings {
             idle: Span::from_secs(75),
             linger: Span::from_millis(300),
             finish: Span::from_secs(60),
+            door: Door::default(),
         }
     }
 }
@@ -136,6 +140,11 @@ impl Server {
         }
     }
 
+    /// Whether answers end their connections.
+    fn is_closing(&self) -> bool {
+        self.closing.get() || self.settings.door.is_leaving()
+    }
+
     fn is_full(&self) -> bool {
         self.lines.borrow().len() >= self.settings.connections_max
     }
@@ -152,7 +161,7 @@ impl Server {
         self.opened.set(number + 1);
         let line = Rc::new(Line::new(self.tick.get()));
         self.lines.borrow_mut().insert(number, line.clone());
-        let open = Open { server: self.clone(), number };
+        let open = Open { server: self.clone(), number, _inside: self.settings.door.enter() };
         spawn_local(async move {
             connection::run(&open.server, line, stream, peer, service).await;
             drop(open);
@@ -173,9 +182,12 @@ impl Server {
         self.tick.set(now);
         let ticks = |span: Span| (span.as_nanos() / Span::from(self.tick_span).as_nanos()).max(1);
         let (head, idle) = (ticks(self.settings.head_timeout), ticks(self.settings.idle));
+        let leaving = self.settings.door.is_leaving();
         for line in self.lines.borrow().values() {
             if line.is_overdue(now, head, idle) {
                 line.order(Order::Cut);
+            } else if leaving && line.is_idle_since_before(now - 1) {
+                line.order(Order::Finish);
             }
         }
     }
@@ -213,6 +225,7 @@ impl Server {
 struct Open {
     server: Rc<Server>,
     number: u64,
+    _inside: Inside,
 }
 
 impl Drop for Open {

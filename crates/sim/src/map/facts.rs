@@ -47,7 +47,7 @@ pub fn leader(scale: &Scale, of: usize, term: u64) -> Fact {
     let replicas: Vec<_> = (first..first + scale.replicas).map(replica).collect();
     let leader = replicas[usize::try_from(term).expect("a small number") % replicas.len()].id;
     let group = GroupId(u128::from(mixed(of)) << 64 | u128::from(mixed(of + 7)));
-    Fact::Leader(LeaderFact { block: block(of), group, term: Term(term), seq: 1, leader, replicas })
+    Fact::Leader(LeaderFact { block: block(of), group, term: Term(term), seq: 1, leader, replicas, zone: None })
 }
 
 /// An app as it is now.
@@ -76,7 +76,14 @@ pub fn assigned(scale: &Scale, of: usize, nth: usize, to: usize, epoch: u64) -> 
     let app = app(apps_of(scale, of).nth(nth % scale.apps).expect("a block has apps"));
     let spec = DynoSpec { id: dyno(of, nth), app, address: address(of * scale.dynos + nth, 3000), max_conns: 1 };
     let after = if to == of { Vec::new() } else { vec![Predecessor { block: block(of), epoch: Epoch(1 << 48) }] };
-    Fact::Assigned(AssignedFact { dyno: spec, epoch: Epoch((1 << 48) + epoch), block: Some(block(to)), drain: false, after })
+    Fact::Assigned(AssignedFact {
+        dyno: spec,
+        epoch: Epoch((1 << 48) + epoch),
+        block: Some(block(to)),
+        drain: false,
+        after,
+        cut: CUT_DEFAULT,
+    })
 }
 
 /// What a block says of its dynos.

@@ -32,6 +32,7 @@ studies! {
     "zones"
     "crashes"
     "moves"
+    "moves-cost"
     "overlap"
     "pins"
 }

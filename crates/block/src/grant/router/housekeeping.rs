@@ -10,6 +10,7 @@ impl Router {
         for slot in lapsed {
             self.settle(now, slot);
         }
+        self.cut_drained(now);
         let apps: Vec<AppName> = self.office.iter().flat_map(|office| office.floors.keys().cloned()).collect();
         for app in &apps {
             if let Some(floor) = self.office.as_mut().and_then(|office| office.floors.get_mut(app)) {
@@ -22,6 +23,18 @@ impl Router {
                 }
             }
             self.pump(now, app);
+        }
+    }
+
+    /// Cuts what this run still has at dynos whose time to drain is up, whoever leads. Their slots stay (P12).
+    fn cut_drained(&mut self, now: Time) {
+        if self.drains.is_empty() {
+            return;
+        }
+        let running = self.own.values().filter(|own| own.holding == Holding::Running && !own.cut.is_cut());
+        for own in running.filter(|own| self.drains.is_over(now, &own.dyno)) {
+            own.cut.cut();
+            self.metrics.drain_cuts.inc();
         }
     }
 
@@ -81,19 +94,21 @@ impl Router {
 
     /// Slots in doubt: those of other holders while leading, and this run's own that were cut with unknown outcome.
     pub(crate) fn doubts(&self) -> Vec<Doubt> {
-        let leading = self.office.is_some();
-        let mut doubts = Vec::new();
-        for (slot, record) in self.state.slots() {
-            let concerns_me =
-                if slot.holder == self.me { self.own.get(&slot).is_some_and(|own| own.holding == Holding::Doubted) } else { leading };
-            if concerns_me && let Some(doubt) = self.doubt(slot, &record.dyno, record.span) {
-                doubts.push(doubt);
+        let led_since = self.office.as_ref().map(|office| office.since);
+        let since = |slot: SlotId| {
+            if slot.holder != self.me {
+                return led_since;
             }
-        }
-        doubts
+            match self.own.get(&slot)?.holding {
+                Holding::Doubted(cut) => Some(cut),
+                Holding::Running | Holding::Held(_) => None,
+            }
+        };
+        let in_doubt = self.state.slots().filter_map(|(slot, record)| Some((slot, record, since(slot)?)));
+        in_doubt.filter_map(|(slot, record, since)| self.doubt(slot, &record.dyno, since, record.span)).collect()
     }
 
-    fn doubt(&self, slot: SlotId, dyno: &DynoId, span: Span) -> Option<Doubt> {
+    fn doubt(&self, slot: SlotId, dyno: &DynoId, since: Time, span: Span) -> Option<Doubt> {
         let record = self.state.dyno(dyno)?;
         let app = self.state.app(&record.spec.app)?.spec.clone();
         let serial = match app.policy.serial {
@@ -102,7 +117,9 @@ impl Router {
             Serial::Auto => record.serial,
         };
         let seen = self.seen.get(&slot).copied().unwrap_or(Time::ZERO);
-        Some(Doubt { slot, dyno: dyno.clone(), address: record.spec.address, app, serial, seen, span })
+        let (own, orphans) = (slot.holder == self.me, app.policy.orphans);
+        let facts = doubt::Doubt { own, serial, orphans, since, seen, span };
+        Some(Doubt { slot, dyno: dyno.clone(), address: record.spec.address, app, facts })
     }
 
     /// Dynos in quarantine after a leased takeover.
@@ -112,8 +129,8 @@ impl Router {
         let mut found = Vec::new();
         for floor in office.floors.values() {
             for dyno in floor.ledger.dynos().filter(|dyno| dyno.quarantined) {
-                if let Some(mut doubt) = self.doubt(nobody, dyno.id, self.limits.slot_span) {
-                    doubt.seen = office.since;
+                if let Some(mut doubt) = self.doubt(nobody, dyno.id, office.since, self.limits.slot_span) {
+                    doubt.facts.seen = office.since;
                     found.push(doubt);
                 }
             }

@@ -1,15 +1,21 @@
 //! What a committed command changes above the replicated state.
 
+use std::cmp::Ordering;
+
 use super::*;
 
 impl Router {
     /// Applies one committed command: the replicated state first, then what this replica keeps above it.
     pub(crate) fn apply(&mut self, now: Time, at: Index, command: Command) -> Reply {
         let touched = Touched::by(&command);
+        let owned = self.state.dynos().len();
         let reply = self.state.apply(at, command);
         match touched {
             Touched::Nothing => {}
-            Touched::Dyno(dyno) => self.sync_dyno(now, &dyno),
+            Touched::Dyno(dyno) => {
+                self.note_ownership(now, &dyno, owned);
+                self.sync_dyno(now, &dyno);
+            }
             Touched::App(app) => self.sync_app(&app),
             Touched::Granted(slot, dyno) => {
                 if matches!(reply, Reply::Granted) {
@@ -31,6 +37,26 @@ impl Router {
             Touched::Settings => self.sync_settings(),
         }
         reply
+    }
+
+    /// Counts drains from when this replica sees them (P10), and, as a leader, moves.
+    fn note_ownership(&mut self, now: Time, dyno: &DynoId, owned: usize) {
+        let drained = self.drains.see(now, dyno, self.state.dyno(dyno));
+        if self.office.is_none() {
+            return;
+        }
+        match self.state.dynos().len().cmp(&owned) {
+            Ordering::Greater => {
+                self.metrics.adopted.inc();
+            }
+            Ordering::Less => {
+                self.metrics.released.inc();
+            }
+            Ordering::Equal => {}
+        }
+        if let Some(took) = drained {
+            self.metrics.drain_seconds.observe(took.as_secs_f64());
+        }
     }
 
     fn count_foreign(&mut self, slot: SlotId, dyno: &DynoId) {

@@ -68,6 +68,21 @@ impl Router {
         }
     }
 
+    /// What keeps this leader from giving out slots. An evicted block stays evicted.
+    pub(crate) fn set_right(&mut self, right: Right) {
+        if self.right == right || self.right == Right::Evicted {
+            return;
+        }
+        self.right = right;
+        if right == Right::Evicted {
+            self.turn_away(Refusal::Evicted);
+        }
+    }
+
+    pub(crate) fn right(&self) -> Right {
+        self.right
+    }
+
     /// A graceful stop began: nothing new is admitted.
     pub(crate) fn stop(&mut self) {
         self.stopping = true;

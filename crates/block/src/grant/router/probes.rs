@@ -6,6 +6,10 @@ impl Router {
     /// Probes that are due, each with a place taken so that it never adds to a full dyno (P9).
     pub(crate) fn probes_due(&mut self, now: Time) -> Vec<DueProbe> {
         let mut due = Vec::new();
+        // A probe may be a request, and a dyno that may be another block's by now takes none from here.
+        if self.right != Right::Full {
+            return due;
+        }
         let apps: Vec<AppName> = self.office.iter().flat_map(|office| office.floors.keys().cloned()).collect();
         for app in apps {
             let Some(spec) = self.state.app(&app).map(|record| record.spec.clone()) else { continue };

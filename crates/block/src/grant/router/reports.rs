@@ -70,6 +70,7 @@ impl Router {
     /// Replaces the replicated state by a snapshot.
     pub(crate) fn load_state(&mut self, now: Time, state: BlockState) {
         self.state = state;
+        self.drains.see_all(now, &self.state);
         self.seen = self.state.slots().map(|(slot, _)| (slot, now)).collect();
         self.metrics.snapshots_loaded.inc();
     }

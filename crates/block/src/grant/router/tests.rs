@@ -28,11 +28,13 @@ fn adopt(number: u16, max_conns: u32) -> Command {
     let id = DynoId::new(&format!("d{number}")).unwrap();
     let address = format!("127.0.0.1:{}", 3000 + number).parse().unwrap();
     let spec = DynoSpec { id, app: app(), address, max_conns };
-    Command::Adopt(AdoptDyno { spec, epoch: Epoch(1), drain: false })
+    Command::Adopt(AdoptDyno { spec, epoch: Epoch(1), drain: false, cut: dynomesh_core::map::fact::CUT_DEFAULT })
 }
 
 fn router(proposer: &Proposer) -> Router {
-    Router::new(limits(), BlockSettings::default(), proposer.clone(), Metrics::new(&Registry::new("block", "t")), 7)
+    let mut router = Router::new(limits(), BlockSettings::default(), proposer.clone(), Metrics::new(&Registry::new("block", "t")), 7);
+    router.set_right(Right::Full);
+    router
 }
 
 fn holder(replica: u64, incarnation: u64) -> Holder {

@@ -182,7 +182,7 @@ pub(super) fn app(version: u64) -> Fact {
 pub(super) fn leader(nth: usize, term: u64) -> Fact {
     let replica = ReplicaFact { id: ReplicaId(term), http: "10.0.0.2:80".parse().unwrap(), grpc: "10.0.0.2:81".parse().unwrap() };
     let (group, term) = (GroupId(nth as u128), Term(term));
-    Fact::Leader(LeaderFact { block: block(nth), group, term, seq: 1, leader: replica.id, replicas: vec![replica] })
+    Fact::Leader(LeaderFact { block: block(nth), group, term, seq: 1, leader: replica.id, replicas: vec![replica], zone: None })
 }
 
 pub(super) fn dyno(name: &str) -> DynoSpec {
@@ -192,7 +192,7 @@ pub(super) fn dyno(name: &str) -> DynoSpec {
 
 pub(super) fn assigned(name: &str, epoch: u64, to: usize, after: &[(usize, u64)]) -> Fact {
     let after = after.iter().map(|(nth, epoch)| Predecessor { block: block(*nth), epoch: Epoch(*epoch) }).collect();
-    Fact::Assigned(AssignedFact { dyno: dyno(name), epoch: Epoch(epoch), block: Some(block(to)), drain: false, after })
+    Fact::Assigned(AssignedFact { dyno: dyno(name), epoch: Epoch(epoch), block: Some(block(to)), drain: false, after, cut: CUT_DEFAULT })
 }
 
 pub(super) fn released(name: &str, by: usize, epoch: u64) -> Fact {

@@ -79,6 +79,11 @@ impl Line {
         now.saturating_sub(self.since.get()) > limit
     }
 
+    /// Whether it has been between two requests since before `tick`.
+    pub(super) fn is_idle_since_before(&self, tick: u64) -> bool {
+        self.phase.get() == Phase::Idle && self.since.get() < tick
+    }
+
     fn enter(&self, phase: Phase, tick: u64) {
         self.phase.set(phase);
         self.since.set(tick);
@@ -111,7 +116,7 @@ where
         let answer = service(request, peer);
         async move {
             let mut response = answer.await.map_err(Into::<BoxError>::into)?;
-            if busy.server.closing.get() {
+            if busy.server.is_closing() {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
             Ok::<_, BoxError>(response.map(|body| Tracked { body, _busy: busy }))

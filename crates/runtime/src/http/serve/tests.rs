@@ -280,3 +280,31 @@ fn bodies_pass_whole_in_both_directions() {
         assert!(ask(&mut stream, chunked).await.ends_with("7 hello"));
     });
 }
+
+#[test]
+fn clients_that_are_asked_to_leave_are_served_once_more_and_idle_ones_closed() {
+    on_thread(async {
+        let settings = ServeSettings { head_timeout: Span::from_millis(400), ..ServeSettings::default() };
+        let door = settings.door.clone();
+        let served = start_hello(settings);
+        let [mut used, mut idle] = [TcpStream::connect(served.address).await.unwrap(), TcpStream::connect(served.address).await.unwrap()];
+        for stream in [&mut used, &mut idle] {
+            assert!(!ask(stream, GET).await.contains("connection: close"));
+        }
+        assert_eq!(door.open(), 2);
+        door.ask_to_leave(true);
+        let answer = ask(&mut used, GET).await;
+        assert!(answer.contains("connection: close"), "{answer}");
+        assert_eq!(read_to_end(&mut used).await, Ok(String::new()));
+        assert_eq!(read_to_end(&mut idle).await, Ok(String::new()), "an idle connection is closed in order");
+        let mut newcomer = TcpStream::connect(served.address).await.unwrap();
+        assert!(ask(&mut newcomer, GET).await.contains("connection: close"), "who comes all the same is served");
+        drop(newcomer);
+        while door.open() > 0 {
+            sleep(Duration::from_millis(1)).await;
+        }
+        door.ask_to_leave(false);
+        let mut stays = TcpStream::connect(served.address).await.unwrap();
+        assert!(!ask(&mut stays, GET).await.contains("connection: close"));
+    });
+}

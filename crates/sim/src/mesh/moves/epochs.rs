@@ -142,7 +142,7 @@ impl Directory {
     }
 
     fn assign(&mut self, id: DynoId, to: usize) -> Option<Fact> {
-        match self.apply(Command::MoveDyno { id, to: block_name(to) }) {
+        match self.apply(Command::MoveDyno { id, to: block_name(to), why: String::new() }) {
             Reply::Dyno { changed: true, dyno } => dyno.fact().map(Fact::Assigned),
             _ => None,
         }

@@ -61,7 +61,7 @@ impl Desk {
             Fact::Assigned(fact) => Some(fact.dyno.id.clone()),
             Fact::Owned(fact) => Some(fact.dyno.clone()),
             Fact::Released(fact) => Some(fact.dyno.clone()),
-            Fact::App(_) | Fact::Leader(_) | Fact::Load(_) => None,
+            _ => None,
         };
         let news = self.view.borrow_mut().absorb(fact) && dyno.is_some_and(|dyno| self.is_party(&dyno));
         self.unheeded.set(self.unheeded.get() || news);
@@ -141,7 +141,7 @@ impl Desk {
             return (false, None);
         }
         let fact = match command {
-            Command::Drain { dyno, epoch } => {
+            Command::Drain { dyno, epoch, .. } => {
                 let max_conns = before.map_or(0, |(.., max_conns)| max_conns);
                 owners.change(now, place_of(dyno), |dyno| dyno.draining += 1);
                 self.block.admit(world, place_of(dyno), DynoShape { max_conns, epoch: *epoch, phase: Phase::Draining });

@@ -1,0 +1,116 @@
+//! Recovering a directory from the map.
+//!
+//! A directory that lost its disks, or was restored from a backup, knows less than it once said: what it wrote then is still in the map,
+//! published by the blocks that acted on it, and under higher stamps than it would now give out. So before it writes again it takes
+//! back what the map knows and goes on under a new generation, whose stamps outrank all earlier ones (P17, P19). What it takes back keeps its
+//! epoch; nothing is dispatched by it, for only blocks own dynos.
+
+use super::command::{Command, Refusal, Reply};
+use super::record::{AppRecord, BlockRecord, DynoRecord, Place};
+use super::state::{DirectoryState, STAMP_LOG_BITS};
+use crate::id::{AppName, Index, Version};
+use crate::map::MapView;
+use crate::map::fact::{AppFact, AssignedFact};
+
+/// Most words in one command of a recovery: one log entry must not grow without bound.
+const PART_MAX: usize = 500;
+
+/// The commands by which a directory takes back what the map knows, in this order; none if there is nothing to take back.
+pub fn recovery(view: &MapView, state: &DirectoryState) -> Vec<Command> {
+    if !state.must_recover(view) {
+        return Vec::new();
+    }
+    let newest = view.newest_stamp().max(state.last_stamp()) >> STAMP_LOG_BITS;
+    let Ok(generation) = u16::try_from(newest + 1) else { return Vec::new() };
+    let (apps, deleted): (Vec<AppFact>, Vec<AppFact>) = view.apps().cloned().partition(|app| app.spec.is_some());
+    let dynos: Vec<AssignedFact> = view.assigned().cloned().collect();
+    let part =
+        |apps: &[AppFact], dynos: &[AssignedFact]| Command::Recover { generation, apps: apps.to_vec(), dynos: dynos.to_vec(), last: false };
+    let mut parts: Vec<Command> = apps.chunks(PART_MAX / 10).map(|apps| part(apps, &[])).collect();
+    parts.extend(dynos.chunks(PART_MAX).map(|dynos| part(&[], dynos)));
+    // An app can only go after its dynos have.
+    parts.extend(deleted.chunks(PART_MAX).map(|apps| part(apps, &[])));
+    parts.push(Command::Recover { generation, apps: Vec::new(), dynos: Vec::new(), last: true });
+    parts
+}
+
+impl DirectoryState {
+    pub(super) fn recover(
+        &mut self,
+        at: Index,
+        generation: u16,
+        apps: Vec<AppFact>,
+        dynos: Vec<AssignedFact>,
+        last: bool,
+    ) -> Result<Reply, Refusal> {
+        let under_way = self.recovering && generation == self.generation;
+        if generation <= self.generation && !under_way {
+            let sentence = format!("generation {generation} must be higher than {}, which the directory has", self.generation);
+            return Err(Refusal::invalid("generation", sentence));
+        }
+        let newest = apps.iter().map(|app| app.version.0).chain(dynos.iter().map(|dyno| dyno.epoch.0)).max().unwrap_or(0);
+        if newest >> STAMP_LOG_BITS >= u64::from(generation) {
+            return Err(Refusal::invalid(
+                "generation",
+                format!("{generation} must be higher than that of stamp {newest}, which the map holds"),
+            ));
+        }
+        (self.generation, self.recovering) = (generation, !last);
+        // Its stamps follow the log as before; the generation alone puts them above all others.
+        apps.into_iter().for_each(|app| self.take_back_app(app));
+        dynos.into_iter().for_each(|dyno| self.take_back_dyno(dyno));
+        let stamp = self.stamp(at);
+        Ok(Reply::Done { changed: true, stamp })
+    }
+
+    fn take_back_app(&mut self, fact: AppFact) {
+        let AppFact { name, version, spec } = fact;
+        let Some(spec) = spec else { return self.take_back_end(&name, version) };
+        let newer =
+            self.apps.get(&name).is_none_or(|known| known.version < version) && !self.deleted.range(version..).any(|(_, n)| *n == name);
+        let host_taken = spec.hosts.iter().any(|host| self.hosts.get(host).is_some_and(|owner| *owner != name));
+        if !newer || host_taken || spec.check().is_err() {
+            return;
+        }
+        self.hosts.retain(|_, owner| *owner != name);
+        self.hosts.extend(spec.hosts.iter().map(|host| (host.clone(), name.clone())));
+        let dynos = self.apps.get(&name).map_or(0, |known| known.dynos);
+        self.deleted.retain(|_, deleted| *deleted != name);
+        self.apps.insert(name, AppRecord { spec, version, dynos });
+    }
+
+    fn take_back_end(&mut self, name: &AppName, version: Version) {
+        let Some(known) = self.apps.get(name).filter(|known| known.version < version && known.dynos == 0) else { return };
+        let name = known.spec.name.clone();
+        self.apps.remove(&name);
+        self.hosts.retain(|_, owner| *owner != name);
+        self.deleted.insert(version, name);
+    }
+
+    fn take_back_dyno(&mut self, fact: AssignedFact) {
+        let AssignedFact { dyno: spec, epoch, block, drain, mut after, cut } = fact;
+        let known = self.dynos.get(&spec.id);
+        let newer =
+            known.is_none_or(|known| known.epoch < epoch) && !self.gone.iter().any(|(end, gone)| gone.id == spec.id && *end > epoch);
+        let elsewhere = self.addresses.get(&spec.address).is_some_and(|owner| *owner != spec.id);
+        if !newer || elsewhere || (block.is_some() && !self.apps.contains_key(&spec.app)) {
+            return;
+        }
+        after.sort();
+        after.dedup_by(|a, b| a.block == b.block);
+        for name in after.iter().map(|earlier| &earlier.block).chain(&block) {
+            // To be bound to the group that shows itself under this name.
+            self.blocks.entry(name.clone()).or_insert_with(|| BlockRecord::new(name.clone(), None, Version(0)));
+        }
+        if let Some(known) = self.dynos.get(&spec.id) {
+            self.addresses.remove(&known.spec.address.clone());
+        }
+        self.unfile(&spec.id);
+        self.gone.retain(|_, gone| gone.id != spec.id);
+        self.addresses.insert(spec.address, spec.id.clone());
+        let (id, drain) = (spec.id.clone(), drain || block.is_none());
+        let place = block.map_or(Place::Removed, Place::At);
+        self.file(DynoRecord { spec, epoch, place, drain, after, cut });
+        self.end_if_clear(&id);
+    }
+}
