@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use dynomesh_core::block::SlotsMode;
 use dynomesh_core::dispatch::DYNO_ATTEMPTS_PER_BLOCK_MAX;
+use dynomesh_core::gossip::Interest;
 use dynomesh_core::id::{Address, BlockName, Invalid, NodeName, Zone};
 use dynomesh_core::time::Span;
 use dynomesh_runtime::gossip::{GossipConfig, GossipSection};
@@ -242,7 +243,10 @@ impl TryFrom<FileConfig> for Config {
         Ok(Config {
             http_advertise: Address::new(file.http_advertise.unwrap_or(file.http))?,
             grpc_advertise: Address::new(file.grpc_advertise.unwrap_or(file.grpc))?,
-            gossip: file.gossip.config(file.replica.clone(), Some(file.data_dir.join("gossip.generation"))),
+            gossip: GossipConfig {
+                wants: Interest::block(&file.block),
+                ..file.gossip.config(file.replica.clone(), Some(file.data_dir.join("gossip.generation")))
+            },
             slots: match file.slots {
                 Slots::Committed => SlotsMode::Committed,
                 Slots::Leased => SlotsMode::Leased,

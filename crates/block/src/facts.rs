@@ -4,15 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use dynomesh_consensus::{Role, State};
 use dynomesh_core::block::DynoRecord;
+use dynomesh_core::gossip::{count_pause, load_pause};
 use dynomesh_core::id::{Address, AppName, DynoId, GroupId, Term, Zone};
 use dynomesh_core::map::fact::{AppFact, AssignedFact, LeaderFact, LoadFact, NodeRole, NodeState, OwnedFact, ReleasedFact, ReplicaFact};
 use dynomesh_core::map::{Fact, NodeTelling};
-use dynomesh_core::time::{Span, Time};
+use dynomesh_core::time::Time;
 
 use crate::grant::{DynoReport, Load, Right, Shared};
-
-/// Load and in-flight counts are told at most this often (design, section 9: older than 1 s is worse than none).
-const SOFT: Span = Span::from_millis(200);
 
 /// The voice of this replica.
 pub(crate) struct Voice {
@@ -30,7 +28,8 @@ pub(crate) struct Voice {
 struct Said {
     seq: u64,
     term: Term,
-    soft_at: Time,
+    loads_at: Time,
+    counts_at: Time,
     owned: BTreeMap<DynoId, (DynoReport, OwnedFact)>,
     loads: BTreeMap<AppName, (Load, LoadFact)>,
     leader: Option<LeaderFact>,
@@ -44,9 +43,9 @@ impl Voice {
         Voice { telling, zone, http, grpc, served: false, said: Said::default() }
     }
 
-    /// All that is to be said now: of itself, and while it leads of the block.
-    pub(crate) fn facts(&mut self, shared: &Shared, wanted_drained: bool) -> Vec<Fact> {
-        let mut facts = self.leaders_facts(shared);
+    /// All that is to be said now in a mesh of so many nodes: of itself, and while it leads of the block.
+    pub(crate) fn facts(&mut self, shared: &Shared, nodes: usize, wanted_drained: bool) -> Vec<Fact> {
+        let mut facts = self.leaders_facts(shared, nodes);
         facts.push(self.node(shared, wanted_drained));
         facts
     }
@@ -68,7 +67,7 @@ impl Voice {
         Fact::Node(self.telling.tell(shared.clock.now(), state, in_flight, role))
     }
 
-    fn leaders_facts(&mut self, shared: &Shared) -> Vec<Fact> {
+    fn leaders_facts(&mut self, shared: &Shared, nodes: usize) -> Vec<Fact> {
         let role = shared.replica().role().borrow().clone();
         let Some(group) = shared.replica().group() else { return Vec::new() };
         let (Some(term), State::Leader { ready: true }) = (shared.router().leads(), &role.state) else {
@@ -79,18 +78,29 @@ impl Voice {
             self.said = Said { term, ..Said::default() };
         }
         let now = shared.clock.now();
-        let soft_due = now.since(self.said.soft_at) >= SOFT;
-        if soft_due {
-            self.said.soft_at = now;
-        }
+        let (loads_due, counts_due) = self.said.due(now, nodes);
         let Owned { evicted, mut facts, dynos, loads } = owned(shared, now);
         // The name is another group's by now, or will be: only what helps its dynos on is said any more.
         if !evicted {
             facts.extend(leader_fact(shared, &role, group, self.zone.as_ref(), &mut self.said));
         }
-        facts.extend(dynos.into_iter().map(|report| dyno_fact(shared, report, &mut self.said, soft_due)));
-        facts.extend(loads.into_iter().map(|(app, load)| load_fact(shared, app, load, &mut self.said, soft_due)));
+        facts.extend(dynos.into_iter().map(|report| dyno_fact(shared, report, &mut self.said, counts_due)));
+        facts.extend(loads.into_iter().map(|(app, load)| load_fact(shared, app, load, &mut self.said, loads_due)));
         facts
+    }
+}
+
+impl Said {
+    /// Whether load, and in-flight counts, may be told again: the larger the mesh, the more rarely.
+    fn due(&mut self, now: Time, nodes: usize) -> (bool, bool) {
+        let (loads, counts) = (now.since(self.loads_at) >= load_pause(nodes), now.since(self.counts_at) >= count_pause(nodes));
+        if loads {
+            self.loads_at = now;
+        }
+        if counts {
+            self.counts_at = now;
+        }
+        (loads, counts)
     }
 }
 

@@ -8,6 +8,7 @@ pub mod balance;
 pub mod block;
 pub mod directory;
 pub mod dispatch;
+pub mod gossip;
 pub mod id;
 pub mod map;
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use dynomesh_core::dispatch::retry::RetryLimits;
 use dynomesh_core::dispatch::{BlockChoice, BudgetSettings};
+use dynomesh_core::gossip::Interest;
 use dynomesh_core::id::{NodeName, Zone};
 use dynomesh_core::time::Span;
 use dynomesh_runtime::config::ConfigError;
@@ -226,7 +227,7 @@ impl TryFrom<FileConfig> for Config {
                 "" => return refuse("access_log", &"\"\"", "must be 'stdout', 'off' or a path"),
                 path => Target::File(PathBuf::from(path)),
             },
-            gossip: file.gossip.config(file.name.clone(), None),
+            gossip: GossipConfig { wants: Interest::edge(), ..file.gossip.config(file.name.clone(), None) },
             name: file.name,
             zone: file.zone,
             listen: file.listen,

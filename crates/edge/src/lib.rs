@@ -13,7 +13,7 @@
 //! | thread | runs | ends |
 //! |---|---|---|
 //! | `edge-N` (`threads` of them) | a listener, its connections, a pool, the pulses and searches of `beat` | at shutdown, after `drain` |
-//! | gossip's own | chitchat | with [`run`] |
+//! | gossip's own | the gossip of the map | with [`run`] |
 //! | admin's own | `/healthz`, `/readyz`, `/metrics` | with [`run`] |
 //! | `access-log` | writes lines from a bounded queue of 8192, past which they are dropped and counted | with its last sender |
 //! | the caller's | takes changes of the map over into the routes; says how the edge stands and obeys wishes (`presence`) | at shutdown |

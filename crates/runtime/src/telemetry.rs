@@ -18,7 +18,7 @@ pub const LOG_ENV: &str = "DYNOMESH_LOG";
 /// Environment variable with the log format: `text` (default) or `json`.
 pub const LOG_FORMAT_ENV: &str = "DYNOMESH_LOG_FORMAT";
 /// What is logged where [`LOG_ENV`] says nothing. The libraries below report as warnings what is daily life here, such as a dead peer.
-const LOG_DEFAULT: &str = "info,openraft=error,chitchat=error,hyper=error,h2=error,tonic=error";
+const LOG_DEFAULT: &str = "info,openraft=error,hyper=error,h2=error,tonic=error";
 
 /// Sends logs to standard error from now on, as the environment says. A second call changes nothing. A filter or format that
 /// cannot be read is refused with a sentence.

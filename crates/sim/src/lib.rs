@@ -9,6 +9,7 @@ pub mod cli;
 pub mod compare;
 pub mod dyno;
 pub mod engine;
+pub mod map;
 pub mod mesh;
 pub mod parallel;
 pub mod part;

@@ -12,7 +12,7 @@ use crate::time::{Span, Time};
 /// What ended the wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Heard {
-    /// The directory's leader has told of itself, and with that all else it says.
+    /// The directory's leader has told of itself, long enough ago for all else it says to have come too: facts come in any order.
     Directory,
     /// Somebody outside of the block has, long enough ago for what he passes on to have come too.
     Others,
@@ -31,7 +31,7 @@ pub struct Hearing {
 }
 
 impl Hearing {
-    /// Waits from `started` for at most `wait`. What somebody who is not the directory passes on takes up to `settle` to come.
+    /// Waits from `started` for at most `wait`. What somebody passes on takes up to `settle` to come.
     pub fn new(started: Time, wait: Span, settle: Span) -> Self {
         Hearing { started, wait, settle, outside: None, heard: None }
     }
@@ -45,15 +45,13 @@ impl Hearing {
     }
 
     fn judge(&mut self, now: Time, me: &BlockName, view: &MapView) -> Option<Heard> {
-        if view.nodes().any(|node| matches!(node.role, NodeRole::Control { leads: true, .. })) {
-            return Some(Heard::Directory);
-        }
+        let directory = view.nodes().any(|node| matches!(node.role, NodeRole::Control { leads: true, .. }));
         let own = |role: &NodeRole| matches!(role, NodeRole::Block { block, .. } if block == me);
         if self.outside.is_none() && view.nodes().any(|node| !own(&node.role)) {
             self.outside = Some(now);
         }
         match self.outside {
-            Some(outside) if now.since(outside) >= self.settle => Some(Heard::Others),
+            Some(outside) if now.since(outside) >= self.settle => Some(if directory { Heard::Directory } else { Heard::Others }),
             _ => (now.since(self.started) >= self.wait).then_some(Heard::Nobody),
         }
     }
@@ -116,8 +114,10 @@ mod tests {
     }
 
     #[test]
-    fn the_directorys_leader_is_enough_at_once() {
-        assert_eq!(hearing().look(at(100), &me(), &view([control(true)])), Some(Heard::Directory));
+    fn the_directorys_leader_is_enough_when_all_it_says_has_come_too() {
+        let (mut hearing, view) = (hearing(), view([control(true)]));
+        assert_eq!((hearing.look(at(100), &me(), &view), hearing.look(at(399), &me(), &view)), (None, None));
+        assert_eq!(hearing.look(at(400), &me(), &view), Some(Heard::Directory));
     }
 
     #[test]

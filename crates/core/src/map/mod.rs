@@ -12,6 +12,8 @@ mod telling;
 pub mod view;
 
 #[cfg(test)]
+mod laws;
+#[cfg(test)]
 mod sweep;
 #[cfg(test)]
 mod tests;

@@ -1,11 +1,11 @@
-//! How facts of the map spread: each node publishes its own, and all nodes hear of all.
+//! How facts of the map spread: each node publishes its own, and all who want them hear of them.
 //!
-//! chitchat carries them, in datagrams sealed with the cluster's key (`seal`), on a thread of its own. It decides nothing: what is
-//! heard is joined into one [`MapView`], and the view never forgets, since the absence of a fact is no evidence (P18).
-//! A change is taken over when it arrives; nothing is scanned by the clock, so an idle mesh costs only chitchat's own rounds.
+//! What is said to whom is decided by [`dynomesh_core::gossip`]; here are its socket, its clock and its keys, on a thread of its own.
+//! Every datagram is sealed with the cluster's key (`seal`). What is heard is joined into one [`MapView`], and the view never
+//! forgets, since the absence of a fact is no evidence (P18).
 //!
-//! Tasks on the thread: chitchat's server · `spread` (what this node publishes, out) · `show` (a changed view, to its readers) ·
-//! `watch_peers`. They end with the last [`Gossip`].
+//! Tasks on the thread: `node` (datagrams, rounds, what this node publishes, keys) · `show` (a changed view, to its readers) ·
+//! `resolve` (names of seeds). They end with the last [`Gossip`].
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,6 +15,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
+use dynomesh_core::gossip::{Interest, Item, topics};
 use dynomesh_core::id::{Address, NodeName};
 use dynomesh_core::map::{Fact, MapView};
 use dynomesh_core::time::Span;
@@ -32,12 +33,13 @@ pub use section::GossipSection;
 mod counts;
 mod generation;
 mod key;
+mod keys;
+mod node;
 mod seal;
 mod section;
 #[cfg(test)]
 mod tests;
 mod thread;
-mod transport;
 mod window;
 
 /// Environment variable with name prefixes, separated by commas: datagrams from nodes so named are dropped. For tests.
@@ -64,6 +66,10 @@ pub struct GossipConfig {
     pub interval: Span,
     /// The cluster's keys: the first seals, all open (P20). At least one, at most [`KEYS_MAX`].
     pub keys: Vec<Key>,
+    /// A file with the keys instead, one on a line; it is read again when it has changed, and keys change without a stop.
+    pub keys_file: Option<PathBuf>,
+    /// What this node wants to hear of.
+    pub wants: Interest,
     /// Keeps the number of this node's runs, so that it grows even when the wall clock steps back (P18). Without it the wall
     /// clock must not step back between two runs of one name, or the second is not heard until the clock has caught up.
     pub generation_file: Option<PathBuf>,
@@ -72,7 +78,7 @@ pub struct GossipConfig {
 }
 
 impl GossipConfig {
-    /// A configuration with the default interval and no seeds; [`DROP_FROM_ENV`] is read.
+    /// A configuration with the default interval and no seeds, that wants everything; [`DROP_FROM_ENV`] is read.
     pub fn new(node: NodeName, cluster: impl Into<String>, listen: SocketAddr, keys: Vec<Key>) -> Self {
         let drop_from = std::env::var(DROP_FROM_ENV).unwrap_or_default();
         GossipConfig {
@@ -83,6 +89,8 @@ impl GossipConfig {
             seeds: Vec::new(),
             interval: INTERVAL,
             keys,
+            keys_file: None,
+            wants: Interest::Everything,
             generation_file: None,
             drop_from: drop_from.split(',').map(str::trim).filter(|prefix| !prefix.is_empty()).map(str::to_string).collect(),
         }
@@ -95,6 +103,14 @@ pub enum GossipError {
     /// Gossip is never sent in clear.
     #[error("`gossip.key`: needs 1 to {KEYS_MAX} keys of 64 hexadecimal digits, has {0}")]
     Keys(usize),
+    /// The file with the keys has none.
+    #[error("`gossip.keys_file`: {}: {problem}", path.display())]
+    KeysFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// The socket could not be opened.
     #[error(transparent)]
     Net(#[from] NetError),
@@ -121,6 +137,8 @@ pub struct Peer {
     pub node: String,
     /// Where it gossips.
     pub address: SocketAddr,
+    /// The keys it can open, as [`Gossip::keys`] names them, the one it seals with first.
+    pub keys: Vec<String>,
 }
 
 /// This node's part in the gossip. Cheap to clone; usable from every thread; the last clone ends it.
@@ -144,22 +162,23 @@ struct Shared {
     shown: ArcSwap<MapView>,
     version: watch::Sender<u64>,
     peers: ArcSwap<Vec<Peer>>,
+    keys: ArcSwap<Vec<String>>,
+    #[cfg(test)]
+    muted: watch::Sender<Vec<String>>,
 }
 
 type Own = BTreeMap<String, Published>;
 
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 struct Published {
     fact: Fact,
-    text: Arc<str>,
+    item: Arc<Item>,
 }
 
 impl Gossip {
     /// Opens the socket and starts the thread; needs no runtime. Peers are found and heard of from then on.
     pub fn start(config: GossipConfig, clock: &Clock) -> Result<Self, GossipError> {
-        if config.keys.is_empty() || config.keys.len() > KEYS_MAX {
-            return Err(GossipError::Keys(config.keys.len()));
-        }
+        let keys = keys::first(&config)?;
         let socket = datagrams(config.listen, "gossip.listen")?;
         let bound = socket.local_addr().map_err(GossipError::Thread)?;
         let address = match config.advertise {
@@ -178,9 +197,12 @@ impl Gossip {
             shown: ArcSwap::default(),
             version: watch::Sender::new(0),
             peers: ArcSwap::default(),
+            keys: ArcSwap::new(Arc::new(keys.names())),
+            #[cfg(test)]
+            muted: watch::Sender::new(config.drop_from.clone()),
         });
         let (stop, stopped) = channel();
-        thread::start(config, generation, socket, shared.clone(), stopped).map_err(GossipError::Thread)?;
+        thread::start(config, keys, generation, clock.clone(), socket, shared.clone(), stopped).map_err(GossipError::Thread)?;
         Ok(Gossip { shared, _stop: Arc::new(stop) })
     }
 
@@ -189,30 +211,35 @@ impl Gossip {
     /// later stands; one that is too long is not published, and logged (P18).
     pub fn publish(&self, facts: impl IntoIterator<Item = Fact>) {
         let before = self.shared.own.borrow().clone();
-        let mut own = Own::new();
+        let facts: Vec<Fact> = facts.into_iter().collect();
+        let news = facts.iter().filter(|fact| before.get(&fact.key()).is_none_or(|known| known.fact != **fact));
+        // Too long a fact is refused below, and is not to be in the own view either.
+        if self.shared.join(news.filter(|fact| fact.write().is_ok()).cloned()) {
+            self.shared.show();
+        }
+        let (mut own, view) = (Own::new(), self.view());
+        let mut changed = false;
         for fact in facts {
-            let key = fact.key();
+            let (key, topics) = (fact.key(), topics(&fact, &view));
             let published = match before.get(&key) {
-                Some(known) if known.fact == fact => known.clone(),
-                _ => match fact.write() {
-                    Ok(text) => Published { fact, text: text.into() },
-                    Err(error) => {
+                Some(known) if known.fact == fact && known.item.topics() == topics => known.clone(),
+                _ => match Item::fact(&fact, topics) {
+                    Some(item) => {
+                        changed = true;
+                        Published { fact, item: Arc::new(item) }
+                    }
+                    None => {
                         self.shared.counts.refused();
-                        tracing::warn!(%key, %error, "fact not published");
+                        tracing::warn!(%key, "fact not published: it is too long");
                         continue;
                     }
                 },
             };
             own.insert(key, published);
         }
-        if own == *before {
-            return;
+        if changed || own.len() != before.len() {
+            self.shared.own.send_replace(Arc::new(own));
         }
-        let changed = own.iter().filter(|(key, published)| before.get(*key) != Some(published));
-        if self.shared.join(changed.map(|(_, published)| published.fact.clone())) {
-            self.shared.show();
-        }
-        self.shared.own.send_replace(Arc::new(own));
     }
 
     /// All facts heard so far, joined, this node's own included. Costs one atomic read; take it anew for each decision.
@@ -228,6 +255,17 @@ impl Gossip {
     /// The nodes this one hears at present, itself not included, by name.
     pub fn peers(&self) -> Arc<Vec<Peer>> {
         self.shared.peers.load_full()
+    }
+
+    /// Names of the keys this node can open at present, the one it seals with first. A name says nothing about its key.
+    pub fn keys(&self) -> Arc<Vec<String>> {
+        self.shared.keys.load_full()
+    }
+
+    /// Does not hear nodes whose name begins with one of these from now on, for tests.
+    #[cfg(test)]
+    fn mute(&self, prefixes: &[&str]) {
+        self.shared.muted.send_replace(prefixes.iter().map(ToString::to_string).collect());
     }
 
     /// The number of this run of the node; larger than that of every run before.
@@ -263,23 +301,6 @@ impl Shared {
         let mut growing = self.growing.lock().unwrap_or_else(PoisonError::into_inner);
         // Every fact is to be absorbed: no short cut after the first that changes something.
         facts.into_iter().fold(false, |changed, fact| growing.absorb(fact) | changed)
-    }
-
-    /// What another node published, as it came.
-    fn hear(&self, key: &str, text: &str) {
-        match Fact::read(text) {
-            Ok(fact) if fact.key() != key => self.counts.unreadable(),
-            Ok(fact) => {
-                // A burst of facts is shown as one change, soon.
-                if self.join([fact]) {
-                    self.grown.notify_one();
-                }
-            }
-            Err(error) => {
-                self.counts.unreadable();
-                tracing::debug!(%key, %error, "fact not read");
-            }
-        }
     }
 
     /// Shows readers the view as it is now.

@@ -1,34 +1,30 @@
-//! Seals gossip datagrams and opens them: chitchat itself believes whoever sends to its port.
-//!
-//! A message is cut into parts that fit a datagram, since sealing adds bytes to messages that chitchat fills to the brim, and its
-//! list of nodes has no limit at all. A part is
+//! Seals gossip datagrams and opens them.
 //!
 //! ```text
-//! version 1 | key id 4 | nonce 24 | sealed: name length 1, name, run 8, number 8, part 1, parts 1, bytes | tag 16
+//! version 1 | key id 4 | nonce 24 | sealed: name length 1, name, run 8, number 8, message | tag 16
 //! ```
 //!
 //! Sealed with XChaCha20-Poly1305 under a random nonce; version, key id and the cluster's name are authenticated with it. The sender
-//! numbers its parts, and a receiver takes each (sender, run, number) once (P20). No reason for a refusal is ever answered.
+//! numbers its datagrams, and a receiver takes each (sender, run, number) once (P20). No reason for a refusal is ever answered. A
+//! message is one datagram: nothing is kept of a part that waits for others.
 
 use std::collections::BTreeMap;
 
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
-use dynomesh_core::id::NAME_LEN_MAX;
+use dynomesh_core::id::NodeName;
 
 use super::counts::DropReason;
 use super::key::Key;
 use super::window::Window;
 
 /// Version of the format.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const KEY_ID_LEN: usize = 4;
 const NONCE_LEN: usize = 24;
 const HEAD_LEN: usize = 1 + KEY_ID_LEN;
-/// Bytes of a message in one part; with all that is around them they fit a datagram.
-pub(super) const PART_MAX: usize = 60_000;
-/// Parts of a message; a larger one is not sent. Enough for the list of some ten thousand nodes.
-pub(super) const PARTS_MAX: usize = 16;
+/// Longest message; with all that is around it it fits a datagram. None that is sent comes near it.
+pub(super) const MESSAGE_MAX: usize = 60_000;
 /// Senders remembered; datagrams of further ones are dropped.
 const SENDERS_MAX: usize = 16_384;
 
@@ -55,22 +51,20 @@ pub(super) struct Opener {
 struct Sender {
     run: u64,
     window: Window,
-    /// The newest message of which only some parts have come.
-    partial: Option<Partial>,
 }
 
-struct Partial {
-    first: u64,
-    parts: Vec<Option<Vec<u8>>>,
+/// A message that was opened.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Opened {
+    pub(super) node: NodeName,
+    pub(super) message: Vec<u8>,
 }
 
-struct Part<'a> {
+struct Plain<'a> {
     node: &'a str,
     run: u64,
     number: u64,
-    part: u8,
-    parts: u8,
-    bytes: &'a [u8],
+    message: &'a [u8],
 }
 
 // === impl Sealer ===
@@ -81,25 +75,23 @@ impl Sealer {
         Sealer { key: key_id(&cipher), cipher, cluster: cluster.into(), node: node.into(), run, number: 0 }
     }
 
-    /// The datagrams of a message, in order; `None` where it is longer than may be sent.
-    pub(super) fn seal(&mut self, message: &[u8]) -> Option<Vec<Vec<u8>>> {
-        let count = message.len().div_ceil(PART_MAX).max(1);
-        if count > PARTS_MAX {
-            return None;
-        }
-        let parts = u8::try_from(count).expect("at most PARTS_MAX");
-        let mut chunks = message.chunks(PART_MAX);
-        Some((0..parts).map(|part| self.seal_part(part, parts, chunks.next().unwrap_or_default())).collect())
+    /// Seals with another key from now on; numbers go on.
+    pub(super) fn set_key(&mut self, key: &Key) {
+        self.cipher = XChaCha20Poly1305::new(key.bytes().into());
+        self.key = key_id(&self.cipher);
     }
 
-    fn seal_part(&mut self, part: u8, parts: u8, bytes: &[u8]) -> Vec<u8> {
-        let mut plain = Vec::with_capacity(bytes.len() + 128);
+    /// The datagram of a message; `None` where it is longer than may be sent.
+    pub(super) fn seal(&mut self, message: &[u8]) -> Option<Vec<u8>> {
+        if message.len() > MESSAGE_MAX {
+            return None;
+        }
+        let mut plain = Vec::with_capacity(message.len() + 128);
         plain.push(u8::try_from(self.node.len()).expect("a node name has at most 63 bytes"));
         plain.extend_from_slice(self.node.as_bytes());
         plain.extend_from_slice(&self.run.to_be_bytes());
         plain.extend_from_slice(&self.number.to_be_bytes());
-        plain.extend_from_slice(&[part, parts]);
-        plain.extend_from_slice(bytes);
+        plain.extend_from_slice(message);
         self.number += 1;
 
         let nonce: [u8; NONCE_LEN] = rand::random();
@@ -109,7 +101,7 @@ impl Sealer {
         let sealed = self.cipher.encrypt(XNonce::from_slice(&nonce), Payload { msg: &plain, aad: &aad });
         datagram.extend_from_slice(&nonce);
         datagram.extend_from_slice(&sealed.expect("a datagram is far from the cipher's limit"));
-        datagram
+        Some(datagram)
     }
 }
 
@@ -118,23 +110,30 @@ impl Sealer {
 impl Opener {
     /// Opens with any of `keys` and drops what nodes send whose name begins with one of `muted`.
     pub(super) fn new(keys: &[Key], cluster: &str, muted: Vec<String>) -> Self {
-        let ciphers = keys.iter().map(|key| XChaCha20Poly1305::new(key.bytes().into())).map(|cipher| (key_id(&cipher), cipher));
-        Opener { ciphers: ciphers.collect(), cluster: cluster.into(), senders: BTreeMap::new(), muted }
+        Opener { ciphers: ciphers(keys), cluster: cluster.into(), senders: BTreeMap::new(), muted }
     }
 
-    /// The message that `datagram` completes; `None` where parts of it are still to come.
-    pub(super) fn open(&mut self, datagram: &[u8]) -> Result<Option<Vec<u8>>, DropReason> {
+    /// Opens with these keys from now on. What was seen of each sender stays known: a replay is one under any key.
+    pub(super) fn set_keys(&mut self, keys: &[Key]) {
+        self.ciphers = ciphers(keys);
+    }
+
+    /// Does not hear nodes whose name begins with one of these from now on.
+    #[cfg(test)]
+    pub(super) fn mute(&mut self, muted: Vec<String>) {
+        self.muted = muted;
+    }
+
+    /// The message of a datagram.
+    pub(super) fn open(&mut self, datagram: &[u8]) -> Result<Opened, DropReason> {
         let plain = self.unseal(datagram)?;
-        let part = read(&plain).ok_or(DropReason::Malformed)?;
-        if self.muted.iter().any(|prefix| part.node.starts_with(prefix.as_str())) {
+        let plain = read(&plain).ok_or(DropReason::Malformed)?;
+        if self.muted.iter().any(|prefix| plain.node.starts_with(prefix.as_str())) {
             return Err(DropReason::Muted);
         }
-        self.admit(&part)?;
-        if part.parts == 1 {
-            return Ok(Some(part.bytes.to_vec()));
-        }
-        let sender = self.senders.get_mut(part.node).expect("a sender that was admitted is known");
-        Ok(sender.complete(&part))
+        let node = NodeName::new(plain.node).map_err(|_| DropReason::Malformed)?;
+        self.admit(&plain)?;
+        Ok(Opened { node, message: plain.message.to_vec() })
     }
 
     fn unseal(&self, datagram: &[u8]) -> Result<Vec<u8>, DropReason> {
@@ -148,56 +147,41 @@ impl Opener {
         cipher.decrypt(XNonce::from_slice(nonce), Payload { msg: sealed, aad: &aad }).map_err(|_| DropReason::Forged)
     }
 
-    fn admit(&mut self, part: &Part<'_>) -> Result<(), DropReason> {
-        let fresh = || Sender { run: part.run, window: Window::new(part.number), partial: None };
+    fn admit(&mut self, plain: &Plain<'_>) -> Result<(), DropReason> {
+        let fresh = || Sender { run: plain.run, window: Window::new(plain.number) };
         let crowded = self.senders.len() >= SENDERS_MAX;
-        match self.senders.get_mut(part.node) {
+        match self.senders.get_mut(plain.node) {
             None if crowded => Err(DropReason::Crowded),
             None => {
-                self.senders.insert(part.node.into(), fresh());
+                self.senders.insert(plain.node.into(), fresh());
                 Ok(())
             }
-            Some(sender) if part.run < sender.run => Err(DropReason::Outrun),
-            Some(sender) if part.run > sender.run => {
+            Some(sender) if plain.run < sender.run => Err(DropReason::Outrun),
+            Some(sender) if plain.run > sender.run => {
                 *sender = fresh();
                 Ok(())
             }
-            Some(sender) => sender.window.admit(part.number).then_some(()).ok_or(DropReason::Replayed),
+            Some(sender) => sender.window.admit(plain.number).then_some(()).ok_or(DropReason::Replayed),
         }
     }
 }
 
-impl Sender {
-    fn complete(&mut self, part: &Part<'_>) -> Option<Vec<u8>> {
-        let first = part.number - u64::from(part.part);
-        let newest = self.partial.as_ref().map(|partial| partial.first);
-        if newest.is_some_and(|newest| newest > first) {
-            // Gossip repeats itself: an old message that lost a part is not worth its memory.
-            return None;
-        }
-        if newest != Some(first) {
-            self.partial = Some(Partial { first, parts: vec![None; usize::from(part.parts)] });
-        }
-        let partial = self.partial.as_mut()?;
-        *partial.parts.get_mut(usize::from(part.part))? = Some(part.bytes.to_vec());
-        if partial.parts.iter().any(Option::is_none) {
-            return None;
-        }
-        self.partial.take().map(|whole| whole.parts.into_iter().flatten().flatten().collect())
-    }
+fn ciphers(keys: &[Key]) -> Vec<(KeyId, XChaCha20Poly1305)> {
+    keys.iter().map(|key| XChaCha20Poly1305::new(key.bytes().into())).map(|cipher| (key_id(&cipher), cipher)).collect()
 }
 
-fn read(plain: &[u8]) -> Option<Part<'_>> {
+/// Names keys as nodes tell each other which they have: the name says nothing about the key.
+pub(super) fn key_names(keys: &[Key]) -> Vec<String> {
+    ciphers(keys).iter().map(|(id, _)| id.iter().map(|byte| format!("{byte:02x}")).collect()).collect()
+}
+
+fn read(plain: &[u8]) -> Option<Plain<'_>> {
     let (&[len], rest) = plain.split_first_chunk()?;
     let (name, rest) = rest.split_at_checked(usize::from(len))?;
     let (run, rest) = rest.split_first_chunk()?;
-    let (number, rest) = rest.split_first_chunk()?;
-    let (&[part, parts], bytes) = rest.split_first_chunk()?;
-    let number = u64::from_be_bytes(*number);
-    let sound = !name.is_empty() && name.len() <= NAME_LEN_MAX && part < parts && usize::from(parts) <= PARTS_MAX;
-    let sound = sound && number >= u64::from(part);
-    let node = std::str::from_utf8(name).ok().filter(|_| sound)?;
-    Some(Part { node, run: u64::from_be_bytes(*run), number, part, parts, bytes })
+    let (number, message) = rest.split_first_chunk()?;
+    let node = std::str::from_utf8(name).ok()?;
+    Some(Plain { node, run: u64::from_be_bytes(*run), number: u64::from_be_bytes(*number), message })
 }
 
 /// What is authenticated though it is not secret.
@@ -215,6 +199,8 @@ fn key_id(cipher: &XChaCha20Poly1305) -> KeyId {
 
 #[cfg(test)]
 mod tests {
+    use rand::{RngExt, SeedableRng};
+
     use super::*;
 
     fn key(byte: u8) -> Key {
@@ -226,7 +212,7 @@ mod tests {
     }
 
     fn one(sealer: &mut Sealer, message: &[u8]) -> Vec<u8> {
-        sealer.seal(message).unwrap().pop().unwrap()
+        sealer.seal(message).unwrap()
     }
 
     #[test]
@@ -234,7 +220,8 @@ mod tests {
         let mut opener = Opener::new(&[key(1)], "c", vec![]);
         let datagram = one(&mut sealer(1, "edge-1", 7), b"hello");
         assert!(!datagram.windows(5).any(|bytes| bytes == b"hello"));
-        assert_eq!(opener.open(&datagram), Ok(Some(b"hello".to_vec())));
+        let opened = opener.open(&datagram).unwrap();
+        assert_eq!((opened.node.as_str(), opened.message.as_slice()), ("edge-1", &b"hello"[..]));
         assert_eq!(opener.open(&datagram), Err(DropReason::Replayed));
     }
 
@@ -258,7 +245,7 @@ mod tests {
             assert!(opener.open(&changed).is_err(), "byte {at}");
             assert!(opener.open(&datagram[..at]).is_err(), "cut at {at}");
         }
-        assert!(opener.open(b"plain chitchat, as anybody could send it, long enough to look like more").is_err());
+        assert!(opener.open(b"a message in clear, as anybody could send it, long enough to look like more").is_err());
         assert!(opener.open(&datagram).is_ok());
     }
 
@@ -272,26 +259,43 @@ mod tests {
     }
 
     #[test]
-    fn long_messages_come_in_parts_in_any_order() {
+    fn what_was_seen_stays_seen_when_keys_change_and_a_dropped_key_opens_nothing() {
         let mut opener = Opener::new(&[key(1)], "c", vec![]);
         let mut sealer = sealer(1, "n", 1);
-        let message: Vec<u8> = (0..=250).cycle().take(PART_MAX * 2 + 5).collect();
-        let mut parts = sealer.seal(&message).unwrap();
-        assert_eq!(parts.len(), 3);
-        assert!(parts.iter().all(|part| part.len() <= 65_507));
-        parts.swap(0, 2);
-        assert_eq!(opener.open(&parts[0]), Ok(None));
-        assert_eq!(opener.open(&parts[1]), Ok(None));
-        assert_eq!(opener.open(&parts[2]), Ok(Some(message.clone())));
+        let (first, second) = (one(&mut sealer, b"1"), one(&mut sealer, b"2"));
+        assert!(opener.open(&first).is_ok());
+        opener.set_keys(&[key(1), key(2)]);
+        assert_eq!(opener.open(&first), Err(DropReason::Replayed));
+        sealer.set_key(&key(2));
+        assert!(opener.open(&one(&mut sealer, b"3")).is_ok());
+        opener.set_keys(&[key(2)]);
+        assert_eq!(opener.open(&second), Err(DropReason::UnknownKey));
+        assert!(opener.open(&one(&mut sealer, b"4")).is_ok());
+    }
 
-        let lost = sealer.seal(&message).unwrap();
-        assert_eq!(opener.open(&lost[0]), Ok(None));
-        let next = sealer.seal(&message).unwrap();
-        assert_eq!(opener.open(&next[0]), Ok(None));
-        assert_eq!(opener.open(&lost[1]), Ok(None));
-        assert_eq!(opener.open(&next[1]), Ok(None));
-        assert_eq!(opener.open(&next[2]), Ok(Some(message)));
-        assert!(sealer.seal(&vec![0; PART_MAX * PARTS_MAX + 1]).is_none());
+    #[test]
+    fn messages_have_a_limit() {
+        let mut sealer = sealer(1, "n", 1);
+        assert!(sealer.seal(&vec![0; MESSAGE_MAX]).unwrap().len() <= 65_507);
+        assert!(sealer.seal(&vec![0; MESSAGE_MAX + 1]).is_none());
+    }
+
+    #[test]
+    fn random_bytes_open_nothing_and_are_not_remembered() {
+        let mut rng = rand::rngs::StdRng::seed_from_u64(3);
+        let mut opener = Opener::new(&[key(1)], "c", vec![]);
+        let good = one(&mut sealer(1, "n", 1), b"hello");
+        for _ in 0..20_000 {
+            let mut bytes: Vec<u8> = good.clone();
+            for _ in 0..rng.random_range(1..4) {
+                let at = rng.random_range(0..bytes.len());
+                bytes[at] = bytes[at].wrapping_add(rng.random_range(1..=255));
+            }
+            bytes.truncate(rng.random_range(0..=bytes.len()));
+            let bytes: Vec<u8> = if rng.random_bool(0.5) { bytes } else { (0..rng.random_range(0..300)).map(|_| rng.random()).collect() };
+            assert!(bytes == good || opener.open(&bytes).is_err());
+        }
+        assert!(opener.senders.is_empty());
     }
 
     #[test]

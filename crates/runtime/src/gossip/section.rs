@@ -9,32 +9,41 @@ use serde::{Deserialize, Serialize};
 
 use super::{GossipConfig, INTERVAL, Key};
 
+/// `[gossip]` of a configuration, checked.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(try_from = "Written", into = "Written")]
+pub struct GossipSection(Written);
+
 /// `[gossip]` as it stands in the file.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct GossipSection {
+struct Written {
     /// Where datagrams are received.
-    pub listen: SocketAddr,
+    listen: SocketAddr,
     /// Where others send them; needed only where `listen` names no one host.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub advertise: Option<Address>,
+    advertise: Option<Address>,
     /// `HOST:PORT` of some nodes.
     #[serde(default)]
-    pub seeds: Vec<String>,
-    /// The cluster's key, or a list of keys of which the first seals and all open (P20).
-    pub key: OneOrMore,
+    seeds: Vec<String>,
+    /// The cluster's key, or a list of keys of which the first seals and all open (P20). Either this or `keys_file`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    key: Option<OneOrMore>,
+    /// A file with the keys, one on a line; it is read again when it has changed, so that keys change without a stop.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    keys_file: Option<PathBuf>,
     /// The cluster's name.
     #[serde(default = "cluster")]
-    pub cluster: String,
+    cluster: String,
     /// Time between two rounds.
     #[serde(default = "interval")]
-    pub interval: Span,
+    interval: Span,
 }
 
 /// One key, or several.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(untagged, expecting = "must be a key of 64 hexadecimal digits, or a list of such keys")]
-pub enum OneOrMore {
+enum OneOrMore {
     /// One.
     One(Key),
     /// Several; the first seals.
@@ -44,17 +53,30 @@ pub enum OneOrMore {
 impl GossipSection {
     /// The configuration of `node`; its generation is kept in `generation_file`.
     pub fn config(self, node: NodeName, generation_file: Option<PathBuf>) -> GossipConfig {
-        let keys = match self.key {
-            OneOrMore::One(key) => vec![key],
-            OneOrMore::More(keys) => keys,
+        let Written { listen, advertise, seeds, key, keys_file, cluster, interval } = self.0;
+        let keys = match key {
+            Some(OneOrMore::One(key)) => vec![key],
+            Some(OneOrMore::More(keys)) => keys,
+            None => Vec::new(),
         };
-        GossipConfig {
-            advertise: self.advertise,
-            seeds: self.seeds,
-            interval: self.interval,
-            generation_file,
-            ..GossipConfig::new(node, self.cluster, self.listen, keys)
+        GossipConfig { advertise, seeds, interval, keys_file, generation_file, ..GossipConfig::new(node, cluster, listen, keys) }
+    }
+}
+
+impl TryFrom<Written> for GossipSection {
+    type Error = &'static str;
+    fn try_from(written: Written) -> Result<Self, Self::Error> {
+        match (&written.key, &written.keys_file) {
+            (None, None) => Err("missing field `key` (or `keys_file`)"),
+            (Some(_), Some(_)) => Err("has both `key` and `keys_file`; must have one of them"),
+            _ => Ok(GossipSection(written)),
         }
+    }
+}
+
+impl From<GossipSection> for Written {
+    fn from(section: GossipSection) -> Self {
+        section.0
     }
 }
 
@@ -80,5 +102,9 @@ mod tests {
         assert_eq!(more.config(NodeName::new("edge-1").unwrap(), None).keys.len(), 2);
         let error = toml::from_str::<GossipSection>("listen = \"127.0.0.1:1\"\nkey = \"short\"").unwrap_err();
         assert_eq!(error.message(), "must be a key of 64 hexadecimal digits, or a list of such keys");
+        let file: GossipSection = toml::from_str("listen = \"127.0.0.1:1\"\nkeys_file = \"/etc/keys\"").unwrap();
+        assert_eq!(file.config(NodeName::new("edge-1").unwrap(), None).keys_file, Some("/etc/keys".into()));
+        let none = toml::from_str::<GossipSection>("listen = \"127.0.0.1:1\"").unwrap_err();
+        assert_eq!(none.message(), "missing field `key` (or `keys_file`)");
     }
 }

@@ -3,12 +3,13 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use dynomesh_core::app::{AppSpec, Policy};
+use dynomesh_core::app::{AppSpec, Phase, Policy};
 use dynomesh_core::id::{AppName, Host, Version};
-use dynomesh_core::id::{BlockName, Term};
-use dynomesh_core::map::fact::{AppFact, LoadFact};
+use dynomesh_core::id::{BlockName, DynoId, Epoch, Term};
+use dynomesh_core::map::fact::{AppFact, LoadFact, OwnedFact};
 use rand::SeedableRng;
 
+use super::seal::{MESSAGE_MAX, Sealer};
 use super::*;
 
 fn key(seed: u64) -> Key {
@@ -195,4 +196,140 @@ fn what_cannot_work_is_refused_with_its_setting() {
     let taken = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let in_use = GossipConfig { listen: taken.local_addr().unwrap(), ..config("a", &[]) };
     assert!(refused(in_use).ends_with("is in use; change `gossip.listen`"));
+}
+
+/// Whether every node hears every other.
+fn whole(nodes: &[&Gossip]) -> bool {
+    nodes.iter().all(|node| node.peers().len() + 1 == nodes.len())
+}
+
+#[tokio::test]
+async fn keys_are_changed_by_their_files_while_all_is_running() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = |name: &str| dir.path().join(name);
+    let write = |name: &str, keys: &[Key]| {
+        let text: Vec<String> = keys.iter().map(Key::reveal).collect();
+        std::fs::write(file(name), text.join("\n")).unwrap();
+    };
+    let (old, new) = (key(1), key(2));
+    let names = ["a", "b", "c"];
+    names.iter().for_each(|name| write(name, std::slice::from_ref(&old)));
+    let from_file =
+        |name: &str, seeds: &[&Gossip]| start(GossipConfig { keys: vec![], keys_file: Some(file(name)), ..config(name, seeds) });
+    let a = from_file("a", &[]);
+    let b = from_file("b", &[&a]);
+    let c = from_file("c", &[&a]);
+    let nodes = [&a, &b, &c];
+    until(|| whole(&nodes)).await;
+    let first = a.keys();
+
+    let steps = [vec![old.clone(), new.clone()], vec![new.clone(), old.clone()], vec![new.clone()]];
+    for (version, keys) in (1..).zip(&steps) {
+        // One after the other, as an operator would, and a fact at each node when some have changed and some have not.
+        for (nth, name) in names.iter().enumerate() {
+            write(name, keys);
+            until(|| nodes[nth].keys().len() == keys.len() && (keys[0] == old) == (nodes[nth].keys()[0] == first[0])).await;
+            let fact = format!("app-{name}");
+            nodes[(nth + 1) % 3].publish([app(&fact, version)]);
+            for node in nodes {
+                seen(node, |node| version_in(node, &fact) == Some(version)).await;
+                assert_eq!(node.peers().len(), 2, "nobody is ever out of reach");
+            }
+        }
+        until(|| nodes.iter().all(|node| node.peers().iter().all(|peer| peer.keys == *node.keys()))).await;
+    }
+    assert!(nodes.iter().all(|node| node.counts().datagrams_dropped(DropReason::UnknownKey) == 0));
+    // A file that is broken changes nothing, and the dropped key opens nothing.
+    write("a", &[]);
+    let late = start(GossipConfig { keys: vec![old], ..config("late", &[&a]) });
+    late.publish([app("late", 1)]);
+    until(|| a.counts().datagrams_dropped(DropReason::UnknownKey) > 3).await;
+    assert_eq!((version_in(&a, "late"), a.keys().len(), whole(&nodes)), (None, 1, true));
+}
+
+#[tokio::test]
+async fn a_partition_only_delays() {
+    let x1 = start(config("x-1", &[]));
+    let x2 = start(config("x-2", &[&x1]));
+    let y1 = start(config("y-1", &[&x1]));
+    let y2 = start(config("y-2", &[&x1]));
+    let nodes = [&x1, &x2, &y1, &y2];
+    until(|| whole(&nodes)).await;
+    x1.publish([app("app", 1)]);
+    for node in nodes {
+        seen(node, |node| version_in(node, "app") == Some(1)).await;
+    }
+    [&x1, &x2].iter().for_each(|node| node.mute(&["y-"]));
+    [&y1, &y2].iter().for_each(|node| node.mute(&["x-"]));
+    x2.publish([app("x", 1)]);
+    y1.publish([app("app", 2), app("y", 1)]);
+    seen(&x1, |node| version_in(node, "x") == Some(1)).await;
+    seen(&y2, |node| version_in(node, "app") == Some(2)).await;
+    until(|| nodes.iter().all(|node| node.peers().len() == 1)).await;
+    assert_eq!((version_in(&x2, "app"), version_in(&y2, "x")), (Some(1), None));
+    nodes.iter().for_each(|node| node.mute(&[]));
+    for node in nodes {
+        seen(node, |node| ["x", "y", "app"].map(|name| version_in(node, name)) == [Some(1), Some(1), Some(2)]).await;
+    }
+    assert!(nodes.iter().all(|node| node.view() == x1.view()));
+    until(|| whole(&nodes)).await;
+}
+
+#[tokio::test]
+async fn datagrams_of_all_the_wrong_kinds_are_counted_and_change_nothing() {
+    let a = start(config("a", &[]));
+    a.publish([app("app", 1)]);
+    let view = a.view();
+    let socket = tokio::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let mut sealer = Sealer::new(&key(1), "test", "b", 1);
+    let mut replayed = Vec::new();
+    let dropped = |reason| a.counts().datagrams_dropped(reason);
+    let cases: [(DropReason, Vec<u8>); 6] = [
+        (DropReason::Foreign, b"short".to_vec()),
+        (DropReason::Foreign, vec![7; 65_507]),
+        (DropReason::UnknownKey, [vec![2], vec![7; 60_000]].concat()),
+        (DropReason::Forged, {
+            let mut forged = sealer.seal(b"x").unwrap();
+            *forged.last_mut().unwrap() ^= 1;
+            forged
+        }),
+        (DropReason::Malformed, sealer.seal(&[6, 0, 255, 255, 255, 255, 15]).unwrap()),
+        (DropReason::Malformed, sealer.seal(&vec![6; MESSAGE_MAX]).unwrap()),
+    ];
+    for (reason, datagram) in cases {
+        let before = dropped(reason);
+        socket.send_to(&datagram, a.address()).await.unwrap();
+        until(|| dropped(reason) > before).await;
+        replayed.push(datagram);
+    }
+    let before = dropped(DropReason::Replayed);
+    for datagram in &replayed[4..] {
+        socket.send_to(datagram, a.address()).await.unwrap();
+    }
+    until(|| dropped(DropReason::Replayed) == before + 2).await;
+    assert!(a.view() == view && a.peers().is_empty());
+}
+
+#[tokio::test]
+async fn a_node_is_told_what_it_wants() {
+    let control = start(config("control-1", &[]));
+    let wants = |name: &str| Interest::block(&BlockName::new(name).unwrap());
+    let one = start(GossipConfig { wants: wants("one"), ..config("one-1", &[&control]) });
+    let two = start(GossipConfig { wants: wants("two"), ..config("two-1", &[&control]) });
+    let edge = start(GossipConfig { wants: Interest::edge(), ..config("edge-1", &[&control]) });
+    until(|| whole(&[&control, &one, &two, &edge])).await;
+    let owned = |block: &str, epoch| {
+        let (dyno, block, term) = (DynoId::new("d").unwrap(), BlockName::new(block).unwrap(), Term(1));
+        Fact::Owned(OwnedFact { dyno, block, epoch: Epoch(epoch), term, seq: 1, phase: Phase::Active, up: None, in_flight: 0 })
+    };
+    one.publish([owned("one", 3), app("last", 1)]);
+    for node in [&control, &two, &edge] {
+        seen(node, |node| version_in(node, "last") == Some(1)).await;
+    }
+    seen(&control, |node| node.view().owned().len() == 1).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!((two.view().owned().len(), edge.view().owned().len()), (0, 0));
+    // It is told all the same to one that says it owns the dyno under an older epoch.
+    two.publish([owned("two", 2)]);
+    seen(&two, |node| node.view().owned().any(|fact| fact.epoch == Epoch(3))).await;
 }

@@ -5,6 +5,7 @@
 
 mod error;
 mod files;
+mod map;
 mod output;
 mod progress;
 mod run;
@@ -38,6 +39,7 @@ enum Command {
     Run(run::RunArgs),
     Study(study::StudyArgs),
     Size(size::SizeCommand),
+    Map(map::MapArgs),
 }
 
 /// Performs one command.
@@ -47,6 +49,7 @@ pub fn run(sim: &Sim, format: Format) -> ExitCode {
         Command::Run(args) => run::perform(args, format),
         Command::Study(args) => study::perform(args, format),
         Command::Size(args) => size::perform(args, format),
+        Command::Map(args) => map::perform(args, format),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,0 +1,150 @@
+//! The items a node has, and sums over them by which two nodes find out where they differ.
+//!
+//! Items lie in the order of their ids, which are hashes. A range of ids has 128 parts by its next seven bits, and each part has a sum
+//! over all (id, hash) in it: equal sums, equal items. Sums of the whole are kept up to date, those of smaller ranges are counted when
+//! asked for, so that what two nodes send to compare themselves does not grow with what they have.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::exchange::{Range, SUMS, Scope, Sums};
+use super::item::{Item, mix};
+use super::topic::{Interest, Topic};
+use crate::time::Time;
+
+/// Most items; new ones past it are refused, and counted.
+pub const ITEMS_MAX: usize = 500_000;
+
+/// One item as it is held here.
+#[derive(Debug, Clone)]
+pub(super) struct Entry {
+    pub(super) item: Arc<Item>,
+    /// When its publisher last said that it stands, by this node's clock.
+    pub(super) born: Time,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Store {
+    entries: BTreeMap<u64, Entry>,
+    scopes: BTreeMap<Scope, Box<Sums>>,
+    private: BTreeMap<Topic, Box<Sums>>,
+}
+
+impl Store {
+    pub(super) fn get(&self, id: u64) -> Option<&Entry> {
+        self.entries.get(&id)
+    }
+
+    pub(super) fn items(&self) -> impl Iterator<Item = &Arc<Item>> {
+        self.entries.values().map(|entry| &entry.item)
+    }
+
+    /// Holds `item`, instead of what was held under its key; tells whether there was room.
+    pub(super) fn put(&mut self, item: Arc<Item>, born: Time) -> bool {
+        if self.entries.len() >= ITEMS_MAX && !self.entries.contains_key(&item.id()) {
+            return false;
+        }
+        self.count(&item, u64::wrapping_add);
+        if let Some(before) = self.entries.insert(item.id(), Entry { item, born }) {
+            self.count(&before.item, u64::wrapping_sub);
+        }
+        true
+    }
+
+    /// The publisher of an item said at `born` that it still stands.
+    pub(super) fn touch(&mut self, id: u64, born: Time) {
+        if let Some(entry) = self.entries.get_mut(&id) {
+            entry.born = entry.born.max(born);
+        }
+    }
+
+    pub(super) fn remove(&mut self, id: u64) {
+        if let Some(entry) = self.entries.remove(&id) {
+            self.count(&entry.item, u64::wrapping_sub);
+        }
+    }
+
+    /// The items within a range.
+    pub(super) fn range(&self, range: Range) -> impl Iterator<Item = &Entry> {
+        let (first, last) = range.ends();
+        self.entries.range(first..=last).map(|(_, entry)| entry)
+    }
+
+    /// The items within a range that are of this scope and shared.
+    pub(super) fn shared<'a>(&'a self, range: Range, scope: Scope, wanted: &'a Interest) -> impl Iterator<Item = &'a Entry> {
+        self.range(range).filter(move |entry| weight(&entry.item, scope, wanted) > 0)
+    }
+
+    /// The sums of a range over the items of this scope that are shared. One that is shared for several topics counts several times.
+    pub(super) fn sums(&self, range: Range, scope: Scope, wanted: &Interest) -> Box<Sums> {
+        if range == Range::ALL {
+            return self.kept(scope, wanted);
+        }
+        let mut sums = empty();
+        for entry in self.range(range) {
+            let weight = weight(&entry.item, scope, wanted);
+            let sum = &mut sums[range.part(entry.item.id())];
+            *sum = sum.wrapping_add(token(&entry.item).wrapping_mul(weight));
+        }
+        sums
+    }
+
+    fn kept(&self, scope: Scope, wanted: &Interest) -> Box<Sums> {
+        let of = |sums: Option<&Box<Sums>>| sums.cloned().unwrap_or_else(empty);
+        match wanted {
+            Interest::Topics(topics) if scope == Scope::Private => {
+                let mut all = empty();
+                for sums in topics.iter().filter_map(|topic| self.private.get(topic)) {
+                    all.iter_mut().zip(sums.iter()).for_each(|(all, sum)| *all = all.wrapping_add(*sum));
+                }
+                all
+            }
+            wanted if wanted.has(scope) => of(self.scopes.get(&scope)),
+            _ => empty(),
+        }
+    }
+
+    fn count(&mut self, item: &Item, change: fn(u64, u64) -> u64) {
+        let (part, token, scope) = (Range::ALL.part(item.id()), token(item), Scope::of(item.topics()));
+        let sums = self.scopes.entry(scope).or_insert_with(empty);
+        sums[part] = change(sums[part], token);
+        for topic in item.topics().iter().filter(|_| scope == Scope::Private) {
+            let sums = self.private.entry(topic.clone()).or_insert_with(empty);
+            sums[part] = change(sums[part], token);
+        }
+    }
+
+    /// Panics where the sums are not those of the items.
+    #[cfg(test)]
+    pub(super) fn check_invariants(&self) {
+        let mut again = Store::default();
+        for entry in self.entries.values() {
+            assert!(entry.item.content().is_some(), "an unreadable item is held");
+            again.put(entry.item.clone(), entry.born);
+        }
+        for (scope, sums) in &self.scopes {
+            assert_eq!(again.kept(*scope, &Interest::Everything), *sums, "{scope:?}");
+        }
+        for (topic, sums) in &self.private {
+            assert_eq!(*again.private.get(topic).unwrap_or(&empty()), *sums, "{topic:?}");
+        }
+    }
+}
+
+/// How often an item is counted between two nodes that both want `wanted`.
+fn weight(item: &Item, scope: Scope, wanted: &Interest) -> u64 {
+    match wanted {
+        _ if Scope::of(item.topics()) != scope => 0,
+        Interest::Topics(topics) if scope == Scope::Private => item.topics().iter().filter(|topic| topics.contains(*topic)).count() as u64,
+        wanted => u64::from(wanted.has(scope)),
+    }
+}
+
+fn token(item: &Item) -> u64 {
+    mix(item.id() ^ item.hash().rotate_left(32))
+}
+
+fn empty() -> Box<Sums> {
+    Box::new([0; SUMS])
+}
