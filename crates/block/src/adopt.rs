@@ -42,7 +42,7 @@ pub(crate) async fn run(shared: Arc<Shared>, gossip: Gossip, mut look: Look) {
         hear(&shared, &gossip.view(), &mut look.hearing, &mut waits);
         follow(&shared, &gossip).await;
         let wanted_drained = gossip.view().wants_drained(&look.me);
-        gossip.publish(look.voice.facts(&shared, gossip.peers().len() + 1, wanted_drained));
+        gossip.publish(look.voice.facts(&shared, &gossip, wanted_drained));
     }
 }
 

@@ -9,6 +9,7 @@ use dynomesh_core::id::{Address, AppName, DynoId, GroupId, Term, Zone};
 use dynomesh_core::map::fact::{AppFact, AssignedFact, LeaderFact, LoadFact, NodeRole, NodeState, OwnedFact, ReleasedFact, ReplicaFact};
 use dynomesh_core::map::{Fact, NodeTelling};
 use dynomesh_core::time::Time;
+use dynomesh_runtime::gossip::Gossip;
 
 use crate::grant::{DynoReport, Load, Right, Shared};
 
@@ -43,8 +44,10 @@ impl Voice {
         Voice { telling, zone, http, grpc, served: false, said: Said::default() }
     }
 
-    /// All that is to be said now in a mesh of so many nodes: of itself, and while it leads of the block.
-    pub(crate) fn facts(&mut self, shared: &Shared, nodes: usize, wanted_drained: bool) -> Vec<Fact> {
+    /// All that is to be said now: of itself, and while it leads of the block.
+    pub(crate) fn facts(&mut self, shared: &Shared, gossip: &Gossip, wanted_drained: bool) -> Vec<Fact> {
+        let nodes = gossip.peers().len() + 1;
+        self.telling.hear(&gossip.keys(), nodes);
         let mut facts = self.leaders_facts(shared, nodes);
         facts.push(self.node(shared, wanted_drained));
         facts

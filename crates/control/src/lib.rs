@@ -143,7 +143,6 @@ impl Control {
             zone: config.zone.clone(),
             grpc,
             admin: secure::told(admin.address(), grpc),
-            keys: Vec::new(),
         };
         tasks.spawn(publish::run(speaker, replica.clone(), directory.clone(), gossip.clone(), watch.clone()));
         tasks.spawn(sight::run(sight, directory.clone(), gossip.clone(), watch.clone()));

@@ -6,10 +6,10 @@
 use std::collections::BTreeMap;
 
 use dynomesh_core::block::DYNOS_MAX;
-use dynomesh_core::directory::{BlockRecord, DirectoryState, DynoRecord, MeshSettings, Place, Rebalance};
+use dynomesh_core::directory::{BlockRecord, DirectoryState, DynoRecord, Place, Rebalance};
 use dynomesh_core::id::{DynoId, Zone};
 use dynomesh_core::map::MapView;
-use dynomesh_core::plan::{BlockSeen, DEFAULTS, DynoSeen, LoadSeen, Observation, Percent, Policy, Standing};
+use dynomesh_core::plan::{BlockSeen, DynoSeen, LoadSeen, Observation, Standing};
 use dynomesh_core::time::{Span, Time};
 
 use crate::sight::{Mesh, Sight, has_arrived};
@@ -30,20 +30,6 @@ pub(crate) fn observe(state: &DirectoryState, mesh: &Mesh, sight: &Sight, conver
         ((load.app.clone(), load.block.clone()), seen)
     });
     Observation { now, blocks: blocks.collect(), apps: BTreeMap::new(), dynos: dynos.collect(), loads: loads.collect(), convergence }
-}
-
-/// What the operator's settings come to.
-pub(crate) fn policy(settings: &MeshSettings) -> Policy {
-    Policy {
-        group: settings.group,
-        blocks_min: settings.blocks_min,
-        hysteresis: Percent(settings.gain_min.clamp(5, 90)),
-        moves_max: settings.moves_max,
-        rescues_max: settings.moves_max.max(DEFAULTS.rescues_max),
-        dyno_rest: settings.rest,
-        pace: settings.pace,
-        ..DEFAULTS
-    }
 }
 
 /// Whether a move is made without being asked for: those that empty a block always, the others if the operator has said so.

@@ -30,11 +30,10 @@ pub(crate) struct Speaker {
     pub(crate) zone: Option<Zone>,
     pub(crate) grpc: Address,
     pub(crate) admin: Address,
-    pub(crate) keys: Vec<String>,
 }
 
 impl Speaker {
-    fn fact(&self, seq: u64, standing: Standing, drain: bool) -> NodeFact {
+    fn fact(&self, seq: u64, standing: Standing, drain: bool, keys: &[String]) -> NodeFact {
         let leads = standing == Standing::Leads;
         NodeFact {
             node: self.node.clone(),
@@ -50,7 +49,7 @@ impl Speaker {
                 Standing::Follows | Standing::Leads => NodeState::Serving,
             },
             in_flight: 0,
-            keys: self.keys.clone(),
+            keys: keys.to_vec(),
             role: NodeRole::Control { replica: self.replica, grpc: self.grpc, leads },
         }
     }
@@ -65,7 +64,8 @@ pub(crate) async fn run(me: Speaker, replica: Replica<DirectoryMachine>, directo
         let standing = watch.now();
         let drain = gossip.view().wants_drained(&me.node);
         replica.abstain(drain);
-        let own = me.fact(seq, standing, drain);
+        let keys = gossip.keys();
+        let own = me.fact(seq, standing, drain, &keys);
         if said.as_ref() != Some(&own) {
             seq += 1;
             said = Some(NodeFact { seq, ..own });
@@ -74,18 +74,19 @@ pub(crate) async fn run(me: Speaker, replica: Replica<DirectoryMachine>, directo
         let facts = if standing == Standing::Leads { directory.read(DirectoryState::facts) } else { Vec::new() };
         gossip.publish(facts.into_iter().chain(own));
         tokio::time::sleep(PACE).await;
-        wait(&mut watch, &mut heard, &gossip, &me.node, drain).await;
+        let same = || gossip.view().wants_drained(&me.node) == drain && *gossip.keys() == *keys;
+        wait(&mut watch, &mut heard, same).await;
     }
 }
 
 /// Returns when there may be something else to say.
-async fn wait(watch: &mut Watch, heard: &mut tokio::sync::watch::Receiver<u64>, gossip: &Gossip, me: &NodeName, drain: bool) {
+async fn wait(watch: &mut Watch, heard: &mut tokio::sync::watch::Receiver<u64>, same: impl Fn() -> bool) {
     loop {
         tokio::select! {
             () = watch.changed() => return,
             changed = heard.changed() => match changed {
                 // Most of what is heard is nothing to this replica.
-                Ok(()) if gossip.view().wants_drained(me) == drain => {}
+                Ok(()) if same() => {}
                 Ok(()) => return,
                 Err(_) => return watch.changed().await,
             },

@@ -6,13 +6,13 @@
 use std::time::Duration;
 
 use dynomesh_core::directory::{Ask, Command, DirectoryState, MeshSettings, Reply};
-use dynomesh_core::plan::{Due, Move, Observation, Plan, due, plan};
+use dynomesh_core::plan::{Due, Move, Observation, Plan, Policy, due, plan};
 use dynomesh_core::time::{Span, Time};
 use futures::future::join_all;
 use tracing::{debug, info};
 
 use crate::api::Api;
-use crate::observation::{is_wanted, observe, policy, unfinished};
+use crate::observation::{is_wanted, observe, unfinished};
 
 /// Who asks for automatic moves.
 const CALLER: &str = "rebalancer";
@@ -36,7 +36,7 @@ impl Round {
     pub(crate) fn now(api: &Api) -> Self {
         let (observation, settings) = snapshot(api);
         let unfinished = observation.unfinished();
-        Round { plan: plan(&observation, &policy(&settings)), unfinished }
+        Round { plan: plan(&observation, &Policy::from(&settings)), unfinished }
     }
 }
 
@@ -75,7 +75,7 @@ async fn round(api: &Api, last: Option<Time>) -> Option<Time> {
     let convergence = api.sight.convergence().map_or(CONVERGENCE_UNMEASURED, |measured| measured.median);
     let due = api.directory.read(|state| {
         let unfinished = unfinished(state, &view);
-        needed(state).then(|| due(now, last, unfinished, Some(convergence), &policy(state.settings())))
+        needed(state).then(|| due(now, last, unfinished, Some(convergence), &Policy::from(state.settings())))
     });
     if due != Some(Due::Now) {
         return last;

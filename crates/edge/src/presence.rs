@@ -95,6 +95,7 @@ pub(crate) async fn run(presence: Presence) -> Infallible {
                 true
             }
         });
+        telling.hear(&gossip.keys(), gossip.peers().len() + 1);
         gossip.publish([Fact::Node(telling.tell(now, standing.state(now), in_flight, role.clone()))]);
     }
 }

@@ -58,7 +58,8 @@ pub fn left_out(view: &MapView, state: &DirectoryState) -> Vec<String> {
     };
     let owned = view.owned().filter(held).map(|owned| {
         format!(
-            "dyno {} is owned by block {}, and nobody knows its address; add it anew under this id at the address where it listens",
+            "dyno {0} is owned by block {1}, and nobody knows its address; add it anew under this id, at the address where it listens and in \
+             that block and no other: dynomesh dyno add APP ADDR --id {0} --block {1}",
             owned.dyno, owned.block
         )
     });

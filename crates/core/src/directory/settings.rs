@@ -7,6 +7,7 @@ use super::record::Wish;
 use super::state::DirectoryState;
 use crate::id::{Index, Invalid, NodeName, Version};
 use crate::map::fact::CUT_DEFAULT;
+use crate::plan::DEFAULTS;
 use crate::time::Span;
 
 /// Most processes that operators may have wishes about; the oldest fulfilled one makes room.
@@ -53,12 +54,12 @@ impl Default for MeshSettings {
             rebalance: Rebalance::Manual,
             drain: CUT_DEFAULT,
             evict_after: Span::from_secs(120),
-            group: 25,
-            blocks_min: 2,
-            moves_max: 8,
-            pace: Span::from_secs(1),
-            rest: Span::from_secs(30),
-            gain_min: 10,
+            group: DEFAULTS.group,
+            blocks_min: DEFAULTS.blocks_min,
+            moves_max: DEFAULTS.moves_max,
+            pace: DEFAULTS.pace,
+            rest: DEFAULTS.dyno_rest,
+            gain_min: DEFAULTS.hysteresis.0,
         }
     }
 }

@@ -4,10 +4,11 @@
 //! only if their number has changed by something that matters.
 
 use super::fact::{NodeFact, NodeRole, NodeState};
+use crate::gossip::count_pause;
 use crate::id::{Address, NodeName, Zone};
 use crate::time::{Span, Time};
 
-/// Requests in flight are told at most this often.
+/// Requests in flight are told at most this often, in larger meshes less often still.
 const IN_FLIGHT_EVERY: Span = Span::from_millis(500);
 /// A change of less than one part in so many is not told.
 const IN_FLIGHT_PARTS: u32 = 10;
@@ -20,6 +21,8 @@ pub struct NodeTelling {
     version: String,
     zone: Option<Zone>,
     admin: Address,
+    keys: Vec<String>,
+    in_flight_every: Span,
     said: Option<(Time, NodeFact)>,
 }
 
@@ -38,14 +41,22 @@ impl NodeState {
 impl NodeTelling {
     /// Of the run `run` of `node`, whose program has this version.
     pub fn new(node: NodeName, run: u64, version: &str, zone: Option<Zone>, admin: Address) -> Self {
-        NodeTelling { node, run, version: version.to_owned(), zone, admin, said: None }
+        NodeTelling { node, run, version: version.to_owned(), zone, admin, keys: Vec::new(), in_flight_every: IN_FLIGHT_EVERY, said: None }
+    }
+
+    /// Takes note of the gossip keys that this process opens with, and of how many processes hear what it says.
+    pub fn hear(&mut self, keys: &[String], nodes: usize) {
+        if self.keys != keys {
+            self.keys = keys.to_vec();
+        }
+        self.in_flight_every = count_pause(nodes).max(IN_FLIGHT_EVERY);
     }
 
     /// What is to be published now: the last word if that is still good enough, else a new one.
     pub fn tell(&mut self, now: Time, state: NodeState, in_flight: u32, role: NodeRole) -> NodeFact {
         let seq = match &self.said {
-            Some((at, said)) if said.state == state && said.role == role => {
-                if !matters(said.in_flight, in_flight) || now.since(*at) < IN_FLIGHT_EVERY {
+            Some((at, said)) if said.state == state && said.role == role && said.keys == self.keys => {
+                if !matters(said.in_flight, in_flight) || now.since(*at) < self.in_flight_every {
                     return said.clone();
                 }
                 said.seq + 1
@@ -62,7 +73,7 @@ impl NodeTelling {
             admin: self.admin,
             state,
             in_flight,
-            keys: Vec::new(),
+            keys: self.keys.clone(),
             role,
         };
         self.said = Some((now, fact.clone()));

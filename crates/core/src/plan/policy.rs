@@ -64,7 +64,7 @@ pub const DEFAULTS: Policy = Policy {
     rescues_max: 64,
     app_max: Percent(25),
     dyno_rest: Span::from_secs(600),
-    pace: Span::from_secs(10),
+    pace: Span::from_secs(1),
     convergences: 5,
     fill: Span::from_secs(600),
 };
