@@ -88,7 +88,7 @@ fn a_drained_edge_loses_no_request() {
     cluster.run(&["edge", "drain", &edge.name]).expect_ok();
     let state = |wanted: &'static str| {
         wait::until(wanted, LIMIT, || {
-            let told = rows(&cluster, &["edge", "list"]).into_iter().find(|row| row["node"] == edge.name)?;
+            let told = rows(&cluster, &["edge", "list"]).into_iter().find(|row| row["name"] == edge.name)?;
             (told["state"] == wanted).then_some(())
         });
     };

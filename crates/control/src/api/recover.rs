@@ -1,8 +1,11 @@
 //! Taking back what the map knows and the directory lost.
 
-use dynomesh_core::directory::{Command, left_out, recovery};
+use std::time::Duration;
+
+use dynomesh_core::directory::{Command, left_out, misses, recovery};
 use dynomesh_proto::admin::v1 as wire;
 use dynomesh_proto::convert::FieldError;
+use tokio::time::{timeout, timeout_at};
 use tonic::Status;
 
 use super::Api;
@@ -10,6 +13,10 @@ use super::call::Call;
 use super::refusal::invalid;
 use super::write::Change;
 
+/// A map in which nothing changed for this long is taken for whole: many rounds of comparison with other nodes.
+const QUIET: Duration = Duration::from_secs(2);
+/// What is kept of the caller's time for the recovery itself.
+const SPARE: Duration = Duration::from_secs(1);
 /// Most sentences in an answer; one more says how many were left out.
 const LEFT_OUT_MAX: usize = 100;
 
@@ -22,8 +29,10 @@ impl Api {
             return Err(invalid(FieldError::new("confirm", problem)));
         }
         self.caught_up().await?;
-        let lacking = self.lacks(call.end).await;
+        // A replica that was started just now has yet to hear most of the map.
+        let _ = timeout_at(call.end - SPARE, self.quiet()).await;
         let view = self.gossip.view();
+        let lacking = self.lacks(call.end).await || self.directory.read(|state| misses(&view, state));
         let commands = if lacking { self.directory.read(|state| recovery(&view, state)) } else { Vec::new() };
         for command in commands {
             if let Command::Recover { generation, apps, dynos, last } = &command {
@@ -39,6 +48,22 @@ impl Api {
             left_out: told(left_out(&view, state)),
         });
         answer.await
+    }
+
+    /// Returns when nothing that a recovery takes back was heard for a while.
+    async fn quiet(&self) {
+        let mut changes = self.gossip.subscribe();
+        let heard = || {
+            let view = self.gossip.view();
+            (view.apps().len(), view.assigned().len(), view.newest_stamp())
+        };
+        loop {
+            let before = heard();
+            let news = async { while heard() == before && changes.changed().await.is_ok() {} };
+            if timeout(QUIET, news).await.is_err() {
+                return;
+            }
+        }
     }
 }
 

@@ -58,7 +58,8 @@ fn phase(record: &DynoRecord, view: &MapView) -> wire::DynoPhase {
 
 /// Names of all blocks that were bound or heard of.
 pub(crate) fn block_names(state: &DirectoryState, view: &MapView) -> BTreeSet<BlockName> {
-    state.blocks().map(|block| block.name.clone()).chain(view.leaders().map(|leader| leader.block.clone())).collect()
+    let seen = view.leaders().filter(|leader| !state.was_removed(leader.group));
+    state.blocks().map(|block| block.name.clone()).chain(seen.map(|leader| leader.block.clone())).collect()
 }
 
 /// A block for an answer.

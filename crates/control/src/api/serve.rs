@@ -46,10 +46,13 @@ impl Front {
     pub(crate) fn routes(self, peers: Option<RaftServer<DirectoryMachine>>) -> Result<Routes, tonic_reflection::server::Error> {
         let Front { api, guard } = self;
         let (health, health_service) = tonic_health::server::health_reporter();
-        let reflection = tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-            .build_v1()?;
+        let described = || {
+            tonic_reflection::server::Builder::configure()
+                .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        };
+        // Most generic clients still ask by the older name.
+        let (reflection, older_reflection) = (described().build_v1()?, described().build_v1alpha()?);
         tokio::spawn(tell_health(health, api.watch.clone()));
 
         let metrics = api.metrics.clone();
@@ -71,8 +74,13 @@ impl Front {
             gated(service, guard, Role::Read, metrics)
         })
         .named_layer(reflection);
+        let older_reflection = layer_fn(|service| {
+            let (guard, metrics) = behind(&metrics);
+            gated(service, guard, Role::Read, metrics)
+        })
+        .named_layer(older_reflection);
         let routes = peers.map_or_else(Routes::default, Routes::new);
-        Ok(routes.add_service(admin).add_service(health_service).add_service(reflection))
+        Ok(routes.add_service(admin).add_service(health_service).add_service(reflection).add_service(older_reflection))
     }
 }
 

@@ -17,7 +17,7 @@ const PART_MAX: usize = 500;
 
 /// The commands by which a directory takes back what the map knows, in this order; none if there is nothing to take back.
 pub fn recovery(view: &MapView, state: &DirectoryState) -> Vec<Command> {
-    if !state.must_recover(view) {
+    if !state.must_recover(view) && !misses(view, state) {
         return Vec::new();
     }
     let newest = view.newest_stamp().max(state.last_stamp()) >> STAMP_LOG_BITS;
@@ -64,6 +64,17 @@ pub fn left_out(view: &MapView, state: &DirectoryState) -> Vec<String> {
         )
     });
     apps.chain(dynos).chain(owned).collect()
+}
+
+/// Whether the map holds the assignment of a dyno that the directory could have and does not: it was recovered before all was heard. Linear
+/// in the map's size.
+pub fn misses(view: &MapView, state: &DirectoryState) -> bool {
+    view.assigned().any(|fact| {
+        let ended = state.gone.iter().any(|(end, gone)| gone.id == fact.dyno.id && *end >= fact.epoch);
+        let app = || state.apps.contains_key(&fact.dyno.app) || view.app(&fact.dyno.app).is_some_and(|app| app.spec.is_some());
+        let free = || !state.addresses.contains_key(&fact.dyno.address);
+        fact.block.is_some() && !state.dynos.contains_key(&fact.dyno.id) && !ended && free() && app()
+    })
 }
 
 impl DirectoryState {

@@ -40,6 +40,25 @@ fn a_lost_directory_takes_everything_back_and_outranks_what_it_said() {
     assert!(state.dyno(&dyno("d1")).unwrap().epoch.0 > lost.last_stamp(), "an epoch was lowered");
 }
 
+/// A recovery that came before all was heard can be asked for again.
+#[test]
+fn what_is_heard_late_is_taken_back_by_a_second_recovery() {
+    let lost = full();
+    let mut early = MapView::new();
+    let late = lost.facts().into_iter().filter(|fact| !matches!(fact, Fact::Assigned(f) if f.dyno.id == dyno("d2")));
+    late.for_each(|fact| {
+        early.absorb(fact);
+    });
+    let mut state = DirectoryState::new(0);
+    recover(&mut state, &early);
+    assert!(state.dyno(&dyno("d2")).is_none() && recovery(&early, &state).is_empty());
+    let view = map_of(&lost);
+    assert!(misses(&view, &state));
+    recover(&mut state, &view);
+    assert_eq!(state.dyno(&dyno("d2")), lost.dyno(&dyno("d2")));
+    assert!(!misses(&view, &state) && recovery(&view, &state).is_empty());
+}
+
 #[test]
 fn a_restored_backup_lowers_no_epoch() {
     let backup = full();
