@@ -112,3 +112,59 @@ fn report(seen: &[Exchange]) {
         println!("{name}: {failed} of {} failed; added {}", seen.len(), Latencies::added(seen));
     }
 }
+
+/// From the commit of a move to its adoption by the new block, of a dyno with nothing to do, by the logs of both; less than three times
+/// the convergence of the map and 50 ms is wanted. What control itself measures as convergence is printed beside it.
+#[test]
+#[ignore = "a measurement of minutes, not a test"]
+fn what_a_move_takes() {
+    let cluster = Cluster::with_dynos(Options { blocks: 3, control: 3, ..Options::default() }, 4);
+    for n in 0..60_usize {
+        let dyno = format!("d{}", n % 4 + 1);
+        cluster.run(&["dyno", "move", &dyno, "--to", ["b1", "b2", "b3"][(n + n / 4) % 3], "--wait"]).expect_ok();
+    }
+    let logs = || std::fs::read_dir(cluster.path("data").join("log")).expect("logs").flatten();
+    let lines = |begins: &str| -> Vec<String> {
+        let of = logs().filter(|file| file.file_name().to_string_lossy().starts_with(begins));
+        of.flat_map(|file| std::fs::read_to_string(file.path()).expect("a log").lines().map(str::to_owned).collect::<Vec<_>>()).collect()
+    };
+    let moved = lines("control").into_iter().filter(|line| line.contains("verb=\"dyno.move\"") && line.contains("changed=true"));
+    let adopted: Vec<String> = lines("b").into_iter().filter(|line| line.contains("Adopt(") && line.contains("reply=Done")).collect();
+    let mut took = Latencies::new();
+    for line in moved {
+        let Some(epoch) = line.split("version=").nth(1).and_then(|rest| rest.split_whitespace().next()) else { continue };
+        let word = format!("Epoch({epoch})");
+        let Some(adoption) = adopted.iter().find(|line| line.contains(&word)) else { continue };
+        took.record(time_of_day(adoption) - time_of_day(&line).min(time_of_day(adoption)));
+    }
+    println!("commit to adoption of {} moves: {took}", took.len());
+    println!("{}", cluster.run(&["plan"]).expect_ok());
+}
+
+/// The same arrivals at 60 % of 16 dynos, without moves and with two a second.
+#[test]
+#[ignore = "a measurement of minutes, not a test"]
+fn what_moves_cost_the_slowest_requests() {
+    for moves in [false, true] {
+        let cluster = Cluster::with_dynos(Options { blocks: 3, ..Options::default() }, 16);
+        let load = cluster.client().load(ordinary(80.0, 64));
+        for n in 0..120_usize {
+            if moves {
+                let dyno = format!("d{}", n % 16 + 1);
+                cluster.run(&["dyno", "move", &dyno, "--to", ["b1", "b2", "b3"][(n + n / 16) % 3]]).expect_ok();
+            }
+            wait::pass(Span::from_millis(500));
+        }
+        let seen = load.finish();
+        println!("{}", if moves { "two moves a second" } else { "no moves" });
+        report(&seen);
+        judge(&cluster, seen);
+    }
+}
+
+/// The time of day that begins a line of a log.
+fn time_of_day(line: &str) -> Span {
+    let text = line.split('T').nth(1).and_then(|rest| rest.split('Z').next()).unwrap_or_default();
+    let seconds = text.split(':').fold(0.0, |sum, part| sum * 60.0 + part.parse::<f64>().unwrap_or(0.0));
+    Span::from_nanos((seconds * 1e9) as u64)
+}

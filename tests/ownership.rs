@@ -62,7 +62,7 @@ fn an_address_goes_to_another_block_only_when_its_dyno_is_released() {
     let client = cluster.client();
     let long = client.begin(Ask::post("/long").service(Span::from_secs(5)));
     wait::until("the dyno works", LIMIT, || (cluster.dynos()[0].in_flight() == 1).then_some(()));
-    cluster.run(&["dyno", "remove", "first"]).expect_ok();
+    cluster.run(&["dyno", "remove", "first", "--force"]).expect_ok();
     let add = ["dyno", "add", APP, &address, "--id", "second", "--block", "b2"];
     cluster.run(&add).expect_refused();
     assert_eq!(cluster.dynos()[0].in_flight(), 1, "it was refused too late to tell anything");

@@ -27,7 +27,10 @@ fn scene(replicas: usize) -> Scene {
     let (replicas, _) = found(dir.path(), replicas, &[directory.address()]);
     let epoch = directory.assign(&dyno, Some("b1"), false, LONG);
     directory.await_owned(epoch, Phase::Active);
-    Scene { directory, replicas, dyno, _dir: dir }
+    let scene = Scene { directory, replicas, dyno, _dir: dir };
+    // A fresh process grants only when it has heard the map.
+    scene.serve_next();
+    scene
 }
 
 impl Scene {

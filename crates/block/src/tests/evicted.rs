@@ -21,6 +21,8 @@ fn an_evicted_block_refuses_at_once_and_releases_what_it_had() {
     let block = &replicas[0];
     let epoch = directory.assign(&dyno, Some("b1"), false, LONG);
     directory.await_owned(epoch, Phase::Active);
+    let serves = || block.ask("/wait/1").contains("200 OK").then_some(());
+    until("it has heard the map and serves", serves);
     let mut hop = block.send("/stream/1000").unwrap();
     hop.read_until("first");
 
@@ -34,13 +36,13 @@ fn an_evicted_block_refuses_at_once_and_releases_what_it_had() {
     let (got, _) = hop.finish();
     assert!(super::replica::is_whole(&got), "what runs is finished: {got}");
     directory.await_released(epoch);
-    assert_eq!(dyno.requests(), 1);
+    assert_eq!(dyno.requests(), 2);
 
     // A successor under the same name is not meant by it.
     directory.assign(&dyno, Some("b1"), false, LONG);
     pass(300);
     assert!(block.ask("/wait/1").contains("x-dynomesh-reason: evicted"));
-    assert_eq!(dyno.requests(), 1);
+    assert_eq!(dyno.requests(), 2);
 }
 
 /// The block comes back with its disks, leads at once, and hears the map a little later: until then it grants nothing. Fails when a fresh
@@ -54,8 +56,7 @@ fn a_block_evicted_while_it_was_away_dispatches_nothing_on_its_return() {
     let (mut replicas, group) = found(dir.path(), 1, &[address]);
     let epoch = directory.assign(&dyno, Some("b1"), false, LONG);
     directory.await_owned(epoch, Phase::Active);
-    let answer = replicas[0].ask("/wait/1");
-    assert!(answer.contains("200 OK"), "{answer}");
+    until("it has heard the map and serves", || replicas[0].ask("/wait/1").contains("200 OK").then_some(()));
     let mut config = replicas.remove(0).stop();
     // Longer than this test needs, so that a slow machine does not end the wait.
     config.limits.map_wait = Span::from_secs(10);

@@ -75,7 +75,12 @@ impl Api {
     /// How fast the map is known to be, for people.
     fn measured(&self) -> String {
         match self.sight.convergence() {
-            Some(it) => format!("convergence of the map: median {:.1} ms, p99 {:.1} ms, of {} changes\n", it.median.as_millis_f64(), it.p99.as_millis_f64(), it.samples),
+            Some(it) => format!(
+                "convergence of the map: median {:.1} ms, p99 {:.1} ms, of {} changes\n",
+                it.median.as_millis_f64(),
+                it.p99.as_millis_f64(),
+                it.samples
+            ),
             None => format!("convergence of the map: not measured yet, taken for {CONVERGENCE_UNMEASURED}\n"),
         }
     }

@@ -61,7 +61,8 @@ mod tests {
     fn a_round_waits_for_the_map_and_for_the_pace() {
         let quick = Some(Span::from_millis(400));
         assert_eq!(due(at(100), None, 0, quick, &DEFAULTS), Due::Now);
-        assert_eq!(due(at(109), Some(at(100)), 0, quick, &DEFAULTS), Due::At(at(110)), "the pace is the longer");
+        let slow_pace = Policy { pace: Span::from_secs(10), ..DEFAULTS };
+        assert_eq!(due(at(109), Some(at(100)), 0, quick, &slow_pace), Due::At(at(110)), "the pace is the longer");
         let slow = Some(Span::from_secs(7));
         assert_eq!(due(at(120), Some(at(100)), 0, slow, &DEFAULTS), Due::At(at(135)), "five convergences are the longer");
         assert_eq!(due(at(135), Some(at(100)), 0, slow, &DEFAULTS), Due::Now);
