@@ -60,7 +60,7 @@ pub(crate) async fn run(api: Api) {
         if api.watch.leads() && !api.must_recover() {
             last = round(&api, last).await;
         }
-        tokio::time::sleep(LOOK_PAUSE.max(begun.elapsed() * IDLE_PARTS)).await;
+        tokio::time::sleep((begun.elapsed() * IDLE_PARTS).clamp(LOOK_PAUSE, LOOK_EVERY * IDLE_PARTS)).await;
         tokio::select! {
             () = watch.changed() => {}
             _ = heard.changed() => {}

@@ -22,7 +22,8 @@ use crate::directory::Directory;
 use crate::standing::{Standing, Watch};
 
 /// Least time between two looks: the error of what is measured.
-const PACE: Duration = Duration::from_millis(5);
+const PACE: Duration = LOOK_LEAST.to_std();
+const LOOK_LEAST: Span = Span::from_millis(5);
 /// Longest time between two looks: silence must be noticed too.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// A look takes at most this part of the time, however large the mesh is.
@@ -258,7 +259,8 @@ impl Seen {
             let took = now.since(*at);
             let answered = answered(view, id, *epoch);
             if answered && took <= SAMPLE_MAX {
-                samples.push_back(took);
+                // What came between two looks took as long as one at least.
+                samples.push_back(took.max(LOOK_LEAST));
             }
             !answered && took <= SAMPLE_MAX
         });
@@ -285,7 +287,8 @@ pub(crate) async fn run(sight: Sight, directory: Directory, gossip: Gossip, mut 
     loop {
         let begun = tokio::time::Instant::now();
         sight.look(&directory, &gossip, &watch);
-        tokio::time::sleep(PACE.max(begun.elapsed() * IDLE_PARTS)).await;
+        // Capped: a look that was long because the machine is busy must not blind the next ones.
+        tokio::time::sleep((begun.elapsed() * IDLE_PARTS).clamp(PACE, LOOK_EVERY)).await;
         tokio::select! {
             () = watch.changed() => {}
             _ = heard.changed() => {}

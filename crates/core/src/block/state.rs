@@ -215,7 +215,8 @@ impl BlockState {
     fn drain(&mut self, dyno: &DynoId, epoch: Epoch, cut: Span) -> Reply {
         match self.owned(dyno, epoch) {
             Err(refusal) => Reply::Refused(refusal),
-            Ok(record) if record.phase == Phase::Draining => Reply::Unchanged,
+            // A later word may cut sooner, never later.
+            Ok(record) if record.phase == Phase::Draining && record.cut <= cut => Reply::Unchanged,
             Ok(record) => {
                 (record.phase, record.cut) = (Phase::Draining, cut);
                 Reply::Done

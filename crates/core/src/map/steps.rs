@@ -99,6 +99,9 @@ fn leave(me: &BlockName, state: &BlockState, assigned: &AssignedFact) -> Option<
         return match own.phase {
             _ if own.epoch >= assigned.epoch => None,
             Phase::Active => Some(block::Command::Drain { dyno: id.clone(), epoch: own.epoch, cut: assigned.cut }),
+            _ if own.used > 0 && assigned.cut < own.cut => {
+                Some(block::Command::Drain { dyno: id.clone(), epoch: own.epoch, cut: assigned.cut })
+            }
             // The promise covers all that was assigned here before, whether it was seen or not.
             _ if own.used == 0 || planted::RELEASE_WITH_SLOTS => Some(block::Command::Release { dyno: id.clone(), epoch: assigned.epoch }),
             _ => None,
