@@ -18,18 +18,24 @@ use crate::sight::{Mesh, Sight, has_arrived};
 /// Longer than an election and the gossip's own doubt.
 const LOST_AFTER: Span = Span::from_secs(10);
 
+/// Blocks that were first seen within this time of each other are of one age.
+const AS_OLD: Span = Span::from_secs(60);
+
 /// The mesh as it is now.
 pub(crate) fn observe(state: &DirectoryState, mesh: &Mesh, sight: &Sight, convergence: Option<Span>) -> Observation {
     let now = sight.now();
-    let blocks = state.blocks().map(|block| (block.name.clone(), block_seen(block, mesh, sight, now)));
+    let mut blocks: BTreeMap<_, _> = state.blocks().map(|block| (block.name.clone(), block_seen(block, mesh, sight, now))).collect();
+    // Blocks that came with the first are as old as the mesh: there is no older one from which to fill them gently.
+    let first = blocks.values().map(|block| block.since).min().unwrap_or(Time::ZERO);
+    blocks.values_mut().filter(|block| block.since.since(first) < AS_OLD).for_each(|block| block.since = Time::ZERO);
     let dynos = state.dynos().filter(|dyno| dyno.place != Place::Removed);
     let dynos = dynos.map(|dyno| (dyno.spec.id.clone(), dyno_seen(dyno, &mesh.view, sight)));
     let loads = mesh.view.all_loads().filter(|load| state.app(&load.app).is_some() && state.block(&load.block).is_some());
     let loads = loads.map(|load| {
-        let seen = LoadSeen { slots: load.slots, used: load.used, queued: load.queued };
-        ((load.app.clone(), load.block.clone()), seen)
+        let (used, queued) = sight.load(load);
+        ((load.app.clone(), load.block.clone()), LoadSeen { slots: load.slots, used, queued })
     });
-    Observation { now, blocks: blocks.collect(), apps: BTreeMap::new(), dynos: dynos.collect(), loads: loads.collect(), convergence }
+    Observation { now, blocks, apps: BTreeMap::new(), dynos: dynos.collect(), loads: loads.collect(), convergence }
 }
 
 /// Whether a move is made without being asked for: those that empty a block always, the others if the operator has said so.

@@ -11,9 +11,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use dynomesh_core::directory::{BlockRecord, DirectoryState, Sighting};
-use dynomesh_core::id::{BlockName, DynoId, Epoch, NodeName, Term};
+use dynomesh_core::id::{AppName, BlockName, DynoId, Epoch, NodeName, Term};
 use dynomesh_core::map::MapView;
-use dynomesh_core::map::fact::{NodeFact, NodeRole};
+use dynomesh_core::map::fact::{LoadFact, NodeFact, NodeRole};
 use dynomesh_core::time::{Span, Time};
 use dynomesh_runtime::clock::Clock;
 use dynomesh_runtime::gossip::{Gossip, Peer};
@@ -28,6 +28,8 @@ const LOOK_LEAST: Span = Span::from_millis(5);
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// A look takes at most this part of the time, however large the mesh is.
 const IDLE_PARTS: u32 = 20;
+/// Load is smoothed over about this time.
+const LOAD_MEMORY: Span = Span::from_secs(30);
 /// Measured convergences kept.
 const SAMPLES_MAX: usize = 256;
 /// Assignments waited for at once; more are not measured.
@@ -66,6 +68,15 @@ struct Seen {
     dynos: BTreeMap<DynoId, DynoSeen>,
     pending: BTreeMap<DynoId, (Epoch, Time)>,
     samples: VecDeque<Span>,
+    loads: BTreeMap<(AppName, BlockName), Smooth>,
+    looked: Time,
+}
+
+/// Load over time: slots taken and requests waiting.
+#[derive(Debug, Clone, Copy)]
+struct Smooth {
+    used: f64,
+    queued: f64,
 }
 
 /// What was seen of a block.
@@ -190,6 +201,13 @@ impl Sight {
         }
     }
 
+    /// Slots taken and requests waiting of an app in a block, over the last half minute or so: a moment's word is mostly chance.
+    pub(crate) fn load(&self, fact: &LoadFact) -> (u32, u32) {
+        let smooth = self.seen().loads.get(&(fact.app.clone(), fact.block.clone())).copied();
+        let round = |value: f64| value.round().clamp(0.0, f64::from(u32::MAX)) as u32;
+        smooth.map_or((fact.used, fact.queued), |smooth| (round(smooth.used), round(smooth.queued)))
+    }
+
     fn seen(&self) -> MutexGuard<'_, Seen> {
         self.0.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -211,6 +229,7 @@ impl Sight {
         });
         seen.begun |= matches!(standing, Standing::Follows | Standing::Leads);
         seen.measure(&mesh.view, now);
+        seen.look_at_loads(&mesh.view, now);
     }
 }
 
@@ -249,6 +268,21 @@ impl Seen {
         }
         if self.dynos.len() > state.dynos().len() {
             self.dynos.retain(|id, _| state.dyno(id).is_some());
+        }
+    }
+
+    fn look_at_loads(&mut self, view: &MapView, now: Time) {
+        let passed = now.since(std::mem::replace(&mut self.looked, now));
+        let share = passed.as_secs_f64() / (passed + LOAD_MEMORY).as_secs_f64();
+        let before = std::mem::take(&mut self.loads);
+        for fact in view.all_loads() {
+            let key = (fact.app.clone(), fact.block.clone());
+            let told = Smooth { used: f64::from(fact.used), queued: f64::from(fact.queued) };
+            let smooth = before.get(&key).map_or(told, |known| Smooth {
+                used: known.used + (told.used - known.used) * share,
+                queued: known.queued + (told.queued - known.queued) * share,
+            });
+            self.loads.insert(key, smooth);
         }
     }
 

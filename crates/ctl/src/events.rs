@@ -98,7 +98,13 @@ async fn one_stream(request: &mut wire::WatchEventsRequest, session: &Session) -
             }
             Ok(None) if request.end => return Ok(None),
             Ok(None) => return passing(session.client.ended()),
-            Err(status) => return passing(session.client.broken(&status)),
+            // Whatever the reason: this was an admin API a moment ago.
+            Err(status) => {
+                return passing(match session.client.broken(&status) {
+                    CliError::NotAdmin { admin, reason } => CliError::Unavailable { admin, reason, key: None },
+                    error => error,
+                });
+            }
         }
     }
 }

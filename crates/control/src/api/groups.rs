@@ -133,7 +133,7 @@ async fn founded(name: &BlockName, addresses: &[Address]) -> Result<(GroupId, bo
             let is = who.group.map_or("to no group".into(), |other| format!("to group {other}"));
             Err(Status::failed_precondition(format!(
                 "the replica at {address} belongs {is}, and {} at another address to group {group}; all must be new, or members of one \
-                 group; to add a replica to a group use `dynomesh block replace`",
+                 group; to add a replica to a group use `dynomesh replica replace`",
                 known.replica
             )))
         }

@@ -35,7 +35,7 @@ impl Api {
         let lacking = self.lacks(call.end).await || self.directory.read(|state| misses(&view, state));
         let commands = if lacking { self.directory.read(|state| recovery(&view, state)) } else { Vec::new() };
         for command in commands {
-            if let Command::Recover { generation, apps, dynos, last } = &command {
+            if let Command::Recover { generation, apps, dynos, last, .. } = &command {
                 tracing::info!(generation, apps = apps.len(), dynos = dynos.len(), last, "directory takes back what the map knows");
             }
             let stamp = self.propose(call, Change::plain(command)).await?.stamp();

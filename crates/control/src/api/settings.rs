@@ -45,7 +45,7 @@ const KNOWN: [Known; 9] = [
     },
     Known {
         name: "gain_min",
-        meaning: "what a move for balance must gain at least, in hundredths of the load it evens out; 1 to 100",
+        meaning: "what a move for balance must gain at least, in hundredths of the load it evens out; 5 to 90",
         get: |it| it.gain_min.to_string(),
         set: |it, text| number(text).map(|value| it.gain_min = value),
     },

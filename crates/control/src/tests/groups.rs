@@ -62,7 +62,7 @@ async fn replicas_that_wait_become_a_block_once() {
     assert_eq!((again.changed, again.block.unwrap().group), (false, block.group));
     // One that belongs to no group cannot be slipped in.
     let late = waiting("b1", &dir.path().join("b1-4")).await;
-    refused(client.add_block(add("b1", &[one, two, &late])).await, Code::FailedPrecondition, "block replace");
+    refused(client.add_block(add("b1", &[one, two, &late])).await, Code::FailedPrecondition, "replica replace");
 
     let nothing = wire::ReplaceReplicaRequest { block: "b1".into(), ..Default::default() };
     refused(client.replace_replica(nothing.clone()).await, Code::InvalidArgument, "dead: ");

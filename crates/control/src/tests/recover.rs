@@ -109,7 +109,7 @@ async fn a_wiped_directory_takes_everything_back_even_if_it_stops_half_way() {
     refused(client.create_app(shop()).await, Code::FailedPrecondition, "control recover");
 
     // Half of it is written, then the process dies.
-    let begun = Command::Recover { generation: 1, apps: Vec::new(), dynos: Vec::new(), last: false };
+    let begun = Command::Recover { generation: 1, apps: Vec::new(), dynos: Vec::new(), evicted: Vec::new(), last: false };
     soon(|| async { control.consensus.replica.propose(begun.clone()).await.ok() }).await;
     refused(client.create_app(shop()).await, Code::FailedPrecondition, "control recover");
     control.abandon().await;

@@ -84,7 +84,7 @@ impl DirectoryState {
     /// Remembered events after the one numbered `after`, oldest first; `None` if some of those are forgotten.
     pub fn events_after(&self, after: u64) -> Option<impl Iterator<Item = &Event>> {
         let first = self.log.events.front().map_or(self.log.last + 1, |event| event.seq);
-        (after + 1 >= first).then(|| self.log.events.iter().skip_while(move |event| event.seq <= after))
+        (after >= first.saturating_sub(1)).then(|| self.log.events.iter().skip_while(move |event| event.seq <= after))
     }
 
     /// Number of the last event; 0 if there was none.

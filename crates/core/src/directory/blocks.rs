@@ -13,12 +13,17 @@ use crate::id::{BlockName, DynoId, GroupId, Index, Version};
 impl DirectoryState {
     /// Whether a group that shows itself under a name is to be bound to it.
     pub fn may_bind(&self, name: &BlockName, group: GroupId) -> bool {
-        self.blocks.get(name).is_none_or(|block| block.group.is_none()) && !self.was_removed(group)
+        self.blocks.get(name).is_none_or(|block| block.group.is_none()) && !self.was_removed(group) && !self.is_spent(name)
     }
 
     /// Whether a group was a block once and was removed.
     pub fn was_removed(&self, group: GroupId) -> bool {
         self.removed.values().any(|block| block.group == Some(group))
+    }
+
+    /// Whether a removed block had this name: what the map knows of that one outlives it and would be taken for words of the new one.
+    fn is_spent(&self, name: &BlockName) -> bool {
+        self.removed.values().any(|block| block.name == *name)
     }
 
     pub(super) fn bind_block(&mut self, at: Index, name: BlockName, group: GroupId) -> Result<Reply, Refusal> {
@@ -33,6 +38,10 @@ impl DirectoryState {
         }
         if self.was_removed(group) {
             let sentence = format!("group {group} was block {name} and was removed; bootstrap it anew, on empty disks");
+            return Err(Refusal::precondition(sentence));
+        }
+        if self.is_spent(&name) {
+            let sentence = format!("a block {name} was removed, and a name is never used again; set the replicas up under another name");
             return Err(Refusal::precondition(sentence));
         }
         if self.blocks.len() >= BLOCKS_MAX && !self.blocks.contains_key(&name) {

@@ -10,7 +10,7 @@ use super::record::{AppRecord, BlockRecord, DynoRecord};
 use super::settings::MeshSettings;
 use crate::app::AppSpec;
 use crate::id::{Address, AppName, BlockName, DynoId, Epoch, GroupId, Invalid, NodeName};
-use crate::map::fact::{AppFact, AssignedFact};
+use crate::map::fact::{AppFact, AssignedFact, EvictedFact};
 use crate::time::Span;
 
 /// One change of the directory.
@@ -131,6 +131,8 @@ pub enum Command {
         apps: Vec<AppFact>,
         /// Assignments as they were last published.
         dynos: Vec<AssignedFact>,
+        /// Evictions as they were published.
+        evicted: Vec<EvictedFact>,
         /// Whether this was the last part; until then nothing else is written.
         last: bool,
     },

@@ -39,14 +39,25 @@ pub fn may_evict(sighting: &Sighting, proof: Proof) -> Result<(), Refusal> {
     let block = &sighting.block;
     if !sighting.heard.is_empty() {
         let heard: Vec<&str> = sighting.heard.iter().map(NodeName::as_str).collect();
+        let are = if heard.len() == 1 { "is" } else { "are" };
         let sentence =
-            format!("block {block} is not lost: {} is heard at this moment; stop it first, or drain the block", heard.join(", "));
+            format!("block {block} is not lost: {} {are} heard at this moment; stop it first, or drain the block", heard.join(", "));
         return Err(Refusal::precondition(sentence));
     }
     let recently = if proof == Proof::Operator { SPOKE_RECENTLY } else { sighting.evict_after.max(SPOKE_RECENTLY) };
     if let Some(ago) = sighting.spoke.filter(|ago| *ago < recently) {
-        let sentence =
-            format!("block {block} is not known to be lost: its leader spoke {ago} ago; it must have been silent for {recently}");
+        let sentence = format!(
+            "block {block} is not known to be lost: its leader spoke {:.1} s ago; it must have been silent for {recently}",
+            ago.as_secs_f64()
+        );
+        return Err(Refusal::precondition(sentence));
+    }
+    if sighting.settled < SPOKE_RECENTLY {
+        let sentence = format!(
+            "block {block} is not known to be lost: this control plane has started or elected a leader {:.1} s ago and has yet to hear who \
+             lives; try again after {SPOKE_RECENTLY}",
+            sighting.settled.as_secs_f64()
+        );
         return Err(Refusal::precondition(sentence));
     }
     if proof == Proof::Operator { Ok(()) } else { unattended(sighting) }
@@ -63,7 +74,10 @@ fn unattended(sighting: &Sighting) -> Result<(), Refusal> {
         return no("no edge is heard, so this control plane may be the one that is cut off".into());
     }
     if settled < evict_after {
-        return no(format!("this control plane has started or elected a leader {settled} ago, and waits for {evict_after}"));
+        return no(format!(
+            "this control plane has started or elected a leader {:.0} s ago, and waits for {evict_after}",
+            settled.as_secs_f64()
+        ));
     }
     match other {
         Some(other) => no(format!("the eviction of block {other} has not ended: its dynos are not all adopted yet, or it was not removed")),
@@ -113,7 +127,8 @@ mod tests {
     fn nothing_evicts_a_block_that_somebody_sees() {
         for proof in PROOFS {
             refused(&Sighting { heard: vec![NodeName::new("b1-2").unwrap()], ..lost() }, proof, "b1-2");
-            refused(&Sighting { spoke: Some(Span::from_secs(1)), ..lost() }, proof, "1s ago");
+            refused(&Sighting { spoke: Some(Span::from_secs(1)), ..lost() }, proof, "1.0 s ago");
+            refused(&Sighting { settled: Span::from_secs(4), spoke: None, ..lost() }, proof, "yet to hear");
         }
     }
 

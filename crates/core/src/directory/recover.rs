@@ -6,14 +6,21 @@
 //! epoch; nothing is dispatched by it, for only blocks own dynos.
 
 use super::command::{Command, Refusal, Reply};
-use super::record::{AppRecord, BlockRecord, DynoRecord, Place};
+use super::record::{AppRecord, BlockRecord, DynoRecord, Place, RemovedBlock};
 use super::state::{DirectoryState, STAMP_LOG_BITS};
 use crate::id::{AppName, DynoId, Epoch, Index, Version};
 use crate::map::MapView;
-use crate::map::fact::{AppFact, AssignedFact, OwnedFact};
+use crate::map::fact::{AppFact, AssignedFact, EvictedFact, OwnedFact};
 
 /// Most words in one command of a recovery: one log entry must not grow without bound.
 const PART_MAX: usize = 500;
+
+/// Words of the map that a directory takes back.
+pub(super) struct Words {
+    pub(super) apps: Vec<AppFact>,
+    pub(super) dynos: Vec<AssignedFact>,
+    pub(super) evicted: Vec<EvictedFact>,
+}
 
 /// The commands by which a directory takes back what the map knows, in this order; none if there is nothing to take back.
 pub fn recovery(view: &MapView, state: &DirectoryState) -> Vec<Command> {
@@ -24,13 +31,20 @@ pub fn recovery(view: &MapView, state: &DirectoryState) -> Vec<Command> {
     let Ok(generation) = u16::try_from(newest + 1) else { return Vec::new() };
     let (apps, deleted): (Vec<AppFact>, Vec<AppFact>) = view.apps().cloned().partition(|app| app.spec.is_some());
     let dynos: Vec<AssignedFact> = view.assigned().cloned().collect();
-    let part =
-        |apps: &[AppFact], dynos: &[AssignedFact]| Command::Recover { generation, apps: apps.to_vec(), dynos: dynos.to_vec(), last: false };
-    let mut parts: Vec<Command> = apps.chunks(PART_MAX / 10).map(|apps| part(apps, &[])).collect();
-    parts.extend(dynos.chunks(PART_MAX).map(|dynos| part(&[], dynos)));
+    let evicted: Vec<EvictedFact> = view.evictions().cloned().collect();
+    let part = |apps: &[AppFact], dynos: &[AssignedFact], evicted: &[EvictedFact], last| Command::Recover {
+        generation,
+        apps: apps.to_vec(),
+        dynos: dynos.to_vec(),
+        evicted: evicted.to_vec(),
+        last,
+    };
+    let mut parts: Vec<Command> = evicted.chunks(PART_MAX).map(|evicted| part(&[], &[], evicted, false)).collect();
+    parts.extend(apps.chunks(PART_MAX / 10).map(|apps| part(apps, &[], &[], false)));
+    parts.extend(dynos.chunks(PART_MAX).map(|dynos| part(&[], dynos, &[], false)));
     // An app can only go after its dynos have.
-    parts.extend(deleted.chunks(PART_MAX).map(|apps| part(apps, &[])));
-    parts.push(Command::Recover { generation, apps: Vec::new(), dynos: Vec::new(), last: true });
+    parts.extend(deleted.chunks(PART_MAX).map(|apps| part(apps, &[], &[], false)));
+    parts.push(part(&[], &[], &[], true));
     parts
 }
 
@@ -83,14 +97,8 @@ impl DirectoryState {
         self.generation
     }
 
-    pub(super) fn recover(
-        &mut self,
-        at: Index,
-        generation: u16,
-        apps: Vec<AppFact>,
-        dynos: Vec<AssignedFact>,
-        last: bool,
-    ) -> Result<Reply, Refusal> {
+    pub(super) fn recover(&mut self, at: Index, generation: u16, words: Words, last: bool) -> Result<Reply, Refusal> {
+        let Words { apps, dynos, evicted } = words;
         let under_way = self.recovering && generation == self.generation;
         if generation <= self.generation && !under_way {
             let sentence = format!("generation {generation} must be higher than {}, which the directory has", self.generation);
@@ -105,10 +113,19 @@ impl DirectoryState {
         }
         (self.generation, self.recovering) = (generation, !last);
         // Its stamps follow the log as before; the generation alone puts them above all others.
+        evicted.into_iter().for_each(|fact| self.take_back_eviction(fact));
         apps.into_iter().for_each(|app| self.take_back_app(app));
         dynos.into_iter().for_each(|dyno| self.take_back_dyno(dyno));
         let stamp = self.stamp(at);
         Ok(Reply::Done { changed: true, stamp })
+    }
+
+    /// A group that was evicted stays out, and its name is spent.
+    fn take_back_eviction(&mut self, fact: EvictedFact) {
+        let EvictedFact { block, group, version } = fact;
+        if !self.was_removed(group) && self.blocks.values().all(|known| known.group != Some(group)) {
+            self.removed.insert(version, RemovedBlock { name: block, group: Some(group), evicted: true });
+        }
     }
 
     fn take_back_app(&mut self, fact: AppFact) {

@@ -33,7 +33,7 @@ pub struct MeshSettings {
     pub pace: Span,
     /// How long a dyno that was moved stays before it is moved again for balance.
     pub rest: Span,
-    /// What a move for balance must gain at least, in hundredths of the load it evens out. From 1 to 100.
+    /// What a move for balance must gain at least, in hundredths of the load it evens out. From 5 to 90.
     pub gain_min: u32,
 }
 
@@ -74,7 +74,7 @@ impl MeshSettings {
         within("group", self.group, 1..=1_000, "must be from 1 to 1000")?;
         within("blocks_min", self.blocks_min, 1..=16, "must be from 1 to 16")?;
         within("moves_max", self.moves_max, 1..=1_000, "must be from 1 to 1000")?;
-        within("gain_min", self.gain_min, 1..=100, "must be from 1 to 100")?;
+        within("gain_min", self.gain_min, 5..=90, "must be from 5 to 90")?;
         for (what, span) in [("drain", self.drain), ("rest", self.rest), ("evict_after", self.evict_after)] {
             if span > DAY {
                 return Err(Invalid::new(what, &span.to_string(), "must be at most 24h"));

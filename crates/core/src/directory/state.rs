@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::ask::Log;
 use super::command::{Command, Refusal, Reply};
 use super::record::{AppRecord, BlockRecord, DynoRecord, RemovedBlock, Wish};
+use super::recover::Words;
 use super::settings::MeshSettings;
 use super::{APPS_MAX, TOMBSTONES_MAX};
 use crate::app::{AppSpec, DynoSpec};
@@ -89,7 +90,9 @@ impl DirectoryState {
             Command::EvictBlock { name, proof: _ } => self.evict_block(at, &name),
             Command::DrainNode { node, drain } => self.drain_node(at, node, drain),
             Command::SetSettings { settings } => self.set_settings(at, settings),
-            Command::Recover { generation, apps, dynos, last } => self.recover(at, generation, apps, dynos, last),
+            Command::Recover { generation, apps, dynos, evicted, last } => {
+                self.recover(at, generation, Words { apps, dynos, evicted }, last)
+            }
             Command::Asked(ask) => self.asked(at, *ask),
         }
     }

@@ -12,7 +12,6 @@ use serde::{Deserialize, Serialize};
 
 use super::exchange::Scope;
 use crate::id::{BlockName, DynoId};
-use crate::map::fact::NodeRole;
 use crate::map::{Fact, MapView};
 use crate::time::Span;
 
@@ -38,11 +37,6 @@ impl Topic {
     /// Load, for those who choose by it.
     pub fn load() -> Self {
         Topic("load".into())
-    }
-
-    /// How edges and replicas stand; only those who want everything do.
-    pub fn node() -> Self {
-        Topic("node".into())
     }
 
     /// What concerns the dynos of one block.
@@ -157,8 +151,8 @@ pub fn topics(fact: &Fact, view: &MapView) -> Vec<Topic> {
         Fact::Owned(f) => about(&f.dyno, &f.block, view),
         Fact::Released(f) => about(&f.dyno, &f.block, view),
         Fact::Load(_) => vec![Topic::load()],
-        // How each process stands is for control; how control stands, for all.
-        Fact::Node(f) if !matches!(f.role, NodeRole::Control { .. }) => vec![Topic::node()],
+        // How a process stands goes to all, though control alone asks: what only one wants is compared with nobody but its author, and a
+        // lost rumour would stay lost.
         _ => vec![Topic::mesh()],
     };
     topics.sort();

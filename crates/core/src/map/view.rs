@@ -151,6 +151,11 @@ impl MapView {
         self.wishes.get(name).is_some_and(|wish| wish.drain)
     }
 
+    /// Blocks that were evicted.
+    pub fn evictions(&self) -> impl ExactSizeIterator<Item = &EvictedFact> {
+        self.evicted.values()
+    }
+
     /// Whether a block's group was evicted.
     pub fn is_evicted(&self, block: &BlockName, group: GroupId) -> bool {
         self.evicted.contains_key(&(block.clone(), group))

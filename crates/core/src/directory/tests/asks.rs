@@ -62,6 +62,7 @@ fn keys_and_events_are_remembered_up_to_their_limits() {
     let told: Vec<u64> = state.events_after(last - 3).unwrap().map(|event| event.seq).collect();
     assert_eq!(told, [last - 2, last - 1, last]);
     assert_eq!(state.events_after(last).unwrap().count(), 0);
+    assert_eq!(state.events_after(u64::MAX).unwrap().count(), 0);
 }
 
 #[test]

@@ -40,6 +40,18 @@ fn a_lost_directory_takes_everything_back_and_outranks_what_it_said() {
     assert!(state.dyno(&dyno("d1")).unwrap().epoch.0 > lost.last_stamp(), "an epoch was lowered");
 }
 
+/// The eviction of a group is not forgotten with the directory that decided it.
+#[test]
+fn an_evicted_group_stays_out_after_a_recovery() {
+    let mut lost = full();
+    assert!(changed(&tell(&mut lost, Command::EvictBlock { name: block("b1"), proof: Proof::Operator })));
+    let mut state = DirectoryState::new(0);
+    recover(&mut state, &map_of(&lost));
+    assert!(!state.may_bind(&block("b1"), GroupId(1)) && state.may_bind(&block("b2"), GroupId(2)));
+    assert!(refusal(tell(&mut state, bind("b1", 1))).1.contains("was removed"));
+    assert!(state.facts().iter().any(|fact| matches!(fact, Fact::Evicted(f) if f.group == GroupId(1))));
+}
+
 /// A recovery that came before all was heard can be asked for again.
 #[test]
 fn what_is_heard_late_is_taken_back_by_a_second_recovery() {
@@ -101,6 +113,6 @@ fn nothing_else_is_written_during_a_recovery_and_it_goes_on_where_it_stopped() {
     recover(&mut state, &view);
     assert_eq!(state.dynos().len(), 3);
     assert!(changed(&tell(&mut state, Command::Asked(Box::new(ask)))));
-    let stale = Command::Recover { generation: 1, apps: vec![], dynos: vec![], last: true };
+    let stale = Command::Recover { generation: 1, apps: vec![], dynos: vec![], evicted: vec![], last: true };
     assert!(matches!(refusal(tell(&mut state, stale)).0, Kind::Invalid { .. }));
 }
