@@ -166,7 +166,7 @@ mod tests {
         let policy = Policy::from(&MeshSettings::default());
         policy.check().unwrap();
         assert_eq!((policy.group, policy.blocks_min, policy.moves_max), (DEFAULTS.group, DEFAULTS.blocks_min, DEFAULTS.moves_max));
-        for (gain_min, hysteresis, moves_max, rescues_max) in [(1, 5, 1, 64), (30, 30, 64, 64), (100, 90, 1_000, 1_000)] {
+        for (gain_min, hysteresis, moves_max, rescues_max) in [(5, 5, 1, 64), (30, 30, 64, 64), (90, 90, 1_000, 1_000)] {
             let settings =
                 MeshSettings { gain_min, moves_max, rest: Span::from_secs(7), pace: Span::from_secs(3), ..MeshSettings::default() };
             settings.check().unwrap();
