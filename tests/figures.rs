@@ -165,6 +165,7 @@ fn what_moves_cost_the_slowest_requests() {
 /// The time of day that begins a line of a log.
 fn time_of_day(line: &str) -> Span {
     let text = line.split('T').nth(1).and_then(|rest| rest.split('Z').next()).unwrap_or_default();
-    let seconds = text.split(':').fold(0.0, |sum, part| sum * 60.0 + part.parse::<f64>().unwrap_or(0.0));
-    Span::from_nanos((seconds * 1e9) as u64)
+    let (clock, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    let seconds = clock.split(':').fold(0, |sum, part| sum * 60 + part.parse::<u64>().unwrap_or(0));
+    Span::from_secs(seconds) + Span::from_micros(fraction.parse().unwrap_or(0))
 }

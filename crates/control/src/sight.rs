@@ -204,8 +204,7 @@ impl Sight {
     /// Slots taken and requests waiting of an app in a block, over the last half minute or so: a moment's word is mostly chance.
     pub(crate) fn load(&self, fact: &LoadFact) -> (u32, u32) {
         let smooth = self.seen().loads.get(&(fact.app.clone(), fact.block.clone())).copied();
-        let round = |value: f64| value.round().clamp(0.0, f64::from(u32::MAX)) as u32;
-        smooth.map_or((fact.used, fact.queued), |smooth| (round(smooth.used), round(smooth.queued)))
+        smooth.map_or((fact.used, fact.queued), |smooth| (rounded(smooth.used), rounded(smooth.queued)))
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {
@@ -231,6 +230,11 @@ impl Sight {
         seen.measure(&mesh.view, now);
         seen.look_at_loads(&mesh.view, now);
     }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to what fits")]
+fn rounded(count: f64) -> u32 {
+    count.round().clamp(0.0, f64::from(u32::MAX)) as u32
 }
 
 impl Seen {
