@@ -23,7 +23,7 @@ pub enum DynoCommand {
     /// Add dynos to an app; they need not listen yet. The same dyno again is no error
     ///
     /// One dyno by its address, several by --addr, many by --file. A file holds one JSON object per line, or, if its name ends in .toml,
-    /// tables [[dyno]]; keys are addr, app, id, max_conns and block, and what a dyno leaves out is taken from the line. Of many, each
+    /// an array of tables dyno; keys are addr, app, id, max_conns and block, and what a dyno leaves out is taken from the line. Of many, each
     /// stands or falls by itself.
     #[command(
         after_help = "Examples:\n  dynomesh dyno add shop 10.0.1.1:3000 --wait\n  dynomesh dyno add shop --addr 10.0.1.1:3000 --addr 10.0.1.2:3000\n  dynomesh dyno add shop --file dynos.jsonl"
