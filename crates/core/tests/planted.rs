@@ -31,7 +31,19 @@ fn every_planted_bug_is_found() {
 /// Runs the model, the map's sweep and the tests of doubtful slots with a bug in them; whether that failed, and what it said.
 fn explore(feature: &str) -> (bool, String) {
     let mut command = Command::new(env!("CARGO"));
-    command.args(["test", "--locked", "--lib", "-p", "dynomesh-core", "--features", feature, "--", "model::", "map::sweep", "block::doubt"]);
+    command.args([
+        "test",
+        "--locked",
+        "--lib",
+        "-p",
+        "dynomesh-core",
+        "--features",
+        feature,
+        "--",
+        "model::",
+        "map::sweep",
+        "block::doubt",
+    ]);
     let output = command.env("RUST_BACKTRACE", "0").env_remove("DYNOMESH_SEED").output().expect("cargo runs, for it runs this test");
     let told = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(told.contains("test result: "), "{feature} was not tested:\n{told}");
