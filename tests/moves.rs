@@ -112,6 +112,7 @@ fn kills(long: Span, pause: Span, dynos: usize, rate: f64) {
     let control = |nth: usize| -> Deed<'_> { Box::new(move |cluster: &Cluster| kill(cluster, cluster.ready().control[nth].pid)) };
     let deeds = [leader("b1"), control(0), leader("b2"), control(1), leader("b3"), control(2)];
     let faults = moves_and_deeds(&cluster, long, pause, &deeds);
+    println!("{} kills", faults.len());
     assert!(faults.len() >= 3, "only {} kills", faults.len());
     wait::pass(Span::from_secs(2));
     let seen = load.finish();
