@@ -119,7 +119,7 @@ impl Drop for Waiting {
 impl Beats {
     /// No pulse yet. On a data thread.
     pub(crate) fn new(settings: BeatSettings, clock: Clock, metrics: Metrics) -> Rc<Self> {
-        let pool = PoolSettings { connect_timeout: Span::from_secs(1), idle_max: 2, idle: Span::from_secs(5) };
+        let pool = PoolSettings { connect_timeout: Span::from_secs(1), idle_max: 2, idle: Span::from_secs(5), ..PoolSettings::default() };
         let pool = Pool::new(pool, clock.clone());
         Rc::new(Beats { settings, clock, pool, metrics, pulses: RefCell::default() })
     }

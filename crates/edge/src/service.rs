@@ -17,6 +17,7 @@ use dynomesh_core::dispatch::{
 use dynomesh_core::id::BlockName;
 use dynomesh_core::time::{Span, Time};
 use dynomesh_runtime::http::headers::{self, Leader};
+use dynomesh_runtime::http::serve::Peer;
 use http::header::{self, HeaderValue};
 use http::{Method, Request, Response, Version};
 use http_body::Body;
@@ -117,7 +118,8 @@ where
     B::Error: Into<BoxError>,
 {
     /// Answers one request of `client`.
-    pub(crate) async fn answer(self: Rc<Self>, request: Request<B>, client: std::net::SocketAddr) -> Response<ReplyBody<B>> {
+    pub(crate) async fn answer(self: Rc<Self>, request: Request<B>, peer: Peer) -> Response<ReplyBody<B>> {
+        let client = peer.address;
         let (head, body) = request.into_parts();
         let inbound = Inbound::read(&head, &mut self.rng.borrow_mut());
         let mut record = Record::new(&self.means.clock, &self.means.metrics, &self.log, &self.edge, &inbound.request_id);

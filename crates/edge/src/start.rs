@@ -15,7 +15,7 @@ use dynomesh_runtime::gossip::Gossip;
 use dynomesh_runtime::http::admin::{Admin, Readiness};
 use dynomesh_runtime::http::client::{Pool, PoolSettings};
 use dynomesh_runtime::http::door::Door;
-use dynomesh_runtime::http::serve::{ServeSettings, serve};
+use dynomesh_runtime::http::serve::{Http2Settings, ServeSettings, serve};
 use dynomesh_runtime::net::{listen_each, reachable};
 use dynomesh_runtime::shutdown::Shutdown;
 use dynomesh_runtime::telemetry::Registry;
@@ -117,12 +117,14 @@ async fn carry(shared: Shared, listener: std::net::TcpListener) {
         idle: limits.idle,
         finish: limits.drain,
         door: shared.door.clone(),
+        write_idle: limits.idle_stream,
+        http2: Some(Http2Settings::default()),
         ..ServeSettings::default()
     };
     let service = service(&shared);
-    let answer = move |request: http::Request<Incoming>, client| {
+    let answer = move |request: http::Request<Incoming>, peer| {
         let service = service.clone();
-        async move { Ok::<_, Infallible>(service.answer(request, client).await) }
+        async move { Ok::<_, Infallible>(service.answer(request, peer).await) }
     };
     serve(listener, settings, shared.shutdown.clone(), answer).await;
 }

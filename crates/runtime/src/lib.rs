@@ -14,4 +14,5 @@ pub mod http;
 pub mod net;
 pub mod shutdown;
 pub mod telemetry;
+pub mod tls;
 pub mod workers;

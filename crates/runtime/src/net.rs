@@ -13,8 +13,10 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::TcpStream;
 
 mod diag;
+mod stream;
 
 pub use diag::unacknowledged;
+pub use stream::Stream;
 
 /// Connections that wait to be accepted, per listener. Past it the kernel drops SYNs and clients try again.
 pub const BACKLOG: i32 = 4096;
@@ -93,13 +95,6 @@ pub fn reachable(bound: SocketAddr, near: SocketAddr) -> Address {
 /// leaves it to the kernel again.
 pub fn set_user_timeout(stream: &TcpStream, span: Option<Span>) -> io::Result<()> {
     SockRef::from(stream).set_tcp_user_timeout(span.map(Span::to_std))
-}
-
-/// Closes with a reset instead of a clean end, so that no half response looks whole to the peer (P27). What is still unsent is lost.
-pub fn reset(stream: TcpStream) {
-    // Where the option is refused the connection is gone already.
-    let _ = SockRef::from(&stream).set_linger(Some(std::time::Duration::ZERO));
-    drop(stream);
 }
 
 fn bind(address: SocketAddr, reuse_port: bool) -> io::Result<std::net::TcpListener> {

@@ -16,16 +16,20 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use dynomesh_core::id::Address;
 use dynomesh_core::time::{Span, Time};
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::oneshot;
 use tokio::task::spawn_local;
 
 use super::serve::BoxError;
+use super::tunnel::{Rewound, Tunnel};
 use crate::clock::Clock;
+use crate::net::Stream;
+use crate::tls::ClientTls;
 
 #[cfg(test)]
 mod tests;
@@ -42,11 +46,13 @@ pub struct PoolSettings {
     pub idle_max: usize,
     /// Time after which an idle connection is not used again and closed. Shorter than the server's own limit (P26).
     pub idle: Span,
+    /// Speaks TLS; its handshake is part of the time to connect.
+    pub tls: Option<ClientTls>,
 }
 
 impl Default for PoolSettings {
     fn default() -> Self {
-        PoolSettings { connect_timeout: Span::from_secs(1), idle_max: 256, idle: Span::from_secs(30) }
+        PoolSettings { connect_timeout: Span::from_secs(1), idle_max: 256, idle: Span::from_secs(30), tls: None }
     }
 }
 
@@ -85,12 +91,17 @@ struct Shared<B> {
 
 struct Idle<B> {
     sender: SendRequest<B>,
+    after: After,
     since: Time,
 }
+
+/// What is left of a connection when hyper has let go of it in order.
+type After = oneshot::Receiver<Tunnel>;
 
 /// One connection, for one request at a time.
 pub struct Connection<B> {
     sender: SendRequest<B>,
+    after: After,
     reused: bool,
     /// Where it goes back to; `None` for one that no pool knows.
     home: Option<(Weak<Shared<B>>, Address)>,
@@ -132,7 +143,12 @@ where
         while let Some(found) = list.pop() {
             // One that is not ready is closed, or still busy with the end of its last request: it is dropped, which closes it.
             if found.since >= oldest && found.sender.is_ready() {
-                return Some(Connection { sender: found.sender, reused: true, home: Some((Rc::downgrade(&self.0), address)) });
+                return Some(Connection {
+                    sender: found.sender,
+                    after: found.after,
+                    reused: true,
+                    home: Some((Rc::downgrade(&self.0), address)),
+                });
             }
         }
         None
@@ -141,7 +157,18 @@ where
     /// A new connection to `address`.
     pub async fn connect(&self, address: Address) -> Result<Connection<B>, ConnectError> {
         let refuse = |cause| ConnectError { address, cause };
-        let stream = crate::net::connect(address, self.0.settings.connect_timeout).await.map_err(refuse)?;
+        let settings = &self.0.settings;
+        let began = self.0.clock.now();
+        let stream = crate::net::connect(address, settings.connect_timeout).await.map_err(refuse)?;
+        let stream = match &settings.tls {
+            None => Stream::Plain(stream),
+            Some(tls) => {
+                let left = settings.connect_timeout - self.0.clock.now().since(began);
+                let late = |_| io::Error::new(io::ErrorKind::TimedOut, "the TLS handshake took too long");
+                let shaken = tokio::time::timeout(left.to_std(), tls.connect(stream)).await.map_err(late);
+                shaken.and_then(|shaken| shaken).map_err(refuse)?
+            }
+        };
         let made = Connection::over(stream).await.map_err(|error| refuse(io::Error::other(error)))?;
         Ok(Connection { home: Some((Rc::downgrade(&self.0), address)), ..made })
     }
@@ -177,11 +204,11 @@ impl<B> Shared<B> {
         self.clock.now() - self.settings.idle
     }
 
-    fn put(&self, address: Address, sender: SendRequest<B>) {
+    fn put(&self, address: Address, sender: SendRequest<B>, after: After) {
         let mut idle = self.idle.borrow_mut();
         let list = idle.entry(address).or_default();
         if list.len() < self.settings.idle_max {
-            list.push(Idle { sender, since: self.clock.now() });
+            list.push(Idle { sender, after, since: self.clock.now() });
         }
     }
 
@@ -204,11 +231,14 @@ where
     /// Speaks HTTP/1.1 over `io`, which may be anything that reads and writes. Nothing is sent yet; no pool gets it back.
     pub async fn over(io: impl AsyncRead + AsyncWrite + Unpin + 'static) -> hyper::Result<Self> {
         let (sender, driver) = Builder::new().max_buf_size(BUFFER_MAX).handshake(TokioIo::new(io)).await?;
+        let (over, after) = oneshot::channel();
         spawn_local(async move {
             // Whoever waits for a response is told; an idle connection that breaks is noticed when it is next looked at.
-            let _ = driver.await;
+            if let Ok(parts) = driver.without_shutdown().await {
+                let _ = over.send(Box::new(Rewound::new(parts.read_buf, parts.io.into_inner())) as Tunnel);
+            }
         });
-        Ok(Connection { sender, reused: false, home: None })
+        Ok(Connection { sender, after, reused: false, home: None })
     }
 
     /// Whether it has served a request before.
@@ -231,7 +261,8 @@ where
             reused,
             cause: error.into_error(),
         })?;
-        Ok(response.map(|body| ResponseBody::new(body, self)))
+        let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        Ok(response.map(|body| ResponseBody::new(body, self, switched)))
     }
 
     fn go_home(mut self) {
@@ -240,7 +271,7 @@ where
             && let Some(home) = home.upgrade()
             && !self.sender.is_closed()
         {
-            home.put(address, self.sender);
+            home.put(address, self.sender, self.after);
         }
     }
 }
@@ -252,10 +283,18 @@ where
     B: Body<Data = Bytes> + 'static,
     B::Error: Into<BoxError>,
 {
-    fn new(body: Incoming, connection: Connection<B>) -> Self {
+    fn new(body: Incoming, connection: Connection<B>, switched: bool) -> Self {
         let mut body = ResponseBody { body, connection: Some(connection) };
-        body.check_end();
+        if !switched {
+            body.check_end();
+        }
         body
+    }
+
+    /// The connection, after an answer of 101. Fails where it broke, or the answer was another.
+    pub async fn into_tunnel(mut self) -> io::Result<Tunnel> {
+        let connection = self.connection.take().ok_or_else(|| io::Error::other("the connection has gone back"))?;
+        connection.after.await.map_err(|_| io::Error::other("the connection broke before it was handed over"))
     }
 
     fn check_end(&mut self) {

@@ -1,7 +1,8 @@
-//! HTTP/1.1 on both sides of a daemon, on hyper's connection API: one thread serves a connection from first byte to last.
+//! HTTP on both sides of a daemon, on hyper's connection API: one thread serves a connection from first byte to last.
 
 pub mod admin;
 pub mod client;
 pub mod door;
 pub mod headers;
 pub mod serve;
+pub mod tunnel;

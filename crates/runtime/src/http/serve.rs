@@ -1,8 +1,9 @@
-//! Accepts HTTP/1.1 connections on the current thread and answers their requests by a service.
+//! Accepts HTTP/1.1 and HTTP/2 connections, plain or by TLS, on the current thread and answers their requests by a service.
 //!
 //! Nothing here is `Send`: run it on a [`crate::workers`] thread, once per thread. hyper parses, frames and answers malformed
-//! requests (400) and oversized heads (431); what it lacks is here: an idle limit apart from the head's time limit, a bound on
-//! connections, a reset where a response broke off (P27), a close that does not destroy the last answer, and an orderly stop.
+//! requests (400) and oversized heads (431); what it lacks is here: an idle limit apart from the head's time limit, a limit on peers
+//! that do not read, a bound on connections, a reset where a response broke off (P27), a close that does not destroy the last answer,
+//! a connection that a service takes over, and an orderly stop.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -25,11 +26,17 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use super::door::{Door, Inside};
 use crate::shutdown::Shutdown;
-use connection::{Line, Order};
+use crate::tls::ServerTls;
+use line::{Line, Order, Patience};
+
+pub use peer::Peer;
 
 mod connection;
+mod line;
+mod peer;
 #[cfg(test)]
 mod tests;
+mod watched;
 
 /// What a service may fail with: the connection is then reset, since no true answer can be given on it.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -55,8 +62,31 @@ pub struct ServeSettings {
     pub linger: Span,
     /// After `linger`: time in which running requests may finish; then they are cut with a reset.
     pub finish: Span,
+    /// Time in which a peer may take nothing of what is written to it; then its connection is cut.
+    pub write_idle: Span,
+    /// Speaks TLS. With it `http2` is a matter of ALPN.
+    pub tls: Option<ServerTls>,
+    /// Speaks HTTP/2 to who begins with it.
+    pub http2: Option<Http2Settings>,
     /// Counts the connections, and says when their clients are asked to leave.
     pub door: Door,
+}
+
+/// Limits of a connection that speaks HTTP/2.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Http2Settings {
+    /// Requests at once.
+    pub streams_max: u32,
+    /// Bytes of one request's body that may be on their way or unread.
+    pub stream_window: u32,
+    /// The same for all requests of the connection.
+    pub connection_window: u32,
+}
+
+impl Default for Http2Settings {
+    fn default() -> Self {
+        Http2Settings { streams_max: 128, stream_window: 128 * 1024, connection_window: 1 << 20 }
+    }
 }
 
 impl Default for ServeSettings {
@@ -69,6 +99,9 @@ impl Default for ServeSettings {
             idle: Span::from_secs(75),
             linger: Span::from_millis(300),
             finish: Span::from_secs(60),
+            write_idle: Span::from_secs(55),
+            tls: None,
+            http2: None,
             door: Door::default(),
         }
     }
@@ -76,14 +109,14 @@ impl Default for ServeSettings {
 
 /// Serves until `shutdown` is set and the orderly stop is over: the listener is closed at once, what runs is finished.
 ///
-/// The service gets each request and the peer's address. It is called again on a connection only after its response's body has
-/// ended or been dropped. If it fails, or the body it returned does, the client sees a reset and never a clean end.
+/// The service gets each request and its peer. With HTTP/1.1 it is called again on a connection only after its response's body has
+/// ended or been dropped; with HTTP/2 up to [`Http2Settings::streams_max`] requests run at once. If it fails, or the body it returned does, the client sees a reset and never a clean end.
 ///
 /// # Panics
 /// Outside of a [`crate::workers::local_runtime`] or a `LocalSet`.
 pub async fn serve<S, F, B, E>(listener: TcpListener, settings: ServeSettings, shutdown: Shutdown, service: S)
 where
-    S: Fn(Request<Incoming>, SocketAddr) -> F + Clone + 'static,
+    S: Fn(Request<Incoming>, Peer) -> F + Clone + 'static,
     F: Future<Output = Result<Response<B>, E>> + 'static,
     B: Body<Data = Bytes> + Unpin + 'static,
     B::Error: Into<BoxError>,
@@ -107,6 +140,7 @@ where
     }
     // Who is in the kernel's queue has been connected as far as he knows: he is served, and told to close.
     server.closing.set(true);
+    server.finish_http2();
     while let Some(Ok((stream, peer))) = listener.accept().now_or_never() {
         server.open(stream, peer, service.clone());
     }
@@ -128,7 +162,7 @@ struct Server {
 
 impl Server {
     fn new(settings: ServeSettings) -> Self {
-        let shortest = settings.head_timeout.min(settings.idle).to_std();
+        let shortest = settings.head_timeout.min(settings.idle).min(settings.write_idle).to_std();
         Server {
             tick: Cell::new(0),
             tick_span: (shortest / 8).clamp(Duration::from_millis(5), Duration::from_secs(1)),
@@ -151,7 +185,7 @@ impl Server {
 
     fn open<S, F, B, E>(self: &Rc<Self>, stream: TcpStream, peer: SocketAddr, service: S)
     where
-        S: Fn(Request<Incoming>, SocketAddr) -> F + 'static,
+        S: Fn(Request<Incoming>, Peer) -> F + Clone + 'static,
         F: Future<Output = Result<Response<B>, E>> + 'static,
         B: Body<Data = Bytes> + Unpin + 'static,
         B::Error: Into<BoxError>,
@@ -181,14 +215,22 @@ impl Server {
         let now = self.tick.get() + 1;
         self.tick.set(now);
         let ticks = |span: Span| (span.as_nanos() / Span::from(self.tick_span).as_nanos()).max(1);
-        let (head, idle) = (ticks(self.settings.head_timeout), ticks(self.settings.idle));
+        let settings = &self.settings;
+        let patience = Patience { head: ticks(settings.head_timeout), idle: ticks(settings.idle), write: ticks(settings.write_idle) };
         let leaving = self.settings.door.is_leaving();
         for line in self.lines.borrow().values() {
-            if line.is_overdue(now, head, idle) {
+            if line.is_overdue(now, patience) {
                 line.order(Order::Cut);
-            } else if leaving && line.is_idle_since_before(now - 1) {
+            } else if leaving && (line.is_http2() || line.is_idle_since_before(now - 1)) {
                 line.order(Order::Finish);
             }
+        }
+    }
+
+    /// HTTP/2 has a word for it: who hears it opens no more streams.
+    fn finish_http2(&self) {
+        for line in self.lines.borrow().values().filter(|line| line.is_http2()) {
+            line.order(Order::Finish);
         }
     }
 

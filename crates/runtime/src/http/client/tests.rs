@@ -9,7 +9,7 @@ use http_body_util::{BodyExt, Empty, Full};
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::http::serve::{ServeSettings, serve};
+use crate::http::serve::{Peer, ServeSettings, serve};
 use crate::shutdown::{Trigger, channel};
 use crate::workers::local_runtime;
 
@@ -27,8 +27,8 @@ fn start() -> (Address, Peers, Trigger) {
     let (stop, shutdown) = channel();
     let peers = Peers::default();
     let seen = peers.clone();
-    let service = move |_, peer| {
-        seen.borrow_mut().insert(peer);
+    let service = move |_, peer: Peer| {
+        seen.borrow_mut().insert(peer.address);
         async { Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(vec![7; 10_000])))) }
     };
     let settings = ServeSettings { linger: Span::ZERO, ..Default::default() };

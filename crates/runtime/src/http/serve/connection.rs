@@ -1,94 +1,43 @@
-//! One served connection: what it is doing, how it is told to end, and how it ends.
+//! One served connection, from its first byte to how it ends.
 
-use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::header::{CONNECTION, HeaderValue};
-use http::{Request, Response};
+use http::{Request, Response, StatusCode, Version};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use hyper::server::conn::http1::Builder;
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 
+use super::line::{Busy, Line, Order};
+use super::peer::{Handed, Peer, Wanted};
+use super::watched::Watched;
 use super::{BoxError, Server};
+use crate::http::tunnel::Tunnel;
+use crate::net::Stream;
 
 /// What a closed connection's peer may still send before the kernel's reset could destroy our last answer on its way.
 const DISCARD_MAX: usize = 1 << 20;
 /// How long that is waited for.
 const DISCARD_SPAN: Duration = Duration::from_secs(1);
-
-/// What a connection is doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    /// Between two requests.
-    Idle,
-    /// Reading a head.
-    Head,
-    /// From the service's call to the end of its response's body.
-    Busy,
-}
-
-/// What the server wants of a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Order {
-    Serve,
-    /// Close when the running request ends, at once if there is none.
-    Finish,
-    /// Close now.
-    Cut,
-}
-
-/// What server and connection know of each other.
-#[derive(Debug)]
-pub(super) struct Line {
-    phase: Cell<Phase>,
-    /// Tick of the last change of phase or of the last write.
-    since: Cell<u64>,
-    order: Cell<Order>,
-    waker: RefCell<Option<Waker>>,
-}
-
-impl Line {
-    pub(super) fn new(tick: u64) -> Self {
-        Line { phase: Cell::new(Phase::Head), since: Cell::new(tick), order: Cell::new(Order::Serve), waker: RefCell::default() }
-    }
-
-    pub(super) fn order(&self, order: Order) {
-        self.order.set(order);
-        if let Some(waker) = self.waker.borrow().as_ref() {
-            waker.wake_by_ref();
-        }
-    }
-
-    pub(super) fn is_overdue(&self, now: u64, head: u64, idle: u64) -> bool {
-        let limit = match self.phase.get() {
-            Phase::Idle => idle,
-            Phase::Head => head,
-            Phase::Busy => return false,
-        };
-        now.saturating_sub(self.since.get()) > limit
-    }
-
-    /// Whether it has been between two requests since before `tick`.
-    pub(super) fn is_idle_since_before(&self, tick: u64) -> bool {
-        self.phase.get() == Phase::Idle && self.since.get() < tick
-    }
-
-    fn enter(&self, phase: Phase, tick: u64) {
-        self.phase.set(phase);
-        self.since.set(tick);
-    }
-}
+/// What a client that speaks HTTP/2 by prior knowledge sends first (RFC 9113, section 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// Room for the first read, which is most often a whole head.
+const FIRST_READ: usize = 2048;
+/// The protocol's name in TLS (RFC 9113, section 3.2).
+const ALPN_HTTP2: &[u8] = b"h2";
 
 /// How a connection ended.
 enum End {
@@ -98,11 +47,19 @@ enum End {
     Broken,
     /// Outside of an answer, by our word.
     Cut,
+    /// Somebody takes it over.
+    Handed(oneshot::Sender<Tunnel>),
 }
 
-pub(super) async fn run<S, F, B, E>(server: &Rc<Server>, line: Rc<Line>, stream: TcpStream, peer: SocketAddr, service: S)
+/// What the peer speaks, and what was read to know it.
+enum Spoken {
+    Http1(Bytes),
+    Http2(Bytes),
+}
+
+pub(super) async fn run<S, F, B, E>(server: &Rc<Server>, line: Rc<Line>, stream: TcpStream, address: SocketAddr, service: S)
 where
-    S: Fn(Request<Incoming>, SocketAddr) -> F + 'static,
+    S: Fn(Request<Incoming>, Peer) -> F + Clone + 'static,
     F: Future<Output = Result<Response<B>, E>> + 'static,
     B: Body<Data = Bytes> + Unpin + 'static,
     B::Error: Into<BoxError>,
@@ -110,32 +67,84 @@ where
 {
     // Refused only where the connection is gone already.
     let _ = stream.set_nodelay(true);
-    let io = TokioIo::new(Watched { stream, line: line.clone(), server: server.clone() });
-    let answer = service_fn(|request: Request<Incoming>| {
-        let busy = Busy::new(line.clone(), server.clone());
-        let answer = service(request, peer);
-        async move {
-            let mut response = answer.await.map_err(Into::<BoxError>::into)?;
-            if busy.server.is_closing() {
-                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    let local = stream.local_addr().unwrap_or_else(|_| SocketAddr::from(([0, 0, 0, 0], 0)));
+    let Ok(Ok((stream, spoken))) = line.until_cut(begin(server, stream)).await else { return };
+    let wanted = Rc::new(Wanted::default());
+    let peer = Peer::new(address, local, matches!(stream, Stream::Tls(_)), wanted.clone());
+    let answer = {
+        let (line, server) = (line.clone(), server.clone());
+        move |mut request: Request<Incoming>| {
+            let busy = Busy::new(line.clone(), server.clone());
+            let version = request.version();
+            let peer = peer.of(&mut request);
+            let answer = service(request, peer);
+            async move {
+                let mut response = answer.await.map_err(Into::<BoxError>::into)?;
+                let goes_on = version == Version::HTTP_2 || response.status() == StatusCode::SWITCHING_PROTOCOLS;
+                if !goes_on && busy.is_last() {
+                    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                }
+                Ok::<_, BoxError>(response.map(|body| Tracked { body, _busy: busy }))
             }
-            Ok::<_, BoxError>(response.map(|body| Tracked { body, _busy: busy }))
         }
-    });
+    };
+    match spoken {
+        Spoken::Http1(early) => serve_http1(server, line.clone(), Watched::new(early, stream, line, server.clone()), wanted, answer).await,
+        Spoken::Http2(early) => serve_http2(server, &line, Watched::new(early, stream, line.clone(), server.clone()), answer).await,
+    }
+}
+
+/// Shakes hands and finds out what is spoken.
+async fn begin(server: &Server, stream: TcpStream) -> io::Result<(Stream, Spoken)> {
+    let stream = match &server.settings.tls {
+        Some(tls) => tls.accept(stream).await?,
+        None => Stream::Plain(stream),
+    };
+    if server.settings.http2.is_none() {
+        return Ok((stream, Spoken::Http1(Bytes::new())));
+    }
+    match &stream {
+        Stream::Tls(tls) if tls.get_ref().1.alpn_protocol() == Some(ALPN_HTTP2) => Ok((stream, Spoken::Http2(Bytes::new()))),
+        Stream::Tls(tls) if tls.get_ref().1.alpn_protocol().is_some() => Ok((stream, Spoken::Http1(Bytes::new()))),
+        _ => listen_first(stream).await,
+    }
+}
+
+/// Reads until it is known whether the client begins as with HTTP/2.
+async fn listen_first(mut stream: Stream) -> io::Result<(Stream, Spoken)> {
+    let mut early = BytesMut::with_capacity(FIRST_READ);
+    loop {
+        let read = stream.read_buf(&mut early).await?;
+        let known = early.len().min(PREFACE.len());
+        if early[..known] != PREFACE[..known] || read == 0 {
+            return Ok((stream, Spoken::Http1(early.freeze())));
+        }
+        if known == PREFACE.len() {
+            return Ok((stream, Spoken::Http2(early.freeze())));
+        }
+    }
+}
+
+async fn serve_http1<A, F, B>(server: &Rc<Server>, line: Rc<Line>, watched: Watched, wanted: Rc<Wanted>, answer: A)
+where
+    A: Fn(Request<Incoming>) -> F,
+    F: Future<Output = Result<Response<Tracked<B>>, BoxError>> + 'static,
+    B: Body<Data = Bytes> + Unpin + 'static,
+    B::Error: Into<BoxError>,
+{
     let settings = &server.settings;
-    let mut connection = Builder::new()
+    let mut connection = http1::Builder::new()
         .half_close(false)
         .auto_date_header(false)
         .max_header_size(settings.head_max)
         .max_buf_size(settings.buffer_max.max(settings.head_max).max(8192))
         .header_read_timeout(None)
-        .serve_connection(io, answer);
-
+        .serve_connection(TokioIo::new(watched), service_fn(answer));
     let mut told = false;
-    let end = std::future::poll_fn(|cx| {
-        *line.waker.borrow_mut() = Some(cx.waker().clone());
-        match line.order.get() {
-            Order::Cut if line.phase.get() == Phase::Busy => return Poll::Ready(End::Broken),
+    let end = poll_fn(|cx| {
+        line.watch(cx);
+        match line.ordered() {
+            Order::Cut if line.is_answering() => return Poll::Ready(End::Broken),
             Order::Cut => return Poll::Ready(End::Cut),
             Order::Finish if !told => {
                 told = true;
@@ -146,20 +155,78 @@ where
         Poll::Ready(match ready!(Pin::new(&mut connection).poll(cx)) {
             // A failed service or body, or a body that ended early.
             Err(error) if error.is_user() || error.is_body_write_aborted() => End::Broken,
-            Ok(()) | Err(_) => End::Clean,
+            Err(_) => End::Clean,
+            Ok(()) => wanted.take().map_or(End::Clean, End::Handed),
         })
     });
     let end = end.await;
-    let stream = connection.into_parts().io.into_inner().stream;
+    let parts = connection.into_parts();
+    let watched = parts.io.into_inner();
     match end {
-        End::Clean => discard(stream).await,
-        End::Broken => crate::net::reset(stream),
-        End::Cut => drop(stream),
+        End::Clean => discard(watched.into_stream()).await,
+        End::Broken => watched.into_stream().reset(),
+        End::Cut => drop(watched),
+        End::Handed(taker) => {
+            let (handed, ended) = Handed::new(watched.switched(parts.read_buf), Busy::new(line, server.clone()));
+            if taker.send(Box::new(handed)).is_ok() {
+                let _ = ended.await;
+            }
+        }
+    }
+}
+
+async fn serve_http2<A, F, B>(server: &Rc<Server>, line: &Rc<Line>, watched: Watched, answer: A)
+where
+    A: Fn(Request<Incoming>) -> F,
+    F: Future<Output = Result<Response<Tracked<B>>, BoxError>> + 'static,
+    B: Body<Data = Bytes> + Unpin + 'static,
+    B::Error: Into<BoxError>,
+{
+    let Some(limits) = &server.settings.http2 else { return };
+    line.speaks_http2(server.tick.get());
+    let head_max = u32::try_from(server.settings.head_max).unwrap_or(u32::MAX);
+    let connection = http2::Builder::new(Local)
+        .auto_date_header(false)
+        .max_concurrent_streams(limits.streams_max)
+        .initial_stream_window_size(limits.stream_window)
+        .initial_connection_window_size(limits.connection_window)
+        .max_send_buf_size(server.settings.buffer_max)
+        .max_header_list_size(head_max)
+        .enable_connect_protocol()
+        .serve_connection(TokioIo::new(watched), service_fn(answer));
+    let mut connection = pin!(connection);
+    let mut told = server.is_closing();
+    if told {
+        connection.as_mut().graceful_shutdown();
+    }
+    // A stream whose body breaks off is reset by hyper; the connection goes on.
+    poll_fn(|cx| {
+        line.watch(cx);
+        match line.ordered() {
+            Order::Cut => return Poll::Ready(()),
+            Order::Finish if !told => {
+                told = true;
+                connection.as_mut().graceful_shutdown();
+            }
+            Order::Finish | Order::Serve => {}
+        }
+        connection.as_mut().poll(cx).map(drop)
+    })
+    .await;
+}
+
+/// Runs what hyper starts for HTTP/2 on this thread.
+#[derive(Clone)]
+struct Local;
+
+impl<F: Future + 'static> hyper::rt::Executor<F> for Local {
+    fn execute(&self, task: F) {
+        tokio::task::spawn_local(task);
     }
 }
 
 /// Closes our half and reads what still comes: a socket closed over unread bytes sends a reset, and that overtakes our last answer.
-async fn discard(mut stream: TcpStream) {
+async fn discard(mut stream: Stream) {
     let read_to_end = async {
         stream.shutdown().await?;
         let mut scrap = vec![0; 16 * 1024];
@@ -174,25 +241,6 @@ async fn discard(mut stream: TcpStream) {
     };
     // Whatever happens here, the connection is over.
     let _ = timeout(DISCARD_SPAN, read_to_end).await;
-}
-
-/// Marks a connection busy while a request runs.
-struct Busy {
-    line: Rc<Line>,
-    server: Rc<Server>,
-}
-
-impl Busy {
-    fn new(line: Rc<Line>, server: Rc<Server>) -> Self {
-        line.enter(Phase::Busy, server.tick.get());
-        Busy { line, server }
-    }
-}
-
-impl Drop for Busy {
-    fn drop(&mut self) {
-        self.line.enter(Phase::Idle, self.server.tick.get());
-    }
 }
 
 /// A response's body; the connection is busy until it is dropped.
@@ -215,48 +263,5 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Tracked<B> {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
-    }
-}
-
-/// The stream, with an eye on it.
-struct Watched {
-    stream: TcpStream,
-    line: Rc<Line>,
-    server: Rc<Server>,
-}
-
-impl AsyncRead for Watched {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
-        if buf.filled().len() > before && self.line.phase.get() == Phase::Idle {
-            self.line.enter(Phase::Head, self.server.tick.get());
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for Watched {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        // The tail of a large answer to a slow reader is written after its body has ended: that is not idleness.
-        self.line.since.set(self.server.tick.get());
-        Pin::new(&mut self.stream).poll_write(cx, buf)
-    }
-
-    fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bufs: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        self.line.since.set(self.server.tick.get());
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

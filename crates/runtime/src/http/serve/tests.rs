@@ -308,3 +308,110 @@ fn clients_that_are_asked_to_leave_are_served_once_more_and_idle_ones_closed() {
         assert!(!ask(&mut stays, GET).await.contains("connection: close"));
     });
 }
+
+/// Talks HTTP/2 to `address` from its first byte.
+async fn http2(address: SocketAddr) -> hyper::client::conn::http2::SendRequest<Full<Bytes>> {
+    let stream = hyper_util::rt::TokioIo::new(TcpStream::connect(address).await.unwrap());
+    let (sender, connection) = hyper::client::conn::http2::handshake(hyper_util::rt::TokioExecutor::new(), stream).await.unwrap();
+    spawn_local(connection);
+    sender
+}
+
+#[test]
+fn http2_is_spoken_to_who_begins_with_it_and_only_where_it_is_allowed() {
+    on_thread(async {
+        let settings = ServeSettings { http2: Some(Http2Settings::default()), ..Default::default() };
+        let served = start_hello(settings);
+        let mut sender = http2(served.address).await;
+        let asks: Vec<_> = (0..3).map(|_| sender.send_request(Request::get("http://h/").body(Full::default()).unwrap())).collect();
+        for answer in futures::future::join_all(asks).await {
+            let answer = answer.unwrap();
+            assert_eq!(answer.version(), http::Version::HTTP_2);
+            assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), "hello");
+        }
+        let mut stream = TcpStream::connect(served.address).await.unwrap();
+        assert!(ask(&mut stream, GET).await.starts_with("HTTP/1.1 200 OK\r\n"));
+
+        let served = start_hello(ServeSettings::default());
+        let mut stream = TcpStream::connect(served.address).await.unwrap();
+        stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
+        let answer = read_to_end(&mut stream).await.unwrap();
+        assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 400 "), "{answer}");
+    });
+}
+
+#[test]
+fn a_stop_lets_streams_of_http2_end() {
+    on_thread(async {
+        let settings = ServeSettings { http2: Some(Http2Settings::default()), linger: Span::ZERO, ..Default::default() };
+        let (go, gone) = tokio::sync::watch::channel(false);
+        let begun = Rc::new(Notify::new());
+        let begins = begun.clone();
+        let served = start(settings, move |_| {
+            let mut gone = gone.clone();
+            begins.notify_one();
+            async move {
+                gone.wait_for(|go| *go).await.unwrap();
+                Ok::<_, Infallible>(Response::new(Full::new(Bytes::from("hello"))))
+            }
+        });
+        let mut sender = http2(served.address).await;
+        let answer = sender.send_request(Request::get("http://h/").body(Full::default()).unwrap());
+        let answer = spawn_local(answer);
+        begun.notified().await;
+        served.stop.set();
+        go.send_replace(true);
+        let body = answer.await.unwrap().unwrap().into_body().collect().await.unwrap();
+        assert_eq!(body.to_bytes(), "hello");
+        served.task.await.unwrap();
+    });
+}
+
+#[test]
+fn a_service_takes_a_connection_over_and_a_stop_waits_for_it() {
+    on_thread(async {
+        let listener = crate::net::listen((Ipv4Addr::LOCALHOST, 0).into(), "listen").unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, shutdown) = channel();
+        let service = |_, peer: Peer| async move {
+            let tunnel = peer.take_over();
+            spawn_local(async move {
+                let (mut reader, mut writer) = tokio::io::split(tunnel.await.unwrap());
+                tokio::io::copy(&mut reader, &mut writer).await.unwrap();
+                writer.shutdown().await.unwrap();
+            });
+            let answer = Response::builder().status(101).header("upgrade", "echo").header("connection", "upgrade");
+            Ok::<_, Infallible>(answer.body(Full::<Bytes>::default()).unwrap())
+        };
+        let settings = ServeSettings { linger: Span::ZERO, ..Default::default() };
+        let task = spawn_local(serve(TcpListener::from_std(listener).unwrap(), settings, shutdown, service));
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        // Its first words come with the request.
+        stream.write_all(b"GET / HTTP/1.1\r\nhost: h\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\nearly ").await.unwrap();
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"\r\n\r\nearly ") {
+            assert_ne!(stream.read_buf(&mut answer).await.unwrap(), 0, "{:?}", String::from_utf8_lossy(&answer));
+        }
+        assert!(answer.starts_with(b"HTTP/1.1 101 "));
+        stop.set();
+        assert!(!task.is_finished());
+        stream.write_all(b"late").await.unwrap();
+        stream.shutdown().await.unwrap();
+        assert_eq!(read_to_end(&mut stream).await.unwrap(), "late");
+        task.await.unwrap();
+    });
+}
+
+#[test]
+fn a_peer_that_reads_nothing_is_cut() {
+    on_thread(async {
+        let settings = ServeSettings { write_idle: Span::from_millis(200), ..Default::default() };
+        let served = start(settings, |_| async { Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(vec![b'x'; 32 << 20])))) });
+        let mut stream = TcpStream::connect(served.address).await.unwrap();
+        stream.write_all(GET).await.unwrap();
+        // What the sockets hold is read after the cut; then comes the reset.
+        sleep(Duration::from_millis(600)).await;
+        let mut answer = Vec::new();
+        assert_eq!(stream.read_to_end(&mut answer).await.unwrap_err().kind(), ErrorKind::ConnectionReset);
+    });
+}

@@ -1,0 +1,186 @@
+//! What a listener and one of its connections know of each other.
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::io;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use super::Server;
+
+/// What a connection is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Between two requests.
+    Idle,
+    /// Reading a head, or not yet that far.
+    Head,
+    /// From the service's call to the end of its response's body; with HTTP/2 as long as any request runs.
+    Busy,
+}
+
+/// What the server wants of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Order {
+    Serve,
+    /// Close when what runs has ended, at once if nothing does.
+    Finish,
+    /// Close now.
+    Cut,
+}
+
+/// Limits in ticks.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Patience {
+    pub(super) head: u64,
+    pub(super) idle: u64,
+    pub(super) write: u64,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Line {
+    phase: Cell<Phase>,
+    /// Tick of the last change of phase or of the last write.
+    since: Cell<u64>,
+    /// Tick since which the peer has taken nothing of what is to be written.
+    blocked: Cell<Option<u64>>,
+    running: Cell<usize>,
+    order: Cell<Order>,
+    is_http2: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+}
+
+impl Line {
+    pub(super) fn new(tick: u64) -> Self {
+        Line {
+            phase: Cell::new(Phase::Head),
+            since: Cell::new(tick),
+            blocked: Cell::new(None),
+            running: Cell::new(0),
+            order: Cell::new(Order::Serve),
+            is_http2: Cell::new(false),
+            waker: RefCell::default(),
+        }
+    }
+
+    pub(super) fn order(&self, order: Order) {
+        self.order.set(order);
+        if let Some(waker) = self.waker.borrow().as_ref() {
+            waker.wake_by_ref();
+        }
+    }
+
+    pub(super) fn ordered(&self) -> Order {
+        self.order.get()
+    }
+
+    /// Whether an answer is on its way that would look cut, or worse whole, if the connection ended now.
+    pub(super) fn is_answering(&self) -> bool {
+        self.phase.get() == Phase::Busy || self.blocked.get().is_some()
+    }
+
+    pub(super) fn is_http2(&self) -> bool {
+        self.is_http2.get()
+    }
+
+    /// Orders wake this task from now on.
+    pub(super) fn watch(&self, cx: &Context<'_>) {
+        let mut waker = self.waker.borrow_mut();
+        match waker.as_mut() {
+            Some(known) => known.clone_from(cx.waker()),
+            None => *waker = Some(cx.waker().clone()),
+        }
+    }
+
+    /// Runs `work` until the connection is to be cut.
+    pub(super) async fn until_cut<T>(&self, work: impl Future<Output = T>) -> io::Result<T> {
+        let mut work = pin!(work);
+        poll_fn(|cx| {
+            self.watch(cx);
+            if self.order.get() == Order::Cut {
+                return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+            }
+            work.as_mut().poll(cx).map(Ok)
+        })
+        .await
+    }
+
+    /// From here on streams come and go, and bytes between them are no head that must end.
+    pub(super) fn speaks_http2(&self, tick: u64) {
+        self.is_http2.set(true);
+        self.enter(Phase::Idle, tick);
+    }
+
+    pub(super) fn is_overdue(&self, now: u64, patience: Patience) -> bool {
+        let past = |since: u64, limit: u64| now.saturating_sub(since) > limit;
+        let stuck = self.blocked.get().is_some_and(|since| past(since, patience.write));
+        stuck
+            || match self.phase.get() {
+                Phase::Idle => past(self.since.get(), patience.idle),
+                Phase::Head => past(self.since.get(), patience.head),
+                Phase::Busy => false,
+            }
+    }
+
+    /// Whether it has been between two requests since before `tick`.
+    pub(super) fn is_idle_since_before(&self, tick: u64) -> bool {
+        self.phase.get() == Phase::Idle && self.since.get() < tick
+    }
+
+    /// The peer took, or did not take, what was written.
+    pub(super) fn wrote(&self, tick: u64, taken: bool) {
+        self.since.set(tick);
+        match taken {
+            true => self.blocked.set(None),
+            false if self.blocked.get().is_none() => self.blocked.set(Some(tick)),
+            false => {}
+        }
+    }
+
+    /// Bytes came.
+    pub(super) fn read(&self, tick: u64) {
+        if self.phase.get() == Phase::Idle && !self.is_http2.get() {
+            self.enter(Phase::Head, tick);
+        }
+    }
+
+    fn enter(&self, phase: Phase, tick: u64) {
+        self.phase.set(phase);
+        self.since.set(tick);
+    }
+}
+
+/// Marks a connection busy while a request runs.
+pub(super) struct Busy {
+    line: Rc<Line>,
+    server: Rc<Server>,
+}
+
+impl Busy {
+    pub(super) fn new(line: Rc<Line>, server: Rc<Server>) -> Self {
+        line.running.set(line.running.get() + 1);
+        line.enter(Phase::Busy, server.tick.get());
+        Busy { line, server }
+    }
+
+    /// Whether the answer ends its connection.
+    pub(super) fn is_last(&self) -> bool {
+        self.server.is_closing()
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        let running = self.line.running.get() - 1;
+        self.line.running.set(running);
+        if running == 0 {
+            self.line.enter(Phase::Idle, self.server.tick.get());
+        }
+        // Whoever waits for the connection to be free looks again.
+        if let Some(waker) = self.line.waker.borrow().as_ref() {
+            waker.wake_by_ref();
+        }
+    }
+}

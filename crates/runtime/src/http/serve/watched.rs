@@ -1,0 +1,101 @@
+//! A connection's stream, with an eye on it.
+
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::Server;
+use super::line::{Line, Order};
+use crate::net::Stream;
+
+/// Tells the line what it reads and writes; begins with what was read before.
+pub(super) struct Watched {
+    early: Bytes,
+    stream: Stream,
+    line: Rc<Line>,
+    server: Rc<Server>,
+    /// After a switch of protocols nobody else looks at the line's orders.
+    heeds: bool,
+}
+
+impl Watched {
+    pub(super) fn new(early: Bytes, stream: Stream, line: Rc<Line>, server: Rc<Server>) -> Self {
+        Watched { early, stream, line, server, heeds: false }
+    }
+
+    /// As it is after a switch of protocols: with what hyper has read too much before the rest, and ended by the line's orders.
+    pub(super) fn switched(mut self, early: Bytes) -> Self {
+        self.early = early;
+        self.heeds = true;
+        self
+    }
+
+    pub(super) fn into_stream(self) -> Stream {
+        self.stream
+    }
+
+    fn heed(&self, cx: &Context<'_>) -> io::Result<()> {
+        if self.heeds {
+            self.line.watch(cx);
+            if self.line.ordered() == Order::Cut {
+                return Err(io::ErrorKind::ConnectionAborted.into());
+            }
+        }
+        Ok(())
+    }
+
+    fn wrote(&self, taken: &Poll<io::Result<usize>>) {
+        // The tail of a large answer to a slow reader is written after its body has ended: that is not idleness.
+        self.line.wrote(self.server.tick.get(), taken.is_ready());
+    }
+}
+
+impl AsyncRead for Watched {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.heed(cx)?;
+        if !self.early.is_empty() {
+            let taken = self.early.len().min(buf.remaining());
+            buf.put_slice(&self.early.split_to(taken));
+        } else {
+            let before = buf.filled().len();
+            ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+            if buf.filled().len() == before {
+                return Poll::Ready(Ok(()));
+            }
+        }
+        self.line.read(self.server.tick.get());
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Watched {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.heed(cx)?;
+        let taken = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.wrote(&taken);
+        taken
+    }
+
+    fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bufs: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        self.heed(cx)?;
+        let taken = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.wrote(&taken);
+        taken
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

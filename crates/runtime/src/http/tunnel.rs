@@ -1,0 +1,207 @@
+//! What becomes of a connection after a switch of protocols: bytes both ways until both sides have ended.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use dynomesh_core::time::Span;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep};
+
+/// Bytes that one direction may have read and not written yet.
+const BUFFER: usize = 16 * 1024;
+
+/// Anything that reads and writes.
+pub trait Duplex: AsyncRead + AsyncWrite + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Duplex for T {}
+
+/// A connection that speaks HTTP no more.
+pub type Tunnel = Box<dyn Duplex>;
+
+/// How a tunnel ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// Both sides have ended, each in its own time.
+    Whole,
+    /// Nothing came from either side for the limit.
+    Idle,
+    /// One side broke off.
+    Broken,
+}
+
+/// What a tunnel has carried.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Carried {
+    /// Bytes from the first side to the second.
+    pub up: u64,
+    /// Bytes from the second side to the first.
+    pub down: u64,
+}
+
+/// Carries bytes between `a` and `b` until both have ended, one has broken off, or both were silent for `idle`. The end of one
+/// direction is passed on and does not end the other. When it returns both are to be dropped.
+pub async fn splice<A: Duplex, B: Duplex>(a: &mut A, b: &mut B, idle: Span) -> (Ended, Carried) {
+    let (mut up, mut down) = (Half::default(), Half::default());
+    let mut timer = Box::pin(tokio::time::sleep(idle.to_std()));
+    let ended = poll_fn(|cx| {
+        let before = (up.carried, down.carried);
+        let one = up.poll(cx, a, b);
+        let other = down.poll(cx, b, a);
+        if before != (up.carried, down.carried) {
+            timer.as_mut().reset(Instant::now() + idle.to_std());
+        }
+        match (one, other) {
+            (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => Poll::Ready(Ended::Whole),
+            (Poll::Ready(Err(_)), _) | (_, Poll::Ready(Err(_))) => Poll::Ready(Ended::Broken),
+            _ => Sleep::poll(timer.as_mut(), cx).map(|()| Ended::Idle),
+        }
+    })
+    .await;
+    (ended, Carried { up: up.carried, down: down.carried })
+}
+
+/// One direction.
+#[derive(Default)]
+struct Half {
+    buffer: Vec<u8>,
+    /// What of the buffer is to be written still.
+    from: usize,
+    to: usize,
+    flush: bool,
+    ended: bool,
+    closed: bool,
+    carried: u64,
+}
+
+impl Half {
+    fn poll(&mut self, cx: &mut Context<'_>, source: &mut impl Duplex, sink: &mut impl Duplex) -> Poll<io::Result<()>> {
+        loop {
+            while self.from < self.to {
+                let written = ready!(Pin::new(&mut *sink).poll_write(cx, &self.buffer[self.from..self.to]))?;
+                if written == 0 {
+                    return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+                }
+                self.from += written;
+                self.carried += written as u64;
+                self.flush = true;
+            }
+            if self.closed {
+                return Poll::Ready(Ok(()));
+            }
+            if self.ended {
+                ready!(Pin::new(&mut *sink).poll_shutdown(cx))?;
+                self.closed = true;
+                continue;
+            }
+            if self.buffer.is_empty() {
+                self.buffer = vec![0; BUFFER];
+            }
+            let mut room = ReadBuf::new(&mut self.buffer);
+            match Pin::new(&mut *source).poll_read(cx, &mut room)? {
+                Poll::Ready(()) => {
+                    (self.from, self.to) = (0, room.filled().len());
+                    self.ended = self.to == 0;
+                }
+                Poll::Pending => {
+                    if self.flush {
+                        ready!(Pin::new(&mut *sink).poll_flush(cx))?;
+                        self.flush = false;
+                    }
+                    return Poll::Pending;
+                }
+            }
+        }
+    }
+}
+
+/// Gives bytes that were read too early back before the rest.
+#[derive(Debug)]
+pub struct Rewound<T> {
+    early: Bytes,
+    rest: T,
+}
+
+impl<T> Rewound<T> {
+    /// Reads `early` first.
+    pub fn new(early: Bytes, rest: T) -> Self {
+        Rewound { early, rest }
+    }
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for Rewound<T> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.early.is_empty() {
+            return Pin::new(&mut self.rest).poll_read(cx, buf);
+        }
+        let taken = self.early.len().min(buf.remaining());
+        buf.put_slice(&self.early.split_to(taken));
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for Rewound<T> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.rest).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.rest).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.rest).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_end_of_one_direction_leaves_the_other_open() {
+        let (mut client, mut a) = duplex(64);
+        let (mut b, mut server) = duplex(64);
+        let carrying = tokio::spawn(async move { splice(&mut a, &mut b, Span::from_secs(20)).await });
+        client.write_all(b"question").await.unwrap();
+        client.shutdown().await.unwrap();
+        let mut asked = String::new();
+        server.read_to_string(&mut asked).await.unwrap();
+        assert_eq!(asked, "question");
+        let long = vec![b'x'; 100_000];
+        let answering = tokio::spawn(async move {
+            server.write_all(&long).await.unwrap();
+        });
+        let mut answer = Vec::new();
+        client.read_to_end(&mut answer).await.unwrap();
+        answering.await.unwrap();
+        assert_eq!(answer.len(), 100_000);
+        assert_eq!(carrying.await.unwrap(), (Ended::Whole, Carried { up: 8, down: 100_000 }));
+    }
+
+    #[tokio::test]
+    async fn silence_ends_it_and_bytes_put_that_off() {
+        let (mut client, mut a) = duplex(64);
+        let (mut b, _server) = duplex(64);
+        let idle = Span::from_millis(400);
+        let carrying = tokio::spawn(async move { splice(&mut a, &mut b, idle).await });
+        tokio::time::sleep(idle.over(2).to_std()).await;
+        client.write_all(b"x").await.unwrap();
+        let wrote = Instant::now();
+        assert_eq!(carrying.await.unwrap(), (Ended::Idle, Carried { up: 1, down: 0 }));
+        // A little less for what passed between the write and the timer's start.
+        assert!(wrote.elapsed() >= idle.over(4).times(3).to_std());
+    }
+
+    #[tokio::test]
+    async fn early_bytes_come_first() {
+        let mut rewound = Rewound::new(Bytes::from_static(b"early "), &b"late"[..]);
+        let mut text = String::new();
+        rewound.read_to_string(&mut text).await.unwrap();
+        assert_eq!(text, "early late");
+    }
+}
