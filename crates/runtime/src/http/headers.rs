@@ -29,6 +29,11 @@ names! {
     MUST_QUEUE = "x-dynomesh-must-queue";
     /// Edge to block, with a withheld body: how the body is framed for the dyno; see [`Length`].
     LENGTH = "x-dynomesh-length";
+    /// Edge to block, with a withheld body: `1` where the client waits for the dyno's own word (`Expect: 100-continue`). The head then goes
+    /// to the dyno before the body is asked for, so the request counts as begun once it was sent.
+    EXPECTS = "x-dynomesh-expects";
+    /// Between edge and block, as a trailer: the trailers of the message; see [`super::trailers`].
+    TRAILERS = "x-dynomesh-trailers";
     /// Edge to block: `1` marks a beat, answered by the data path itself.
     BEAT = "x-dynomesh-beat";
     /// Block to edge: what became of the request; without it the outcome is unknown (P21).

@@ -5,4 +5,5 @@ pub mod client;
 pub mod door;
 pub mod headers;
 pub mod serve;
+pub mod trailers;
 pub mod tunnel;
