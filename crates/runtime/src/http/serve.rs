@@ -81,11 +81,13 @@ pub struct Http2Settings {
     pub stream_window: u32,
     /// The same for all requests of the connection.
     pub connection_window: u32,
+    /// Frames within a second that carry nothing (see [`dynomesh_core::http2`]); past it the connection is closed.
+    pub idle_frames_max: u32,
 }
 
 impl Default for Http2Settings {
     fn default() -> Self {
-        Http2Settings { streams_max: 128, stream_window: 128 * 1024, connection_window: 1 << 20 }
+        Http2Settings { streams_max: 128, stream_window: 128 * 1024, connection_window: 1 << 20, idle_frames_max: 1_000 }
     }
 }
 
@@ -174,6 +176,11 @@ impl Server {
         }
     }
 
+    /// A span in coarse time; never nothing.
+    fn ticks(&self, span: Span) -> u64 {
+        (span.as_nanos() / Span::from(self.tick_span).as_nanos()).max(1)
+    }
+
     /// Whether answers end their connections.
     fn is_closing(&self) -> bool {
         self.closing.get() || self.settings.door.is_leaving()
@@ -214,9 +221,9 @@ impl Server {
     fn tick(&self) {
         let now = self.tick.get() + 1;
         self.tick.set(now);
-        let ticks = |span: Span| (span.as_nanos() / Span::from(self.tick_span).as_nanos()).max(1);
         let settings = &self.settings;
-        let patience = Patience { head: ticks(settings.head_timeout), idle: ticks(settings.idle), write: ticks(settings.write_idle) };
+        let patience =
+            Patience { head: self.ticks(settings.head_timeout), idle: self.ticks(settings.idle), write: self.ticks(settings.write_idle) };
         let leaving = self.settings.door.is_leaving();
         for line in self.lines.borrow().values() {
             if line.is_overdue(now, patience) {

@@ -90,7 +90,9 @@ where
     };
     match spoken {
         Spoken::Http1(early) => serve_http1(server, line.clone(), Watched::new(early, stream, line, server.clone()), wanted, answer).await,
-        Spoken::Http2(early) => serve_http2(server, &line, Watched::new(early, stream, line.clone(), server.clone()), answer).await,
+        Spoken::Http2(early) => {
+            serve_http2(server, &line, Watched::new(early, stream, line.clone(), server.clone()).with_flood_watch(), answer).await
+        }
     }
 }
 

@@ -415,3 +415,24 @@ fn a_peer_that_reads_nothing_is_cut() {
         assert_eq!(stream.read_to_end(&mut answer).await.unwrap_err().kind(), ErrorKind::ConnectionReset);
     });
 }
+
+/// Ten thousand PINGs at once; a client that is modest is served on.
+#[test]
+fn a_flood_of_empty_frames_ends_its_connection() {
+    on_thread(async {
+        let served = start_hello(ServeSettings { http2: Some(Http2Settings::default()), ..Default::default() });
+        let mut modest = http2(served.address).await;
+        let mut flood = TcpStream::connect(served.address).await.unwrap();
+        let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".to_vec();
+        for _ in 0..10_000 {
+            bytes.extend(b"\0\0\x08\x06\0\0\0\0\0pingping");
+        }
+        let _ = flood.write_all(&bytes).await;
+        let mut answer = Vec::new();
+        // Ended in order or by a reset, but ended.
+        let _ = flood.read_to_end(&mut answer).await;
+        assert!(answer.len() < 10_000 * 17, "every PING was answered");
+        let asked = modest.send_request(Request::get("http://h/").body(Full::default()).unwrap());
+        assert_eq!(asked.await.unwrap().into_body().collect().await.unwrap().to_bytes(), "hello");
+    });
+}

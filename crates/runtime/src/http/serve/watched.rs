@@ -6,7 +6,10 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use dynomesh_core::http2::FloodWatch;
+use dynomesh_core::time::Span;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tracing::debug;
 
 use super::Server;
 use super::line::{Line, Order};
@@ -18,13 +21,21 @@ pub(super) struct Watched {
     stream: Stream,
     line: Rc<Line>,
     server: Rc<Server>,
+    /// With HTTP/2: what the client sends, and the tick from which on it is counted.
+    flood: Option<(FloodWatch, u64)>,
     /// After a switch of protocols nobody else looks at the line's orders.
     heeds: bool,
 }
 
 impl Watched {
     pub(super) fn new(early: Bytes, stream: Stream, line: Rc<Line>, server: Rc<Server>) -> Self {
-        Watched { early, stream, line, server, heeds: false }
+        Watched { early, stream, line, server, flood: None, heeds: false }
+    }
+
+    /// Counts frames from here on, and ends the connection of a client that sends too many of no use.
+    pub(super) fn with_flood_watch(mut self) -> Self {
+        self.flood = Some((FloodWatch::default(), self.server.tick.get()));
+        self
     }
 
     /// As it is after a switch of protocols: with what hyper has read too much before the rest, and ended by the line's orders.
@@ -48,6 +59,21 @@ impl Watched {
         Ok(())
     }
 
+    fn watch_flood(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let (Some((flood, since)), Some(limits)) = (self.flood.as_mut(), &self.server.settings.http2) else { return Ok(()) };
+        let now = self.server.tick.get();
+        if now.saturating_sub(*since) >= self.server.ticks(Span::from_secs(1)) {
+            *since = now;
+            flood.take_idle_frames();
+        }
+        flood.note(bytes);
+        if flood.idle_frames() > limits.idle_frames_max {
+            debug!(frames = flood.idle_frames(), "connection closed: more HTTP/2 frames of no use within a second than are allowed");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "a flood of HTTP/2 frames"));
+        }
+        Ok(())
+    }
+
     fn wrote(&self, taken: &Poll<io::Result<usize>>) {
         // The tail of a large answer to a slow reader is written after its body has ended: that is not idleness.
         self.line.wrote(self.server.tick.get(), taken.is_ready());
@@ -57,16 +83,17 @@ impl Watched {
 impl AsyncRead for Watched {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         self.heed(cx)?;
+        let before = buf.filled().len();
         if !self.early.is_empty() {
             let taken = self.early.len().min(buf.remaining());
             buf.put_slice(&self.early.split_to(taken));
         } else {
-            let before = buf.filled().len();
             ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
             if buf.filled().len() == before {
                 return Poll::Ready(Ok(()));
             }
         }
+        self.watch_flood(&buf.filled()[before..])?;
         self.line.read(self.server.tick.get());
         Poll::Ready(Ok(()))
     }
