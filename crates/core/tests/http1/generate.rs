@@ -1,12 +1,14 @@
 //! Streams of messages: valid ones, and ones with a few bytes or fields that are nearly so.
 
+use std::fmt;
+
 use dynomesh_core::http1::Asked;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
 /// Messages one after the other. `heads` of them have been written out, so many must be found.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Stream {
     pub(crate) bytes: Vec<u8>,
     pub(crate) heads: u64,
@@ -112,6 +114,14 @@ pub(crate) fn cuts() -> impl Strategy<Value = Vec<Index>> {
 
 pub(crate) fn odd() -> impl Strategy<Value = u8> {
     prop_oneof![3 => select(ODD), 1 => any::<u8>()]
+}
+
+// === impl Stream ===
+
+impl fmt::Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} heads in {}", self.heads, self.bytes.escape_ascii())
+    }
 }
 
 // === impl Change ===

@@ -34,18 +34,13 @@ pub(crate) fn requests(stream: &[u8], limits: Limits) -> Verdict {
         if at == stream.len() {
             return Ok(at);
         }
-        let (first, fields, after) = match head(stream, at, limits, &request_line) {
+        let (first, fields, after) = match head(stream, at, limits, &request_line, &request_may_be_clear) {
             Piece::Whole((first, fields), after) => (first, fields, after),
             Piece::Unfinished => return Ok(stream.len()),
             Piece::Refused => return Err(at),
         };
         let old = first.ends_with("1.0");
-        let hosts: Vec<&str> = values(&fields, "host");
-        if !framing_is_clear(&fields, old)
-            || hosts.len() > 1
-            || (hosts.is_empty() && !old)
-            || hosts.iter().any(|host| !is_authority(host, false))
-        {
+        if !framing_is_clear(&fields) || (values(&fields, "host").is_empty() && !old) {
             return Err(at);
         }
         let announces = !values(&fields, "transfer-encoding").is_empty() || length(&fields).is_some_and(|length| length > 0);
@@ -66,14 +61,14 @@ pub(crate) fn response(stream: &[u8], asked: Asked, limits: Limits) -> Verdict {
         if at == stream.len() {
             return Ok(at);
         }
-        let (first, fields, after) = match head(stream, at, limits, &status_line) {
+        let (first, fields, after) = match head(stream, at, limits, &status_line, &response_may_be_clear) {
             Piece::Whole((first, fields), after) => (first, fields, after),
             Piece::Unfinished => return Ok(stream.len()),
             Piece::Refused => return Err(at),
         };
         let status: u32 = first[9..12].parse().unwrap();
         let announces = !values(&fields, "transfer-encoding").is_empty() || length(&fields).is_some_and(|length| length > 0);
-        if !framing_is_clear(&fields, first.starts_with("HTTP/1.0")) || ((status < 200 || status == 204) && announces) {
+        if !framing_is_clear(&fields) || ((status < 200 || status == 204) && announces) {
             return Err(at);
         }
         if status == 101 {
@@ -99,7 +94,13 @@ pub(crate) fn response(stream: &[u8], asked: Asked, limits: Limits) -> Verdict {
 }
 
 /// The first line and the fields of the head at `from`.
-fn head(stream: &[u8], from: usize, limits: Limits, is_first: &dyn Fn(&str) -> bool) -> Piece<(String, Vec<Field>)> {
+fn head(
+    stream: &[u8],
+    from: usize,
+    limits: Limits,
+    is_first: &dyn Fn(&str) -> bool,
+    may_be_clear: &dyn Fn(&str, &[Field]) -> bool,
+) -> Piece<(String, Vec<Field>)> {
     let rest = &stream[from..];
     let first_end = rest.iter().position(|byte| *byte == b'\n').map_or(rest.len(), |lf| lf + 1);
     if first_end > limits.line_max {
@@ -113,18 +114,18 @@ fn head(stream: &[u8], from: usize, limits: Limits, is_first: &dyn Fn(&str) -> b
     if !is_first(&first) {
         return Piece::Refused;
     }
-    match section(stream, from, from + first_end, limits.head_max, limits.fields_max) {
+    match section(stream, from, from + first_end, limits, &|fields| may_be_clear(&first, fields)) {
         Piece::Whole(fields, end) => Piece::Whole((first, fields), end),
         Piece::Unfinished => Piece::Unfinished,
         Piece::Refused => Piece::Refused,
     }
 }
 
-/// The fields from `at` to an empty line, where all from `from` must not be longer than `max`.
-fn section(stream: &[u8], from: usize, mut at: usize, max: usize, fields_max: usize) -> Piece<Vec<Field>> {
+/// The fields from `at` to an empty line, of the head that begins at `from`.
+fn section(stream: &[u8], from: usize, mut at: usize, limits: Limits, may_be_clear: &dyn Fn(&[Field]) -> bool) -> Piece<Vec<Field>> {
     let mut fields = Vec::new();
     loop {
-        let over = |end: usize| end - from > max;
+        let over = |end: usize| end - from > limits.head_max;
         let text = match line(stream, at) {
             Piece::Whole(_, end) if over(end) => return Piece::Refused,
             Piece::Unfinished if over(stream.len()) => return Piece::Refused,
@@ -139,11 +140,11 @@ fn section(stream: &[u8], from: usize, mut at: usize, max: usize, fields_max: us
             return Piece::Whole(fields, at);
         }
         match field(&text) {
-            Some(field) if fields.len() < fields_max => fields.push(field),
+            Some(field) if fields.len() < limits.fields_max => fields.push(field),
             _ => return Piece::Refused,
         }
         // What no later line can make good again.
-        if !framing_may_become_clear(&fields) {
+        if !may_be_clear(&fields) {
             return Piece::Refused;
         }
     }
@@ -175,18 +176,28 @@ fn length(fields: &[Field]) -> Option<u64> {
     values(fields, "content-length").first().and_then(|value| value.parse().ok())
 }
 
-fn framing_may_become_clear(fields: &[Field]) -> bool {
+/// Whether the fields so far leave a way for the head to be right.
+fn request_may_be_clear(first: &str, fields: &[Field]) -> bool {
+    let hosts = values(fields, "host");
+    hosts.len() <= 1 && hosts.iter().all(|host| is_authority(host, false)) && framing_may_be_clear(first.ends_with("1.0"), fields)
+}
+
+fn response_may_be_clear(first: &str, fields: &[Field]) -> bool {
+    framing_may_be_clear(first.starts_with("HTTP/1.0"), fields)
+}
+
+fn framing_may_be_clear(old: bool, fields: &[Field]) -> bool {
     let lengths = values(fields, "content-length");
     let codings = values(fields, "transfer-encoding");
     lengths.len() <= 1
-        && codings.len() <= 1
+        && codings.len() <= if old { 0 } else { 1 }
         && lengths.iter().all(|length| length.chars().all(|digit| digit.is_ascii_digit()) && length.parse::<u64>().is_ok())
         && codings.iter().all(|coding| coding.to_ascii_lowercase() == "chunked")
 }
 
-fn framing_is_clear(fields: &[Field], old: bool) -> bool {
-    let (lengths, codings) = (values(fields, "content-length").len(), values(fields, "transfer-encoding").len());
-    lengths + codings <= 1 && !(old && codings > 0)
+/// Whether the whole head says one thing at most about the content.
+fn framing_is_clear(fields: &[Field]) -> bool {
+    values(fields, "content-length").len() + values(fields, "transfer-encoding").len() <= 1
 }
 
 /// The end of the content that `fields` announce, or the verdict if it has no end. `None` if they announce none.
