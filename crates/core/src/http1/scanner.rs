@@ -65,7 +65,10 @@ enum State {
     Opaque,
     /// Nothing: no request is waiting for a response.
     Nothing,
-    Refused(Violation),
+    Refused {
+        violation: Violation,
+        in_content: bool,
+    },
 }
 
 // === impl Scanner ===
@@ -96,7 +99,7 @@ impl Scanner {
 
     /// What follows is no HTTP/1.1: both sides have agreed on another protocol or a tunnel. A refused connection stays refused.
     pub fn opaque(&mut self) {
-        if !matches!(self.state, State::Refused(_)) {
+        if !matches!(self.state, State::Refused { .. }) {
             self.state = State::Opaque;
             self.broken_off = Vec::new();
         }
@@ -112,6 +115,15 @@ impl Scanner {
         matches!(self.state, State::Nothing | State::FirstLine { blank: 0 }) && self.broken_off.is_empty()
     }
 
+    /// Whether the bytes passed end, or the scan was refused, within a message whose head has been passed.
+    pub fn is_in_content(&self) -> bool {
+        match self.state {
+            State::FirstLine { .. } | State::Field | State::Opaque | State::Nothing => false,
+            State::Content(_) | State::Chunk(_) | State::ChunkSize | State::ChunkCr | State::ChunkLf | State::Trailer | State::Rest => true,
+            State::Refused { in_content, .. } => in_content,
+        }
+    }
+
     /// Judges `bytes`, which follow those of the last call.
     pub fn scan(&mut self, bytes: &[u8]) -> Scanned {
         let mut at = 0;
@@ -124,7 +136,7 @@ impl Scanner {
             match self.step(&bytes[at..]) {
                 Ok(taken) => at += taken,
                 Err(violation) => {
-                    self.state = State::Refused(violation);
+                    self.state = State::Refused { violation, in_content: self.is_in_content() };
                     self.broken_off = Vec::new();
                     return Scanned { good: start, violation: Some(violation) };
                 }
@@ -155,7 +167,7 @@ impl Scanner {
             State::ChunkLf => self.take_byte(bytes, b'\n', State::ChunkSize),
             State::Rest | State::Opaque => Ok(bytes.len()),
             State::Nothing => Err(Violation::Surplus),
-            State::Refused(violation) => Err(violation),
+            State::Refused { violation, .. } => Err(violation),
         }
     }
 

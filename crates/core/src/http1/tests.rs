@@ -290,4 +290,13 @@ fn good_bytes_end_before_the_refused_head() {
     assert_eq!(scanner.scan(first), passed(first));
     assert_eq!(scanner.scan(second), Scanned { good: 0, violation: Some(Violation::FieldSpace) });
     assert_eq!(scanner.heads(), 1);
+    assert!(!scanner.is_in_content());
+}
+
+#[test]
+fn a_refusal_within_content_is_told_from_one_in_a_head() {
+    let mut scanner = Scanner::requests(SMALL);
+    let bytes = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nxx";
+    assert_eq!(scanner.scan(bytes), Scanned { good: bytes.len() - 1, violation: Some(Violation::ChunkEnd) });
+    assert!(scanner.is_in_content());
 }
