@@ -144,8 +144,8 @@ fn a_running_request_is_answered_before_the_refusal() {
     on_thread(async {
         let go = Rc::new(Notify::new());
         let sent = [GOOD, FORGIVEN[0].1].concat();
-        let served = serve(&[&sent], true, go.clone(), 4096, 1);
-        let (served, ()) = tokio::join!(served, async {
+        let pieces = [&sent[..]];
+        let (served, ()) = tokio::join!(serve(&pieces, true, go.clone(), 4096, 1), async {
             for _ in 0..20 {
                 tokio::task::yield_now().await;
             }
