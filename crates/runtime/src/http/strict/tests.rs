@@ -70,7 +70,10 @@ async fn serve(sent: &[&[u8]], strict: bool, go: Rc<Notify>, pipe: usize, answer
         }
     });
     for piece in sent {
-        client.write_all(piece).await.unwrap();
+        // What comes after the refusal may find nobody.
+        if client.write_all(piece).await.is_err() {
+            break;
+        }
         tokio::task::yield_now().await;
     }
     let mut written = Vec::new();
@@ -114,6 +117,10 @@ impl http_body::Body for Tracked {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<http_body::Frame<Bytes>, Infallible>>> {
         Pin::new(&mut self.0).poll_frame(cx)
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        self.0.size_hint()
     }
 }
 
