@@ -9,6 +9,7 @@ pub mod block;
 pub mod directory;
 pub mod dispatch;
 pub mod gossip;
+pub mod http1;
 pub mod http2;
 pub mod id;
 pub mod map;

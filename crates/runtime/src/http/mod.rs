@@ -5,5 +5,6 @@ pub mod client;
 pub mod door;
 pub mod headers;
 pub mod serve;
+pub mod strict;
 pub mod trailers;
 pub mod tunnel;

@@ -1,0 +1,206 @@
+//! A stream of which hyper reads only what has one meaning.
+//!
+//! hyper's parser forgives: a bare LF ends a line, a length beside `chunked` is dropped, a length may be repeated. Whoever forgives
+//! differently behind us would then see other messages. [`Strict`] looks at the bytes where they were read into, cuts them off before the
+//! first wrong one, and hands on the rest unchanged.
+//!
+//! A server's connection ends in order: the requests before the wrong bytes are answered, then reading fails. hyper cannot answer what
+//! it never sees, so the owner asks [`Verdict::answer`] when the connection is over and answers himself. A client's connection, and one
+//! whose request's content is wrong, fails at once: the message under way must not look whole.
+
+use std::cell::{Cell, RefCell};
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker, ready};
+
+use dynomesh_core::http1::{Asked, Limits, Scanner, Violation};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+#[cfg(test)]
+mod tests;
+
+/// See the module. Whoever reads it must write through it too.
+#[derive(Debug)]
+pub struct Strict<T> {
+    inner: T,
+    verdict: Verdict,
+}
+
+/// What the owner of a [`Strict`] and the stream know of each other.
+#[derive(Debug, Clone)]
+pub struct Verdict(Rc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    scanner: RefCell<Scanner>,
+    side: Side,
+    violation: Cell<Option<Violation>>,
+    /// Responses whose heads were given to hyper.
+    begun: Cell<u64>,
+    /// Requests that are over, answered or not.
+    ended: Cell<u64>,
+    /// What was written last has not been taken.
+    blocked: Cell<bool>,
+    /// Who waits to be told of the violation.
+    waker: RefCell<Option<Waker>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Server,
+    Client,
+}
+
+// === impl Strict ===
+
+impl<T> Strict<T> {
+    /// For a server's connection. Its owner tells [`Verdict::begin`] and [`Verdict::end`] of every request, or reading never fails.
+    pub fn server(inner: T, limits: Limits) -> (Self, Verdict) {
+        Strict::new(inner, Side::Server, Scanner::requests(limits))
+    }
+
+    /// For a client's connection. Its owner says before every request what is [asked](Verdict::expect).
+    pub fn client(inner: T, limits: Limits) -> (Self, Verdict) {
+        Strict::new(inner, Side::Client, Scanner::responses(limits))
+    }
+
+    fn new(inner: T, side: Side, scanner: Scanner) -> (Self, Verdict) {
+        let verdict = Verdict(Rc::new(Shared {
+            scanner: RefCell::new(scanner),
+            side,
+            violation: Cell::new(None),
+            begun: Cell::new(0),
+            ended: Cell::new(0),
+            blocked: Cell::new(false),
+            waker: RefCell::default(),
+        }));
+        (Strict { inner, verdict: verdict.clone() }, verdict)
+    }
+
+    /// The stream within. Wrong bytes that were read are lost.
+    pub fn into_inner(self) -> T {
+        self.inner
+    }
+}
+
+// === impl Verdict ===
+
+impl Verdict {
+    /// What was wrong, whether reading has failed yet or not.
+    pub fn violation(&self) -> Option<Violation> {
+        self.0.violation.get()
+    }
+
+    /// What the client is still to be told, after the server's connection is over: the violation, if every response begun has been written
+    /// whole and no response was begun to the wrong request.
+    pub fn answer(&self) -> Option<Violation> {
+        let shared = &self.0;
+        let heads = shared.scanner.borrow().heads();
+        let owed = if shared.scanner.borrow().is_in_content() { heads.saturating_sub(1) } else { heads };
+        let is_due = shared.side == Side::Server && shared.begun.get() == owed && shared.ended.get() >= owed && !shared.blocked.get();
+        self.violation().filter(|_| is_due)
+    }
+
+    /// A service has answered: the response's head goes to hyper now.
+    pub fn begin(&self) {
+        self.0.begun.set(self.0.begun.get() + 1);
+    }
+
+    /// A request is over: its response's body has ended, or been dropped, or there is none.
+    pub fn end(&self) {
+        self.0.ended.set(self.0.ended.get() + 1);
+        self.0.wake();
+    }
+
+    /// A request goes to the server now. The response to an earlier one has ended.
+    pub fn expect(&self, asked: Asked) {
+        self.0.scanner.borrow_mut().expect(asked);
+    }
+
+    /// Both sides have left HTTP/1.1: everything passes from here on. Said before the other side can know.
+    pub fn opaque(&self) {
+        self.0.scanner.borrow_mut().opaque();
+    }
+}
+
+// === impl Shared ===
+
+impl Shared {
+    /// Whether all that was read before the wrong bytes has been answered, as far as it will be.
+    fn is_settled(&self) -> bool {
+        let scanner = self.scanner.borrow();
+        let answered = self.ended.get() >= scanner.heads() && !self.blocked.get();
+        self.side == Side::Client || scanner.is_in_content() || answered
+    }
+
+    fn fail(&self, violation: Violation, cx: &Context<'_>) -> Poll<io::Result<()>> {
+        if self.is_settled() {
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, violation)));
+        }
+        *self.waker.borrow_mut() = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    fn wrote(&self, is_taken: bool) {
+        let was_blocked = self.blocked.replace(!is_taken);
+        if was_blocked && is_taken {
+            self.wake();
+        }
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for Strict<T> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if let Some(violation) = self.verdict.violation() {
+            return self.verdict.0.fail(violation, cx);
+        }
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.inner).poll_read(cx, buf))?;
+        let shared = &self.verdict.0;
+        let scanned = shared.scanner.borrow_mut().scan(&buf.filled()[before..]);
+        let Some(violation) = scanned.violation else { return Poll::Ready(Ok(())) };
+        shared.violation.set(Some(violation));
+        buf.set_filled(before + scanned.good);
+        // No bytes at all would be the stream's end.
+        if scanned.good > 0 { Poll::Ready(Ok(())) } else { shared.fail(violation, cx) }
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for Strict<T> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let taken = Pin::new(&mut self.inner).poll_write(cx, buf);
+        self.verdict.0.wrote(taken.is_ready());
+        taken
+    }
+
+    fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let taken = Pin::new(&mut self.inner).poll_write_vectored(cx, bufs);
+        self.verdict.0.wrote(taken.is_ready());
+        taken
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = Pin::new(&mut self.inner).poll_flush(cx);
+        self.verdict.0.wrote(flushed.is_ready());
+        flushed
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // Between two requests hyper takes the failure for the client's leaving, and would close before the owner has answered.
+        if self.verdict.answer().is_some() {
+            return Poll::Ready(Ok(()));
+        }
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+}
