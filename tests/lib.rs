@@ -1,7 +1,7 @@
 //! What the tests with real processes share: an ordinary load, and the judgement on everything that was seen.
 //!
 //! One file per family: `routing`, `bodies`, `faults` (each kind of process killed and frozen under load), `takeover` (what a new
-//! leader may do, and an old one no longer), `ownership`, `forgery`, `refusals`, `dev`, `simulated` (the simulator against a real
+//! leader may do, and an old one no longer), `ownership`, `forgery`, `refusals`, `tls`, `dev`, `simulated` (the simulator against a real
 //! mesh), and `figures`, which are printed and not judged.
 
 use std::ops::RangeInclusive;

@@ -11,6 +11,7 @@ use dynomesh_core::gossip::Interest;
 use dynomesh_core::id::{Address, BlockName, Invalid, NodeName, Zone};
 use dynomesh_core::time::Span;
 use dynomesh_runtime::gossip::{GossipConfig, GossipSection};
+use dynomesh_runtime::tls::TiersSection;
 use serde::{Deserialize, Serialize};
 
 /// The configuration as written.
@@ -55,6 +56,9 @@ pub struct FileConfig {
     /// Limits of time and number.
     #[serde(default)]
     pub limits: Limits,
+    /// Mutual TLS with edges: then `http` speaks nothing else.
+    #[serde(default)]
+    pub tiers: Option<TiersSection>,
 }
 
 /// When a slot counts as granted.
@@ -208,6 +212,8 @@ pub struct Config {
     pub raft: RaftSettings,
     /// See [`Limits`].
     pub limits: Limits,
+    /// See [`FileConfig::tiers`].
+    pub tiers: Option<TiersSection>,
 }
 
 impl TryFrom<FileConfig> for Config {
@@ -262,6 +268,7 @@ impl TryFrom<FileConfig> for Config {
             leased_quarantine: file.leased_quarantine,
             raft: file.raft,
             limits: file.limits,
+            tiers: file.tiers,
         })
     }
 }

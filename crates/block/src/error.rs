@@ -3,6 +3,7 @@
 use std::io;
 
 use dynomesh_runtime::net::NetError;
+use dynomesh_runtime::tls::TlsError;
 
 /// Ends the process; printed once, with its causes.
 #[derive(Debug, thiserror::Error)]
@@ -10,6 +11,9 @@ pub enum RunError {
     /// An address cannot be listened on.
     #[error(transparent)]
     Listen(#[from] NetError),
+    /// TLS with edges cannot be spoken as the settings say.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The log, the snapshots or the identity cannot be used.
     #[error("cannot start the replica")]
     Start(#[source] dynomesh_consensus::StartError),

@@ -7,7 +7,7 @@
 //! | consensus thread | the replica and its gRPC server | [`run`] | last, after leadership was handed over |
 //! | data threads | `Ingress` on the HTTP listener; one exchange task per request at a dyno | [`run`] | shutdown, when what runs is finished |
 //! | calling thread | `keep`: holds, renewals, frees, lease and thread watch | [`run`] | with the process |
-//! | calling thread | `health`, `takeover`, `adopt`, `wishes`, metrics, admin listener | [`run`] | with the process |
+//! | calling thread | `health`, `takeover`, `adopt`, `wishes`, TLS files, metrics, admin listener | [`run`] | with the process |
 //!
 //! All of them meet in one place, the router behind its mutex (the module `grant`); the way to the log is a channel that never blocks. Raft has
 //! a thread and runtime of its own so that load on the data path cannot starve heartbeats; a data thread that is late makes the replica
@@ -43,6 +43,7 @@ use dynomesh_runtime::http::serve::{ServeSettings, serve};
 use dynomesh_runtime::net;
 use dynomesh_runtime::shutdown::{self, Shutdown, Trigger};
 use dynomesh_runtime::telemetry::Registry;
+use dynomesh_runtime::tls::{self, ServerTls, TlsMetrics};
 use dynomesh_runtime::workers::Workers;
 use tokio::sync::{oneshot, watch};
 use tracing::{info, warn};
@@ -62,6 +63,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunError> {
     let clock = Clock::system();
     let registry = Registry::new("block", config.replica.as_str());
     let metrics = metrics::Metrics::new(&registry);
+    let tls = config.tiers.as_ref().map(|tiers| ServerTls::for_tiers(tiers, &TlsMetrics::register(&registry))).transpose()?;
     let listeners = net::listen_each(config.http, "http", config.threads)?;
     let (ready, readiness) = watch::channel(Readiness::not_ready("starting"));
     let admin = Admin::serve(config.admin, registry.clone(), readiness)?;
@@ -74,7 +76,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunError> {
     let replica = consensus.replica.clone();
     info!(
         block = %config.block, replica = %config.replica, id = %replica.id(), http = %config.http, grpc = %config.grpc, admin = %admin.address(),
-        gossip = %config.gossip.listen, data_dir = %config.data_dir.display(), slots = ?config.slots, threads = config.threads,
+        gossip = %config.gossip.listen, data_dir = %config.data_dir.display(), slots = ?config.slots, threads = config.threads, tiers_tls = tls.is_some(),
         limits = %config::told(&config.limits), raft = %config::told(&config.raft), "block replica starts"
     );
 
@@ -82,12 +84,13 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunError> {
     gossip.register(&registry);
     let (stop_data, data_stopping) = shutdown::channel();
     let ticks = Ticks::new(config.threads);
-    let workers = start_workers(&config, &shared, listeners, data_stopping, ticks.clone())?;
+    let workers = start_workers(&config, &shared, tls.clone(), listeners, data_stopping, ticks.clone())?;
     let mut workers = tokio::spawn(workers.join());
     tokio::spawn(keep::run(shared.clone(), ticks));
     if config.slots == SlotsMode::Leased {
         tokio::spawn(keep::checkpoint(shared.clone()));
     }
+    tokio::spawn(tls::watch(tls.iter().map(ServerTls::files).collect()));
     tokio::spawn(health::run(shared.clone()));
     tokio::spawn(takeover::run(shared.clone()));
     tokio::spawn(adopt::run(shared.clone(), gossip.clone(), look(&config, &shared, &gossip, admin.address())));
@@ -142,6 +145,7 @@ fn data_threads_ended(ended: Result<Result<(), dynomesh_runtime::workers::Panick
 fn start_workers(
     config: &Config,
     shared: &Arc<Shared>,
+    tls: Option<ServerTls>,
     listeners: Vec<std::net::TcpListener>,
     stopping: Shutdown,
     ticks: Ticks,
@@ -153,6 +157,7 @@ fn start_workers(
         finish: config.limits.drain,
         // Edges close idle connections; a block that closes first races with a request on its way (P26).
         idle: config.limits.deadline.times(10),
+        tls,
         ..ServeSettings::default()
     };
     let shared = shared.clone();

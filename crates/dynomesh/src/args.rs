@@ -183,6 +183,9 @@ pub(crate) struct Dev {
     /// Port of the first edge; the others follow. 0 takes free ones [default: 8080]
     #[arg(long, value_name = "PORT")]
     pub(crate) port: Option<u16>,
+    /// Make an authority and certificates of its own: edges speak HTTPS too, 363 ports above HTTP, and blocks take edges by mutual TLS alone
+    #[arg(long)]
+    pub(crate) tls: bool,
     /// Where the mesh keeps its state, so that the next run with it goes on. Without it, nothing is kept
     #[arg(long, value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,

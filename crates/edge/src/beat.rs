@@ -23,6 +23,7 @@ use dynomesh_core::time::{Span, Time};
 use dynomesh_runtime::clock::Clock;
 use dynomesh_runtime::http::client::{Pool, PoolSettings};
 use dynomesh_runtime::http::headers::{self, Leader};
+use dynomesh_runtime::tls::ClientTls;
 use futures::future::join_all;
 use http::{HeaderValue, Request, Response};
 use http_body_util::Empty;
@@ -118,8 +119,8 @@ impl Drop for Waiting {
 
 impl Beats {
     /// No pulse yet. On a data thread.
-    pub(crate) fn new(settings: BeatSettings, clock: Clock, metrics: Metrics) -> Rc<Self> {
-        let pool = PoolSettings { connect_timeout: Span::from_secs(1), idle_max: 2, idle: Span::from_secs(5), ..PoolSettings::default() };
+    pub(crate) fn new(settings: BeatSettings, clock: Clock, metrics: Metrics, tls: Option<ClientTls>) -> Rc<Self> {
+        let pool = PoolSettings { connect_timeout: Span::from_secs(1), idle_max: 2, idle: Span::from_secs(5), tls };
         let pool = Pool::new(pool, clock.clone());
         Rc::new(Beats { settings, clock, pool, metrics, pulses: RefCell::default() })
     }

@@ -12,6 +12,7 @@ use dynomesh_core::id::{NodeName, Zone};
 use dynomesh_core::time::Span;
 use dynomesh_runtime::config::ConfigError;
 use dynomesh_runtime::gossip::{GossipConfig, GossipSection};
+use dynomesh_runtime::tls::{TiersSection, TlsSection};
 use dynomesh_runtime::workers::THREADS_MAX;
 use serde::{Deserialize, Serialize};
 
@@ -56,6 +57,12 @@ pub struct FileConfig {
     /// How silent replicas are found.
     #[serde(default)]
     pub beat: BeatSettings,
+    /// TLS towards clients.
+    #[serde(default)]
+    pub tls: Option<TlsSection>,
+    /// Mutual TLS towards blocks, which must have the same section.
+    #[serde(default)]
+    pub tiers: Option<TiersSection>,
 }
 
 /// Limits of an edge.
@@ -127,6 +134,10 @@ pub struct Config {
     pub retry: RetrySettings,
     /// See [`BeatSettings`].
     pub beat: BeatSettings,
+    /// See [`TlsSection`].
+    pub tls: Option<TlsSection>,
+    /// See [`TiersSection`].
+    pub tiers: Option<TiersSection>,
 }
 
 fn one() -> usize {
@@ -220,6 +231,7 @@ impl TryFrom<FileConfig> for Config {
             let key = if beat.missed == 0 { "beat.missed" } else { "beat.interval" };
             return refuse(key, &format!("{} x {}", beat.missed, beat.interval), "must be at least one missed beat of at least 5ms");
         }
+        file.tls.as_ref().map_or(Ok(()), TlsSection::check)?;
         Ok(Config {
             access_log: match file.access_log.as_str() {
                 "stdout" => Target::Stdout,
@@ -237,6 +249,8 @@ impl TryFrom<FileConfig> for Config {
             limits: file.limits,
             retry: file.retry,
             beat: file.beat,
+            tls: file.tls,
+            tiers: file.tiers,
         })
     }
 }
@@ -254,6 +268,8 @@ pub(crate) fn told<T: Serialize + Default>(settings: &T) -> String {
 mod tests {
     use std::ffi::OsString;
     use std::path::Path;
+
+    use dynomesh_runtime::tls::MinVersion;
 
     use super::*;
 
@@ -305,6 +321,20 @@ mod tests {
     }
 
     #[test]
+    fn tls_is_off_unless_its_sections_are_there() {
+        let config = read("").unwrap();
+        assert!(config.tls.is_none() && config.tiers.is_none());
+        let config = read(
+            "[tls]\nlisten = \"127.0.0.1:8443\"\ncertificates = [{ cert = \"a.pem\", key = \"a.key\" }]\nmin_version = \"1.3\"\n\
+             client_auth = \"required\"\nclient_ca = \"ca.pem\"\n[tiers]\nca = \"ca.pem\"\ncert = \"t.pem\"\nkey = \"t.key\"",
+        )
+        .unwrap();
+        let (tls, tiers) = (config.tls.unwrap(), config.tiers.unwrap());
+        assert_eq!((tls.certificates.len(), tls.min_version, tls.strict_sni), (1, MinVersion::Tls13, false));
+        assert_eq!(String::from(tiers.name), "dynomesh");
+    }
+
+    #[test]
     fn what_is_refused_is_named_with_what_is_allowed() {
         for (extra, said) in [
             ("treads = 2", "unknown field `treads`"),
@@ -315,6 +345,9 @@ mod tests {
             ("limits.connect_timeout = \"2m\"", "must be above zero and at most limits.deadline (1m)"),
             ("beat.missed = 0", "`beat.missed`: 0 x 50ms must be at least one missed beat"),
             ("access_log = \"\"", "must be 'stdout', 'off' or a path"),
+            ("[tls]\nlisten = \"127.0.0.1:1\"\ncertificates = []", "`tls.certificates`: must name at least one"),
+            ("[tls]\nlisten = \"127.0.0.1:1\"\ncertificates = []\nmin_version = \"1.1\"", "expected `1.2` or `1.3`"),
+            ("[tiers]\nca = \"a\"\ncert = \"b\"\nkey = \"c\"\nname = \"two words\"", "must be a DNS name"),
         ] {
             let error = read(extra).unwrap_err();
             assert!(error.contains(said), "{extra}: {error}");

@@ -4,6 +4,7 @@ use std::io;
 
 use dynomesh_runtime::gossip::GossipError;
 use dynomesh_runtime::net::NetError;
+use dynomesh_runtime::tls::TlsError;
 use dynomesh_runtime::workers::Panicked;
 
 /// See the module.
@@ -12,6 +13,9 @@ pub enum Error {
     /// An address could not be had.
     #[error(transparent)]
     Listen(#[from] NetError),
+    /// TLS cannot be spoken as the settings say.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// Gossip did not start.
     #[error("start gossip")]
     Gossip(#[source] GossipError),

@@ -34,6 +34,7 @@ mod relay;
 mod reply;
 mod routes;
 mod seat;
+mod secure;
 mod service;
 mod start;
 #[cfg(test)]

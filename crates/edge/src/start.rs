@@ -16,9 +16,10 @@ use dynomesh_runtime::http::admin::{Admin, Readiness};
 use dynomesh_runtime::http::client::{Pool, PoolSettings};
 use dynomesh_runtime::http::door::Door;
 use dynomesh_runtime::http::serve::{Http2Settings, ServeSettings, serve};
-use dynomesh_runtime::net::{listen_each, reachable};
+use dynomesh_runtime::net::reachable;
 use dynomesh_runtime::shutdown::Shutdown;
 use dynomesh_runtime::telemetry::Registry;
+use dynomesh_runtime::tls;
 use dynomesh_runtime::workers::Workers;
 use http::HeaderValue;
 use hyper::body::Incoming;
@@ -35,6 +36,7 @@ use crate::error::Error;
 use crate::metrics::Metrics;
 use crate::presence::{self, Presence};
 use crate::routes::Directory;
+use crate::secure::{Listeners, Secure};
 use crate::service::{Service, ServiceSettings, chance};
 
 /// How often the gauges that nobody counts by events are read.
@@ -53,6 +55,7 @@ pub(crate) struct Shared {
     pub(crate) log: AccessLog,
     pub(crate) shutdown: Shutdown,
     pub(crate) door: Door,
+    pub(crate) secure: Secure,
 }
 
 /// Runs an edge until `shutdown` is set and what runs is finished, or until it cannot go on.
@@ -60,29 +63,34 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Error> {
     let clock = Clock::system();
     let registry = Registry::new("edge", config.name.as_str());
     let metrics = Metrics::register(&registry);
-    let listeners = listen_each(config.listen, "listen", config.threads)?;
-    let listen = listeners[0].local_addr().unwrap_or(config.listen);
+    let secure = Secure::load(&config, &registry)?;
+    let listeners = Listeners::open(&config)?;
+    let listen = listeners[0].plain.local_addr().unwrap_or(config.listen);
+    let listen_tls = listeners[0].tls.as_ref().and_then(|tls| tls.local_addr().ok());
     let gossip = Gossip::start(config.gossip.clone(), &clock).map_err(Error::Gossip)?;
     gossip.register(&registry);
     let (ready, readiness) = watch::channel(Readiness::not_ready("no leader of any block is known yet"));
     let admin = Admin::serve(config.admin, registry, readiness)?;
     let (log, writer) = AccessLog::start(&config.access_log).map_err(Error::AccessLog)?;
     info!(
-        edge = %config.name, %listen, admin = %admin.address(), gossip = %gossip.address(), seeds = ?config.gossip.seeds,
+        edge = %config.name, %listen, ?listen_tls, tiers_tls = secure.blocks.is_some(), admin = %admin.address(), gossip = %gossip.address(), seeds = ?config.gossip.seeds,
         cluster = config.gossip.cluster, threads = config.threads, block_choice = ?config.block_choice, access_log = ?config.access_log,
         limits = told(&config.limits), retry = told(&config.retry), beat = told(&config.beat),
         "edge started"
     );
     let directory = Arc::new(Directory::new(config.retry.budget()));
-    let shared = Shared { config, clock, directory, metrics, log, shutdown: shutdown.clone(), door: Door::default() };
+    let files = secure.files();
+    let shared = Shared { config, clock, directory, metrics, log, shutdown: shutdown.clone(), door: Door::default(), secure };
     let threads = shared.clone();
     let workers = Workers::start_each("edge", listeners, move |_, listener| carry(threads.clone(), listener)).map_err(Error::Threads)?;
     let presence = presence(&shared, &gossip, admin.address(), listen, ready);
+    let watching = tokio::spawn(tls::watch(files));
     let ended = tokio::select! {
         ended = workers.join() => ended,
         never = follow(&shared, &gossip) => match never {},
         never = presence::run(presence) => match never {},
     };
+    watching.abort();
     drop(shared);
     info!("edge stopped");
     ended?;
@@ -106,8 +114,8 @@ fn presence(shared: &Shared, gossip: &Gossip, admin: SocketAddr, listen: SocketA
 }
 
 /// One data thread.
-async fn carry(shared: Shared, listener: std::net::TcpListener) {
-    let listener = TcpListener::from_std(listener).expect("a listener that is bound and does not block is taken by the runtime");
+async fn carry(shared: Shared, listeners: Listeners) {
+    let taken = |listener| TcpListener::from_std(listener).expect("a listener that is bound and does not block is taken by the runtime");
     let limits = &shared.config.limits;
     let settings = ServeSettings {
         head_timeout: limits.head_timeout,
@@ -126,13 +134,21 @@ async fn carry(shared: Shared, listener: std::net::TcpListener) {
         let service = service.clone();
         async move { Ok::<_, Infallible>(service.answer(request, peer).await) }
     };
-    serve(listener, settings, shared.shutdown.clone(), answer).await;
+    let by_tls = ServeSettings { tls: shared.secure.clients.clone(), ..settings.clone() };
+    let plain = serve(taken(listeners.plain), settings, shared.shutdown.clone(), answer.clone());
+    match listeners.tls {
+        None => plain.await,
+        Some(listener) => drop(tokio::join!(plain, serve(taken(listener), by_tls, shared.shutdown.clone(), answer))),
+    }
 }
 
 /// The service of one data thread. On that thread.
 pub(crate) fn service(shared: &Shared) -> Rc<Service<Incoming>> {
     let Shared { config, clock, directory, metrics, log, .. } = shared;
-    let pool = PoolSettings { connect_timeout: config.limits.connect_timeout, idle_max: config.limits.pool_max, ..PoolSettings::default() };
+    let tls = shared.secure.blocks.clone();
+    let beats = Beats::new(config.beat, clock.clone(), metrics.clone(), tls.clone());
+    let pool =
+        PoolSettings { connect_timeout: config.limits.connect_timeout, idle_max: config.limits.pool_max, tls, ..PoolSettings::default() };
     Rc::new(Service {
         settings: ServiceSettings {
             choice: config.block_choice,
@@ -148,7 +164,7 @@ pub(crate) fn service(shared: &Shared) -> Rc<Service<Incoming>> {
         means: Means {
             clock: clock.clone(),
             pool: Pool::new(pool, clock.clone()),
-            beats: Beats::new(config.beat, clock.clone(), metrics.clone()),
+            beats,
             metrics: metrics.clone(),
             missed_max: config.beat.missed,
         },

@@ -68,6 +68,7 @@ fn config(dir: &Path, number: usize, seeds: &[SocketAddr]) -> Config {
             ..RaftSettings::default()
         },
         limits: Limits { drain: Span::from_millis(100), ..Limits::default() },
+        tiers: None,
     }
 }
 

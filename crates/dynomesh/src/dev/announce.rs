@@ -23,7 +23,9 @@ pub(crate) fn text(layout: &Layout, ready: &Ready, home: &Home, program: &Path, 
 fn write_text(out: &mut String, layout: &Layout, ready: &Ready, home: &Home, program: &Path, took: Duration) -> std::fmt::Result {
     writeln!(out, "The mesh is ready after {:.1} s.\n", took.as_secs_f64())?;
     for (edge, process) in layout.edges.iter().zip(&ready.edges) {
-        line(out, "edge", &edge.name, process.pid, &[("http", edge.http), ("admin", edge.admin)], "")?;
+        let https = edge.https.map(|https| ("https", https));
+        let addresses: Vec<_> = [("http", edge.http)].into_iter().chain(https).chain([("admin", edge.admin)]).collect();
+        line(out, "edge", &edge.name, process.pid, &addresses, "")?;
     }
     for (replica, process) in layout.control.replicas.iter().zip(&ready.control) {
         line(out, "control", &replica.name, process.pid, &[("grpc", replica.grpc), ("admin", replica.admin)], "")?;
@@ -48,6 +50,9 @@ fn write_text(out: &mut String, layout: &Layout, ready: &Ready, home: &Home, pro
             false => writeln!(out, "  try       curl -i http://{}/", edge.http)?,
             true => writeln!(out, "  next      {program} app create {APP} --host '*'; {program} dyno add {APP} IP:PORT")?,
         }
+    }
+    if let Some((ca, https)) = ready.ca.as_ref().zip(ready.edges.first().and_then(|edge| edge.https)) {
+        writeln!(out, "  https     curl -i --cacert '{}' https://localhost:{}/", ca.display(), https.port())?;
     }
     writeln!(out, "  stop      Ctrl-C")
 }

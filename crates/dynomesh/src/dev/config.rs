@@ -3,6 +3,9 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
+use dynomesh_runtime::tls::TiersSection;
+
+use super::certificates::Certificates;
 use super::layout::{Edge, Group, Layout, Replica};
 use crate::args::Slots;
 
@@ -12,14 +15,26 @@ pub(crate) struct Shared<'a> {
     pub(crate) layout: &'a Layout,
     pub(crate) threads: u16,
     pub(crate) slots: Slots,
+    pub(crate) certificates: Option<&'a Certificates>,
 }
 
 impl Shared<'_> {
     /// The file of an edge.
     pub(crate) fn edge(self, edge: &Edge) -> String {
-        let Edge { name, http, admin, gossip } = edge;
+        let Edge { name, http, https, admin, gossip } = edge;
         let own = format!("name = \"{name}\"\nlisten = \"{http}\"\nadmin = \"{admin}\"\nthreads = {}\n", self.threads);
-        own + &self.gossip(*gossip)
+        own + &self.gossip(*gossip) + &self.tls(*https) + &self.tiers()
+    }
+
+    fn tls(self, https: Option<SocketAddr>) -> String {
+        let Some((certificates, https)) = self.certificates.zip(https) else { return String::new() };
+        let [cert, key] = certificates.edge().map(|path| quoted(&path));
+        format!("\n[tls]\nlisten = \"{https}\"\ncertificates = [{{ cert = {cert}, key = {key} }}]\n")
+    }
+
+    fn tiers(self) -> String {
+        let Some(TiersSection { ca, cert, key, .. }) = self.certificates.map(Certificates::tiers) else { return String::new() };
+        format!("\n[tiers]\nca = {}\ncert = {}\nkey = {}\n", quoted(&ca), quoted(&cert), quoted(&key))
     }
 
     /// The file of a block's replica, which keeps its state in `dir`.
@@ -36,7 +51,7 @@ impl Shared<'_> {
             quoted(dir),
             self.threads
         );
-        own + &self.gossip(*gossip)
+        own + &self.gossip(*gossip) + &self.tiers()
     }
 
     /// The file of a replica of the control plane, which keeps its state in `dir`.
@@ -69,10 +84,11 @@ mod tests {
     #[test]
     fn every_daemon_accepts_its_file() {
         let dir = tempfile::tempdir().unwrap();
-        let Command::Dev(dev) = Cli::try_parse_from(["dynomesh", "dev", "--port", "0"]).unwrap().command else { panic!() };
+        let Command::Dev(dev) = Cli::try_parse_from(["dynomesh", "dev", "--port", "0", "--tls"]).unwrap().command else { panic!() };
         let (layout, _ports) = Layout::open(dir.path(), &dev).unwrap();
-        for slots in [Slots::Committed, Slots::Leased] {
-            let shared = Shared { layout: &layout, threads: 2, slots };
+        let certificates = Certificates::open(dir.path()).unwrap();
+        for (slots, certificates) in [(Slots::Committed, None), (Slots::Leased, Some(&certificates))] {
+            let shared = Shared { layout: &layout, threads: 2, slots, certificates };
             let data = dir.path().join("a \"strange\" place");
             let block = &layout.blocks[0];
             for text in [

@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
+use dynomesh_runtime::net::Stream;
+use dynomesh_runtime::tls::ClientTls;
 use http_body_util::Empty;
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::{Request, StatusCode};
@@ -15,9 +17,13 @@ use tokio::time::timeout;
 type Failed = Box<dyn std::error::Error + Send + Sync>;
 
 /// A new connection, driven until it ends or its sender is dropped.
-pub(crate) async fn connect(server: SocketAddr, wait: Duration) -> Result<SendRequest<Empty<Bytes>>, Failed> {
+pub(crate) async fn connect(server: SocketAddr, tls: Option<&ClientTls>, wait: Duration) -> Result<SendRequest<Empty<Bytes>>, Failed> {
     let stream = timeout(wait, TcpStream::connect(server)).await??;
     stream.set_nodelay(true)?;
+    let stream = match tls {
+        Some(tls) => timeout(wait, tls.connect(stream)).await??,
+        None => Stream::Plain(stream),
+    };
     let (sender, connection) = handshake(TokioIo::new(stream)).await?;
     tokio::spawn(connection);
     Ok(sender)
@@ -26,7 +32,7 @@ pub(crate) async fn connect(server: SocketAddr, wait: Duration) -> Result<SendRe
 /// The status of `GET path`.
 pub(crate) async fn status(server: SocketAddr, path: &str, wait: Duration) -> Result<StatusCode, Failed> {
     let request = Request::get(path).header("host", server.to_string()).body(Empty::new())?;
-    let answer = async { Ok(connect(server, wait).await?.send_request(request).await?.status()) };
+    let answer = async { Ok(connect(server, None, wait).await?.send_request(request).await?.status()) };
     timeout(wait, answer).await?
 }
 

@@ -22,6 +22,8 @@ const FILE: &str = "layout.json";
 const VERSION: u32 = 1;
 /// Port of the first edge unless said otherwise.
 const EDGE_PORT: u16 = 8080;
+/// HTTPS is so far above HTTP: 8443 for 8080.
+const HTTPS_OFFSET: u16 = 363;
 
 /// The mesh, process by process.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +47,9 @@ pub(crate) struct Layout {
 pub(crate) struct Edge {
     pub(crate) name: String,
     pub(crate) http: SocketAddr,
+    /// In runs with `--tls`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) https: Option<SocketAddr>,
     pub(crate) admin: SocketAddr,
     pub(crate) gossip: SocketAddr,
 }
@@ -219,7 +224,8 @@ impl Layout {
         for d in self.dynos.len() + 1..=dynos.into() {
             self.dynos.push(Dyno { id: format!("d{d}"), addr: loopback(ports.take()?), added: false });
         }
-        self.set_edges(count(wanted.edges, self.edges.len(), 2), wanted.port, ports)
+        self.set_edges(count(wanted.edges, self.edges.len(), 2), wanted.port, ports)?;
+        self.set_https(wanted.tls, wanted.port, ports)
     }
 
     /// Edges hold nothing, so their number and ports follow each run's options.
@@ -230,7 +236,7 @@ impl Layout {
             let index = usize::from(e) - 1;
             if index == self.edges.len() {
                 let (admin, gossip) = (loopback(ports.take()?), loopback(ports.take()?));
-                self.edges.push(Edge { name: format!("edge-{e}"), http: loopback(0), admin, gossip });
+                self.edges.push(Edge { name: format!("edge-{e}"), http: loopback(0), https: None, admin, gossip });
             }
             let kept = self.edges[index].http.port();
             let port = match (port, first.unwrap_or(EDGE_PORT)) {
@@ -239,6 +245,23 @@ impl Layout {
                 (_, first) => first.checked_add(e - 1).ok_or(LayoutError::EdgePort { edge: e, port: first, offset: e - 1 })?,
             };
             self.edges[index].http = loopback(port);
+        }
+        Ok(())
+    }
+
+    /// Beside HTTP, or at any free port if that is where HTTP is; kept as long as no other port is asked for.
+    fn set_https(&mut self, wanted: bool, port: Option<u16>, ports: &mut Ports) -> Result<(), LayoutError> {
+        for (edge, e) in self.edges.iter_mut().zip(1..) {
+            let http = edge.http.port();
+            edge.https = match (port, edge.https) {
+                _ if !wanted => None,
+                (None | Some(0), Some(kept)) => Some(kept),
+                (Some(0), None) => Some(loopback(ports.take()?)),
+                _ => {
+                    let over = LayoutError::EdgePort { edge: e, port: http, offset: HTTPS_OFFSET };
+                    Some(loopback(http.checked_add(HTTPS_OFFSET).ok_or(over)?))
+                }
+            };
         }
         Ok(())
     }
@@ -319,11 +342,30 @@ mod tests {
     }
 
     #[test]
+    fn https_is_there_if_asked_for_beside_http() {
+        let dir = tempfile::tempdir().unwrap();
+        let ports_of = |layout: &Layout| layout.edges.iter().map(|edge| edge.https.map(|https| https.port())).collect::<Vec<_>>();
+        let (layout, ports) = Layout::open(dir.path(), &dev("--port 9100 --tls")).unwrap();
+        drop(ports);
+        assert_eq!(ports_of(&layout), [Some(9463), Some(9464)]);
+        let (layout, ports) = Layout::open(dir.path(), &dev("--port 9100")).unwrap();
+        drop(ports);
+        assert_eq!(ports_of(&layout), [None, None]);
+
+        let dir = tempfile::tempdir().unwrap();
+        let (first, ports) = Layout::open(dir.path(), &dev("--port 0 --tls")).unwrap();
+        drop(ports);
+        let (second, _ports) = Layout::open(dir.path(), &dev("--port 0 --tls")).unwrap();
+        assert_eq!(first, second);
+        assert!(first.edges.iter().all(|edge| edge.https.is_some_and(|https| https != edge.http)));
+    }
+
+    #[test]
     fn no_two_processes_share_an_address() {
         let (layout, _ports) =
-            Layout::open(tempfile::tempdir().unwrap().path(), &dev("--port 0 --control 3 --blocks 4 --dynos 30")).unwrap();
+            Layout::open(tempfile::tempdir().unwrap().path(), &dev("--port 0 --tls --control 3 --blocks 4 --dynos 30")).unwrap();
         let mut all: Vec<SocketAddr> = layout.dynos.iter().map(|dyno| dyno.addr).collect();
-        all.extend(layout.edges.iter().flat_map(|edge| [edge.http, edge.admin, edge.gossip]));
+        all.extend(layout.edges.iter().flat_map(|edge| [edge.http, edge.https.unwrap(), edge.admin, edge.gossip]));
         all.extend(layout.groups().flat_map(|group| &group.replicas).flat_map(|r| [r.http, r.grpc, r.admin, r.gossip]));
         let count = all.len();
         all.sort();

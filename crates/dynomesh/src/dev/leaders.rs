@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use dynomesh_runtime::http::headers::{self, Leader};
+use dynomesh_runtime::tls::ClientTls;
 use http_body_util::Empty;
 use hyper::client::conn::http1::SendRequest;
 use hyper::{Request, Response};
@@ -22,7 +23,7 @@ const BEAT: Duration = Duration::from_millis(100);
 const SILENT: Duration = Duration::from_millis(150);
 
 /// Beats one replica for ever and reports each change: the term in which it claims to lead, or `None`.
-pub(crate) async fn follow(replica: SocketAddr, report: impl Fn(Option<u64>)) {
+pub(crate) async fn follow(replica: SocketAddr, tls: Option<ClientTls>, report: impl Fn(Option<u64>)) {
     let mut said = None;
     let mut say = |claim: Option<u64>| {
         if said != claim {
@@ -34,7 +35,7 @@ pub(crate) async fn follow(replica: SocketAddr, report: impl Fn(Option<u64>)) {
     beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         beats.tick().await;
-        let Ok(mut sender) = http::connect(replica, SILENT).await else {
+        let Ok(mut sender) = http::connect(replica, tls.as_ref(), SILENT).await else {
             say(None);
             continue;
         };
@@ -93,7 +94,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (sender, mut claims) = mpsc::unbounded_channel();
         let address = listener.local_addr().unwrap();
-        tokio::spawn(follow(address, move |claim| sender.send(claim).unwrap()));
+        tokio::spawn(follow(address, None, move |claim| sender.send(claim).unwrap()));
 
         let (mut stream, _) = listener.accept().await.unwrap();
         next_beat(&mut stream).await;

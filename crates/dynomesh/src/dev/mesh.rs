@@ -5,10 +5,12 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use dynomesh_runtime::tls::{ClientTls, TlsMetrics};
 use rustix::process::Signal;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::time::{sleep, timeout};
 
+use super::certificates::Certificates;
 use super::child::{self, Child, Place, Plan};
 use super::layout::Layout;
 use super::ready::{self, Ready};
@@ -34,6 +36,7 @@ pub(crate) struct Mesh<'a> {
     args: &'a args::Dev,
     home: &'a Home,
     layout: Layout,
+    certificates: Option<Certificates>,
     program: PathBuf,
     children: Vec<Child>,
     blocks: Vec<Leadership>,
@@ -68,13 +71,27 @@ impl<'a> Mesh<'a> {
         for (name, address, edge) in listeners(&layout) {
             await_free(name, address, edge).await?;
         }
-        let plans = plan::all(args, home, &layout, &program)?;
+        let certificates = if args.tls { Some(Certificates::open(&home.path)?) } else { None };
+        let plans = plan::all(args, home, &layout, certificates.as_ref(), &program)?;
         let leftovers: Vec<PathBuf> = home.temporary.iter().map(|dir| dir.path().into()).chain(args.ready_file.clone()).collect();
         let reaper =
             Reaper::start(&program, &leftovers).map_err(|cause| DevError::Start { program: program.display().to_string(), cause })?;
         let blocks = layout.blocks.iter().map(|block| Leadership { claims: vec![None; block.replicas.len()], leader: None }).collect();
         let children = plans.into_iter().map(Child::new).collect();
-        Ok(Mesh { args, home, layout, program, children, blocks, reaper, events, announced: false, stopping: false, published: None })
+        Ok(Mesh {
+            args,
+            home,
+            layout,
+            certificates,
+            program,
+            children,
+            blocks,
+            reaper,
+            events,
+            announced: false,
+            stopping: false,
+            published: None,
+        })
     }
 
     /// Starts every process at once, and asks the replicas who leads.
@@ -82,10 +99,12 @@ impl<'a> Mesh<'a> {
         for child in 0..self.children.len() {
             self.start_child(child)?;
         }
+        let tls = self.certificates.as_ref().map(|certificates| ClientTls::for_tiers(&certificates.tiers(), &TlsMetrics::default()));
+        let tls = tls.transpose()?;
         for (block, group) in self.layout.blocks.iter().enumerate() {
             for (replica, member) in group.replicas.iter().enumerate() {
                 let events = self.events.clone();
-                tokio::spawn(leaders::follow(member.http, move |term| {
+                tokio::spawn(leaders::follow(member.http, tls.clone(), move |term| {
                     // The owner is gone only at the very end.
                     let _ = events.send(Event::Claims { block, replica, term });
                 }));
@@ -229,12 +248,19 @@ impl<'a> Mesh<'a> {
 
     fn ready(&self) -> Ready {
         let Layout { edges, control, blocks, dynos, .. } = &self.layout;
-        let mut ready =
-            Ready { edges: Vec::new(), control: Vec::new(), admin: self.layout.admin_api(), blocks: BTreeMap::new(), dynos: Vec::new() };
+        let ca = self.certificates.as_ref().map(Certificates::ca);
+        let mut ready = Ready {
+            ca,
+            edges: Vec::new(),
+            control: Vec::new(),
+            admin: self.layout.admin_api(),
+            blocks: BTreeMap::new(),
+            dynos: Vec::new(),
+        };
         for Child { plan: Plan { name, place, .. }, pid, .. } in &self.children {
             let (name, pid) = (name.clone(), *pid);
             match *place {
-                Place::Edge(index) => ready.edges.push(ready::Edge { name, http: edges[index].http, pid }),
+                Place::Edge(index) => ready.edges.push(ready::Edge { name, http: edges[index].http, https: edges[index].https, pid }),
                 Place::Control(index) => ready.control.push(ready::Control { name, grpc: control.replicas[index].grpc, pid }),
                 Place::Replica { block, replica } => {
                     let (group, member) = (&blocks[block], &blocks[block].replicas[replica]);
@@ -300,7 +326,10 @@ impl Child {
 
 /// Every address of the mesh that a stranger could have taken.
 fn listeners(layout: &Layout) -> impl Iterator<Item = (&str, SocketAddr, bool)> {
-    let edges = layout.edges.iter().flat_map(|edge| [(edge.name.as_str(), edge.http, true), (edge.name.as_str(), edge.admin, false)]);
+    let edges = layout.edges.iter().flat_map(|edge| {
+        let clients = std::iter::once(edge.http).chain(edge.https).map(|address| (address, true));
+        clients.chain([(edge.admin, false)]).map(|(address, is_edge)| (edge.name.as_str(), address, is_edge))
+    });
     let replicas = layout.groups().flat_map(|group| &group.replicas);
     let replicas = replicas.flat_map(|r| [r.http, r.grpc, r.admin].map(|address| (r.name.as_str(), address, false)));
     let dynos = layout.dynos.iter().map(|dyno| (dyno.id.as_str(), dyno.addr, false));

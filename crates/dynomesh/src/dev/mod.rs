@@ -11,6 +11,7 @@
 
 mod announce;
 mod boot;
+mod certificates;
 mod child;
 mod command;
 mod config;
@@ -91,6 +92,10 @@ pub(crate) enum DevError {
     },
     #[error("{name} {how}; its log ends with:\n{tail}")]
     Died { name: String, how: String, tail: String },
+    #[error(transparent)]
+    Tls(#[from] dynomesh_runtime::tls::TlsError),
+    #[error(transparent)]
+    Certificates(#[from] certificates::CertificateError),
     #[error(transparent)]
     Boot(#[from] boot::BootError),
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use dynomesh_runtime::shutdown::PARENT_ENV;
 
+use super::certificates::Certificates;
 use super::child::{Place, Plan};
 use super::config::Shared;
 use super::layout::Layout;
@@ -13,9 +14,15 @@ use super::{DevError, Home, command};
 use crate::args;
 
 /// Plans every process and writes the configuration files. `program` is this binary.
-pub(crate) fn all(args: &args::Dev, home: &Home, layout: &Layout, program: &Path) -> Result<Vec<Plan>, DevError> {
+pub(crate) fn all(
+    args: &args::Dev,
+    home: &Home,
+    layout: &Layout,
+    certificates: Option<&Certificates>,
+    program: &Path,
+) -> Result<Vec<Plan>, DevError> {
     let planner = Planner { home, program };
-    let shared = Shared { layout, threads: args.threads, slots: args.slots };
+    let shared = Shared { layout, threads: args.threads, slots: args.slots, certificates };
     let mut plans = Vec::new();
     for (index, edge) in layout.edges.iter().enumerate() {
         plans.push(planner.daemon("edge", &edge.name, Place::Edge(index), &shared.edge(edge))?);

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
@@ -19,12 +19,17 @@ pub(crate) struct Ready {
     pub(crate) admin: SocketAddr,
     pub(crate) blocks: BTreeMap<String, Vec<Replica>>,
     pub(crate) dynos: Vec<Dyno>,
+    /// The authority of edges that speak HTTPS.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) ca: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Edge {
     pub(crate) name: String,
     pub(crate) http: SocketAddr,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) https: Option<SocketAddr>,
     pub(crate) pid: u32,
 }
 
@@ -74,11 +79,12 @@ mod tests {
         let at = |port| SocketAddr::from(([127, 0, 0, 1], port));
         let replica = Replica { name: "b1-1".into(), http: at(3), grpc: at(4), pid: 7, leader: true };
         let ready = Ready {
-            edges: vec![Edge { name: "edge-1".into(), http: at(1), pid: 5 }],
+            edges: vec![Edge { name: "edge-1".into(), http: at(1), https: None, pid: 5 }],
             control: vec![Control { name: "control-1".into(), grpc: at(2), pid: 6 }],
             admin: at(2),
             blocks: BTreeMap::from([("b1".into(), vec![replica])]),
             dynos: vec![Dyno { id: "d1".into(), app: "demo".into(), addr: at(5), pid: 8 }],
+            ca: None,
         };
         let expected = concat!(
             r#"{"edges":[{"name":"edge-1","http":"127.0.0.1:1","pid":5}],"#,
@@ -87,6 +93,11 @@ mod tests {
             r#""dynos":[{"id":"d1","app":"demo","addr":"127.0.0.1:5","pid":8}]}"#
         );
         assert_eq!(serde_json::to_string(&ready).unwrap(), expected);
+
+        let edges = vec![Edge { https: Some(at(9)), ..ready.edges[0].clone() }];
+        let with_tls = serde_json::to_string(&Ready { edges, ca: Some("/ca.pem".into()), ..ready }).unwrap();
+        assert!(with_tls.contains(r#""http":"127.0.0.1:1","https":"127.0.0.1:9","pid":5"#), "{with_tls}");
+        assert!(with_tls.ends_with(r#","ca":"/ca.pem"}"#), "{with_tls}");
     }
 
     #[test]

@@ -32,6 +32,7 @@ use crate::access_log::{AccessLog, Target};
 use crate::config::{Config, Limits, RetrySettings};
 use crate::metrics::Metrics;
 use crate::routes::Directory;
+use crate::secure::Secure;
 use crate::start::{Shared, service};
 
 /// Longer than anything here takes on a busy machine, shorter than patience.
@@ -76,6 +77,8 @@ pub(super) fn config() -> Config {
         limits: Limits::default(),
         retry: RetrySettings::default(),
         beat: crate::BeatSettings::default(),
+        tls: None,
+        tiers: None,
     }
 }
 
@@ -94,7 +97,16 @@ impl Mesh {
         let (stop, shutdown) = channel();
         let metrics = Metrics::register(&Registry::new("edge", "edge-1"));
         let directory = Arc::new(Directory::new(config.retry.budget()));
-        let shared = Shared { config, clock: Clock::system(), directory, metrics, log, shutdown: shutdown.clone(), door: Door::default() };
+        let shared = Shared {
+            config,
+            clock: Clock::system(),
+            directory,
+            metrics,
+            log,
+            shutdown: shutdown.clone(),
+            door: Door::default(),
+            secure: Secure::default(),
+        };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let edge = listener.local_addr().unwrap();
         let service = service(&shared);

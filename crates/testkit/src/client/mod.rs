@@ -11,6 +11,7 @@ mod ask;
 mod connection;
 mod load;
 mod replay;
+mod secure;
 mod wire;
 
 use std::net::SocketAddr;
@@ -23,6 +24,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 pub use ask::{Ask, Framing};
 pub use load::{Arrivals, Load, Running};
+pub use secure::{Answered, Secure};
 pub use wire::Wire;
 
 use crate::clock;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use serde::Deserialize;
 
@@ -18,6 +19,9 @@ pub struct Ready {
     pub blocks: BTreeMap<String, Vec<Replica>>,
     /// The dynos that `dev` itself started.
     pub dynos: Vec<Dyno>,
+    /// The authority of edges that speak HTTPS, with `--tls`.
+    #[serde(default)]
+    pub ca: Option<PathBuf>,
 }
 
 /// An edge.
@@ -27,6 +31,9 @@ pub struct Edge {
     pub name: String,
     /// Where clients connect.
     pub http: SocketAddr,
+    /// Where they connect by TLS, with `--tls`.
+    #[serde(default)]
+    pub https: Option<SocketAddr>,
     /// Its process.
     pub pid: u32,
 }

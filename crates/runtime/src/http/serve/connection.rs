@@ -27,6 +27,7 @@ use super::watched::Watched;
 use super::{BoxError, Server};
 use crate::http::tunnel::Tunnel;
 use crate::net::Stream;
+use crate::tls::ALPN_HTTP2;
 
 /// What a closed connection's peer may still send before the kernel's reset could destroy our last answer on its way.
 const DISCARD_MAX: usize = 1 << 20;
@@ -36,8 +37,6 @@ const DISCARD_SPAN: Duration = Duration::from_secs(1);
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Room for the first read, which is most often a whole head.
 const FIRST_READ: usize = 2048;
-/// The protocol's name in TLS (RFC 9113, section 3.2).
-const ALPN_HTTP2: &[u8] = b"h2";
 
 /// How a connection ended.
 enum End {
