@@ -39,9 +39,14 @@ def rows(cells):
 
 
 def table(slots):
-    """One line for each client, size and field."""
-    kinds = dict.fromkeys((slot["protocol"], slot["size"], slot["field"]) for slot in slots)
-    return [line(kind, slots) for kind in kinds]
+    """One line for each client, size and field; fields under the same load beside each other."""
+    loads = dict.fromkeys((slot["protocol"], slot["size"]) for slot in slots)
+    fields = dict.fromkeys(slot["field"] for slot in slots)
+    return [line((*load, field), slots) for load in loads for field in fields if any_of(slots, *load, field)]
+
+
+def any_of(slots, *kind):
+    return any((slot["protocol"], slot["size"], slot["field"]) == kind for slot in slots)
 
 
 def line(kind, slots):
