@@ -1,6 +1,8 @@
 """The rounds: every field in turn under the same load, again and again, so that what the machine does meanwhile hits all alike."""
 
+import os
 import platform
+import statistics
 import subprocess
 import sys
 import time
@@ -11,14 +13,15 @@ import processes
 
 WARM_SECONDS = 1
 IDLE_SECONDS = 3
+FLUSHES = 51
 
 
 class Figures:
     """What was measured, as the report and the JSON file have it."""
 
-    def __init__(self, wanted):
+    def __init__(self, wanted, directory):
         self.wanted = wanted
-        self.all = {"machine": machine(wanted), "notes": [], "idle": {}, "slots": [], "faults": []}
+        self.all = {"machine": machine(wanted, directory), "notes": [], "idle": {}, "slots": [], "faults": []}
 
     def add(self, series, fields, directory):
         """Measures all rounds over `fields`, one of which is HAProxy."""
@@ -102,7 +105,7 @@ def progress(row):
     return f"{told(row)}: {row['requests_per_second']:.0f}/s, p99 {row['p99_ms']:.1f} ms, us {spent}{changed}{errors}"
 
 
-def machine(wanted):
+def machine(wanted, directory):
     """What the figures were taken on and with."""
     with open("/proc/cpuinfo", encoding="utf-8") as file:
         models = [line.partition(":")[2].strip() for line in file if line.startswith("model name")]
@@ -113,7 +116,20 @@ def machine(wanted):
         "haproxy": first_line(["haproxy", "-v"]),
         "dynomesh": first_line([wanted.binary, "--version"]),
         "seconds": wanted.seconds,
+        "flush_ms": flush(directory / "flushed"),
     }
+
+
+def flush(path):
+    """Median time in milliseconds until a few bytes are on disk, which every commit waits for."""
+    times = []
+    with open(path, "wb", buffering=0) as file:
+        for _ in range(FLUSHES):
+            file.write(bytes(200))
+            start = time.monotonic()
+            os.fdatasync(file.fileno())
+            times.append(time.monotonic() - start)
+    return statistics.median(times) * 1000
 
 
 def first_line(command):

@@ -18,6 +18,7 @@ def parse():
     parser.add_argument("--protocols", type=words("h1", "h2"), default="h1,h2", help="what clients speak: h1, h2; default both")
     parser.add_argument("--slots", type=words("committed", "leased"), default="committed,leased", help="kinds of mesh; default both")
     parser.add_argument("--binary", type=binary, default=str(ROOT / "target/release/dynomesh"), metavar="PATH", help="default: the release build")
+    parser.add_argument("--directory", type=folder, metavar="DIR", help="where the logs of replicas are flushed to; default: the system's for temporary files")
     parser.add_argument("--output", "-o", type=pathlib.Path, metavar="FILE", help="write all figures as JSON, each round's too")
     return parser.parse_args()
 
@@ -50,6 +51,13 @@ def size(word):
     if not digits.isdigit() or unit not in UNITS or int(digits) == 0:
         raise argparse.ArgumentTypeError(f"{word!r} is not a size such as 500, 1k or 2m")
     return int(digits) * UNITS[unit]
+
+
+def folder(text):
+    path = pathlib.Path(text).resolve()
+    if not path.is_dir():
+        raise argparse.ArgumentTypeError(f"there is no directory {path}")
+    return path
 
 
 def binary(text):

@@ -17,7 +17,8 @@ def write(figures, path):
 def text(figures):
     machine = figures["machine"]
     lines = [
-        f"{machine['processors']} x {machine['model']}, Linux {machine['kernel']}; {machine['haproxy']}; {machine['dynomesh']}",
+        f"{machine['processors']} x {machine['model']}, Linux {machine['kernel']}, a flush takes {machine['flush_ms']:.2f} ms;"
+        f" {machine['haproxy']}; {machine['dynomesh']}",
         f"Access log off. Medians over rounds of {machine['seconds']} s each; ratios are to HAProxy's edge and blocks of the same round: median [min-max].",
         "",
         *rows([HEAD + RATIOS, *table(figures["slots"])]),
