@@ -1,19 +1,23 @@
 //! Accepts HTTP/1.1 and HTTP/2 connections, plain or by TLS, on the current thread and answers their requests by a service.
 //!
-//! Nothing here is `Send`: run it on a [`crate::workers`] thread, once per thread. hyper parses, frames and answers malformed
-//! requests (400) and oversized heads (431); what it lacks is here: an idle limit apart from the head's time limit, a limit on peers
-//! that do not read, a bound on connections, a reset where a response broke off (P27), a close that does not destroy the last answer,
-//! a connection that a service takes over, and an orderly stop.
+//! Nothing here is `Send`: run it on a [`crate::workers`] thread, once per thread. hyper parses and frames, over a
+//! [`Strict`](super::strict::Strict) stream that keeps ambiguous HTTP/1.1 from it and whose refusals are answered here; what else it
+//! lacks is here: an idle limit apart from the head's time limit, a limit on peers that do not read, a bound on connections, a reset
+//! where a response broke off (P27), a close that does not destroy the last answer, a connection that a service takes over, and an
+//! orderly stop.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use dynomesh_core::http1::Violation;
 use dynomesh_core::time::Span;
 use futures::FutureExt;
 use http::{Request, Response};
@@ -70,6 +74,18 @@ pub struct ServeSettings {
     pub http2: Option<Http2Settings>,
     /// Counts the connections, and says when their clients are asked to leave.
     pub door: Door,
+    /// Hears of what clients sent that was no HTTP/1.1, to count it and to log it.
+    pub refused: Option<Refused>,
+}
+
+/// Is told of a connection's refusal, by any thread.
+#[derive(Clone)]
+pub struct Refused(pub Arc<dyn Fn(SocketAddr, Violation) + Send + Sync>);
+
+impl fmt::Debug for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Refused")
+    }
 }
 
 /// Limits of a connection that speaks HTTP/2.
@@ -105,6 +121,7 @@ impl Default for ServeSettings {
             tls: None,
             http2: None,
             door: Door::default(),
+            refused: None,
         }
     }
 }

@@ -31,6 +31,10 @@ pub struct Strict<T> {
 #[derive(Debug, Clone)]
 pub struct Verdict(Rc<Shared>);
 
+/// A request that a server has begun on: over when dropped.
+#[derive(Debug)]
+pub struct Running(Verdict);
+
 #[derive(Debug)]
 struct Shared {
     scanner: RefCell<Scanner>,
@@ -55,7 +59,7 @@ enum Side {
 // === impl Strict ===
 
 impl<T> Strict<T> {
-    /// For a server's connection. Its owner tells [`Verdict::begin`] and [`Verdict::end`] of every request, or reading never fails.
+    /// For a server's connection. Its owner holds a [`Running`] for every request, or reading never fails.
     pub fn server(inner: T, limits: Limits) -> (Self, Verdict) {
         Strict::new(inner, Side::Server, Scanner::requests(limits))
     }
@@ -102,15 +106,9 @@ impl Verdict {
         self.violation().filter(|_| is_due)
     }
 
-    /// A service has answered: the response's head goes to hyper now.
-    pub fn begin(&self) {
-        self.0.begun.set(self.0.begun.get() + 1);
-    }
-
-    /// A request is over: its response's body has ended, or been dropped, or there is none.
-    pub fn end(&self) {
-        self.0.ended.set(self.0.ended.get() + 1);
-        self.0.wake();
+    /// A service is called. The request is over when its response's body has ended, or been dropped, or there will be none.
+    pub fn run(&self) -> Running {
+        Running(self.clone())
     }
 
     /// A request goes to the server now. The response to an earlier one has ended.
@@ -121,6 +119,24 @@ impl Verdict {
     /// Both sides have left HTTP/1.1: everything passes from here on. Said before the other side can know.
     pub fn opaque(&self) {
         self.0.scanner.borrow_mut().opaque();
+    }
+}
+
+// === impl Running ===
+
+impl Running {
+    /// The service has answered: the response's head goes to hyper now.
+    pub fn begin(&self) {
+        let begun = &self.0.0.begun;
+        begun.set(begun.get() + 1);
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let shared = &self.0.0;
+        shared.ended.set(shared.ended.get() + 1);
+        shared.wake();
     }
 }
 

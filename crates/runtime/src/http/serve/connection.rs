@@ -9,8 +9,9 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use dynomesh_core::http1::{Limits, Violation};
 use http::header::{CONNECTION, HeaderValue};
-use http::{Request, Response, StatusCode, Version};
+use http::{Method, Request, Response, StatusCode, Version};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
@@ -24,7 +25,9 @@ use tokio::time::timeout;
 use super::line::{Busy, Line, Order};
 use super::peer::{Handed, Peer, Wanted};
 use super::watched::Watched;
-use super::{BoxError, Server};
+use super::{BoxError, Refused, Server};
+use crate::http::headers;
+use crate::http::strict::{Running, Strict};
 use crate::http::tunnel::Tunnel;
 use crate::net::Stream;
 use crate::tls::ALPN_HTTP2;
@@ -46,6 +49,8 @@ enum End {
     Broken,
     /// Outside of an answer, by our word.
     Cut,
+    /// In order, but for what the client sent then: that is still to be answered.
+    Refused(Violation),
     /// Somebody takes it over.
     Handed(oneshot::Sender<Tunnel>),
 }
@@ -83,12 +88,14 @@ where
                 if !goes_on && busy.is_last() {
                     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 }
-                Ok::<_, BoxError>(response.map(|body| Tracked { body, _busy: busy }))
+                Ok::<_, BoxError>(response.map(|body| Tracked { body, _busy: busy, running: None }))
             }
         }
     };
     match spoken {
-        Spoken::Http1(early) => serve_http1(server, line.clone(), Watched::new(early, stream, line, server.clone()), wanted, answer).await,
+        Spoken::Http1(early) => {
+            serve_http1(server, address, line.clone(), Watched::new(early, stream, line, server.clone()), wanted, answer).await
+        }
         Spoken::Http2(early) => {
             serve_http2(server, &line, Watched::new(early, stream, line.clone(), server.clone()).with_flood_watch(), answer).await
         }
@@ -126,7 +133,7 @@ async fn listen_first(mut stream: Stream) -> io::Result<(Stream, Spoken)> {
     }
 }
 
-async fn serve_http1<A, F, B>(server: &Rc<Server>, line: Rc<Line>, watched: Watched, wanted: Rc<Wanted>, answer: A)
+async fn serve_http1<A, F, B>(server: &Rc<Server>, address: SocketAddr, line: Rc<Line>, watched: Watched, wanted: Rc<Wanted>, answer: A)
 where
     A: Fn(Request<Incoming>) -> F,
     F: Future<Output = Result<Response<Tracked<B>>, BoxError>> + 'static,
@@ -134,13 +141,28 @@ where
     B::Error: Into<BoxError>,
 {
     let settings = &server.settings;
+    let (strict, verdict) = Strict::server(watched, Limits { head_max: settings.head_max, ..Limits::default() });
+    let judged = |request: Request<Incoming>| {
+        let is_connect = request.method() == Method::CONNECT;
+        let running = verdict.run();
+        let (verdict, answer) = (verdict.clone(), answer(request));
+        async move {
+            let mut response = answer.await?;
+            running.begin();
+            if response.status() == StatusCode::SWITCHING_PROTOCOLS || (is_connect && response.status().is_success()) {
+                verdict.opaque();
+            }
+            response.body_mut().running = Some(running);
+            Ok::<_, BoxError>(response)
+        }
+    };
     let mut connection = http1::Builder::new()
         .half_close(false)
         .auto_date_header(false)
         .max_header_size(settings.head_max)
         .max_buf_size(settings.buffer_max.max(settings.head_max).max(8192))
         .header_read_timeout(None)
-        .serve_connection(TokioIo::new(watched), service_fn(answer));
+        .serve_connection(TokioIo::new(strict), service_fn(judged));
     let mut told = false;
     let end = poll_fn(|cx| {
         line.watch(cx);
@@ -162,9 +184,19 @@ where
     });
     let end = end.await;
     let parts = connection.into_parts();
-    let watched = parts.io.into_inner();
+    let watched = parts.io.into_inner().into_inner();
+    if let (Some(violation), Some(Refused(hear))) = (verdict.violation(), &settings.refused) {
+        hear(address, violation);
+    }
+    let end = match (end, verdict.violation(), verdict.answer()) {
+        (End::Clean | End::Broken, _, Some(violation)) => End::Refused(violation),
+        // The first bytes for who takes it over were sent too early, and judged as a request.
+        (End::Handed(_), Some(_), _) => End::Broken,
+        (end, ..) => end,
+    };
     match end {
-        End::Clean => discard(watched.into_stream()).await,
+        End::Clean => discard(watched.into_stream(), &[]).await,
+        End::Refused(violation) => discard(watched.into_stream(), refusal(violation).as_bytes()).await,
         End::Broken => watched.into_stream().reset(),
         End::Cut => drop(watched),
         End::Handed(taker) => {
@@ -226,9 +258,26 @@ impl<F: Future + 'static> hyper::rt::Executor<F> for Local {
     }
 }
 
-/// Closes our half and reads what still comes: a socket closed over unread bytes sends a reset, and that overtakes our last answer.
-async fn discard(mut stream: Stream) {
+/// The response to what hyper has not seen.
+fn refusal(violation: Violation) -> String {
+    let status = StatusCode::from_u16(violation.status()).unwrap_or(StatusCode::BAD_REQUEST);
+    let code = match violation {
+        Violation::HostInvalid | Violation::HostMissing | Violation::HostRepeated | Violation::Userinfo => "bad-host",
+        _ => "bad-request",
+    };
+    let body = format!("dynomesh: {violation}\n");
+    format!(
+        "HTTP/1.1 {status}\r\ncontent-type: text/plain\r\n{}: {code}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+        headers::ERROR,
+        body.len()
+    )
+}
+
+/// Writes what is `left` to say, closes our half and reads what still comes: otherwise a socket closed over unread bytes sends a reset, and
+/// that overtakes our last answer.
+async fn discard(mut stream: Stream, left: &[u8]) {
     let read_to_end = async {
+        stream.write_all(left).await?;
         stream.shutdown().await?;
         let mut scrap = vec![0; 16 * 1024];
         let mut total = 0;
@@ -248,6 +297,8 @@ async fn discard(mut stream: Stream) {
 struct Tracked<B> {
     body: B,
     _busy: Busy,
+    /// With HTTP/1.1.
+    running: Option<Running>,
 }
 
 impl<B: Body<Data = Bytes> + Unpin> Body for Tracked<B> {

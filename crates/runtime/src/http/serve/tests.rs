@@ -336,7 +336,7 @@ fn http2_is_spoken_to_who_begins_with_it_and_only_where_it_is_allowed() {
         let mut stream = TcpStream::connect(served.address).await.unwrap();
         stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
         let answer = read_to_end(&mut stream).await.unwrap();
-        assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 400 "), "{answer}");
+        assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 505 "), "{answer}");
     });
 }
 
@@ -434,5 +434,38 @@ fn a_flood_of_empty_frames_ends_its_connection() {
         assert!(answer.len() < 10_000 * 17, "every PING was answered");
         let asked = modest.send_request(Request::get("http://h/").body(Full::default()).unwrap());
         assert_eq!(asked.await.unwrap().into_body().collect().await.unwrap().to_bytes(), "hello");
+    });
+}
+
+#[test]
+fn a_refused_request_is_answered_in_our_own_words_after_those_before_it() {
+    on_thread(async {
+        let (sender, mut heard) = tokio::sync::mpsc::unbounded_channel();
+        let refused = Refused(Arc::new(move |_, violation| sender.send(violation).unwrap()));
+        let served = start_hello(ServeSettings { refused: Some(refused), ..Default::default() });
+        let mut stream = TcpStream::connect(served.address).await.unwrap();
+        let smuggled =
+            b"POST / HTTP/1.1\r\nhost: h\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\nGET /secret HTTP/1.1\r\n";
+        stream.write_all(&[GET, smuggled].concat()).await.unwrap();
+        let answers = read_to_end(&mut stream).await.unwrap();
+        let (good, refusal) = answers.split_once("hello").unwrap();
+        assert!(good.starts_with("HTTP/1.1 200 OK\r\n"), "{answers}");
+        assert!(refusal.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{answers}");
+        assert!(refusal.contains("x-dynomesh-error: bad-request\r\nconnection: close\r\n"), "{answers}");
+        assert!(refusal.ends_with("\r\n\r\ndynomesh: Content-Length and Transfer-Encoding are both given\n"), "{answers}");
+        assert_eq!(heard.recv().await, Some(Violation::TwoFramings));
+    });
+}
+
+#[test]
+fn wrong_content_is_answered_if_no_answer_was_begun() {
+    on_thread(async {
+        let served = start(ServeSettings::default(), |request| async {
+            request.into_body().collect().await.map(|_| Response::new(Full::new(Bytes::from("hello"))))
+        });
+        let mut stream = TcpStream::connect(served.address).await.unwrap();
+        stream.write_all(b"POST / HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\n\r\n1\nx\r\n0\r\n\r\n").await.unwrap();
+        let answer = read_to_end(&mut stream).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 400 ") && answer.ends_with("dynomesh: a line ends in LF without CR\n"), "{answer}");
     });
 }

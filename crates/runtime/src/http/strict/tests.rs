@@ -51,14 +51,13 @@ async fn serve(sent: &[&[u8]], strict: bool, go: Rc<Notify>, pipe: usize, answer
     let (seen, told) = (paths.clone(), verdict.clone());
     let service = service_fn(move |request: Request<Incoming>| {
         seen.borrow_mut().push(request.uri().path().to_owned());
-        let (verdict, go) = (told.clone(), go.clone());
+        let (running, go) = (told.run(), go.clone());
         async move {
             go.notified().await;
             go.notify_one();
             let content = request.into_body().collect().await;
-            verdict.begin();
-            let ended = Ended(verdict);
-            content.map(|_| Response::new(Tracked(Full::new(Bytes::from(vec![b'x'; answer_size])), ended)))
+            running.begin();
+            content.map(|_| Response::new(Tracked(Full::new(Bytes::from(vec![b'x'; answer_size])), running)))
         }
     });
     let serving = spawn_local(async move {
@@ -101,15 +100,7 @@ fn ready() -> Rc<Notify> {
 }
 
 /// A response's body that says when it is over.
-struct Tracked(Full<Bytes>, #[expect(dead_code, reason = "dropped with the body")] Ended);
-
-struct Ended(Verdict);
-
-impl Drop for Ended {
-    fn drop(&mut self) {
-        self.0.end();
-    }
-}
+struct Tracked(Full<Bytes>, #[expect(dead_code, reason = "dropped with the body")] Running);
 
 impl http_body::Body for Tracked {
     type Data = Bytes;
