@@ -64,9 +64,9 @@ impl<T> Strict<T> {
         Strict::new(inner, Side::Server, Scanner::requests(limits))
     }
 
-    /// For a client's connection. Its owner says before every request what is [asked](Verdict::expect).
-    pub fn client(inner: T, limits: Limits) -> (Self, Verdict) {
-        Strict::new(inner, Side::Client, Scanner::responses(limits))
+    /// For a client's connection. What is written tells what may come back.
+    pub fn client(inner: T, limits: Limits) -> Self {
+        Strict::new(inner, Side::Client, Scanner::responses(limits)).0
     }
 
     fn new(inner: T, side: Side, scanner: Scanner) -> (Self, Verdict) {
@@ -111,11 +111,6 @@ impl Verdict {
         Running(self.clone())
     }
 
-    /// A request goes to the server now. The response to an earlier one has ended.
-    pub fn expect(&self, asked: Asked) {
-        self.0.scanner.borrow_mut().expect(asked);
-    }
-
     /// Both sides have left HTTP/1.1: everything passes from here on. Said before the other side can know.
     pub fn opaque(&self) {
         self.0.scanner.borrow_mut().opaque();
@@ -158,6 +153,14 @@ impl Shared {
         Poll::Pending
     }
 
+    /// A client's request goes out. hyper writes a head in one piece, and none before the last response has ended.
+    fn writes(&self, bytes: &[u8]) {
+        let mut scanner = self.scanner.borrow_mut();
+        if self.side == Side::Client && scanner.is_between_messages() {
+            scanner.expect(asked(bytes));
+        }
+    }
+
     fn wrote(&self, is_taken: bool) {
         let was_blocked = self.blocked.replace(!is_taken);
         if was_blocked && is_taken {
@@ -169,6 +172,18 @@ impl Shared {
         if let Some(waker) = self.waker.take() {
             waker.wake();
         }
+    }
+}
+
+/// What a request that begins with `bytes` may be answered with.
+fn asked(bytes: &[u8]) -> Asked {
+    let head = &bytes[..memchr::memmem::find(bytes, b"\r\n\r\n").unwrap_or(bytes.len())];
+    match head {
+        [b'H', b'E', b'A', b'D', b' ', ..] => Asked::Head,
+        [b'C', b'O', b'N', b'N', b'E', b'C', b'T', b' ', ..] => Asked::Connect,
+        // hyper writes the names of fields in lower case.
+        head if memchr::memmem::find(head, b"\r\nupgrade:").is_some() => Asked::Upgrade,
+        _ => Asked::Plain,
     }
 }
 
@@ -191,12 +206,16 @@ impl<T: AsyncRead + Unpin> AsyncRead for Strict<T> {
 
 impl<T: AsyncWrite + Unpin> AsyncWrite for Strict<T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.verdict.0.writes(buf);
         let taken = Pin::new(&mut self.inner).poll_write(cx, buf);
         self.verdict.0.wrote(taken.is_ready());
         taken
     }
 
     fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        if let Some(first) = bufs.iter().find(|buf| !buf.is_empty()) {
+            self.verdict.0.writes(first);
+        }
         let taken = Pin::new(&mut self.inner).poll_write_vectored(cx, bufs);
         self.verdict.0.wrote(taken.is_ready());
         taken
