@@ -143,7 +143,7 @@ where
 {
     /// Gathers the body's first `limit` bytes, or all of it if it ends before. `framed` tells a body of zero bytes from none at all.
     pub(crate) async fn gather(mut body: B, framed: bool, limit: usize) -> Result<Self, BodyError> {
-        let length = match (body.is_end_stream(), body.size_hint().exact()) {
+        let mut length = match (body.is_end_stream(), body.size_hint().exact()) {
             (true, _) if framed => Length::Known(0),
             (true, _) => Length::None,
             (false, Some(length)) => Length::Known(length),
@@ -171,6 +171,10 @@ where
         }
         if !tail.is_empty() {
             source.prefix.push(tail.freeze());
+        }
+        // With HTTP/2 a head need not say whether a body follows. Where none did, the dyno is not told of one.
+        if !framed && gathered == 0 && source.rest.is_none() && source.trailers.is_none() {
+            length = Length::None;
         }
         Ok(Upload { source: Rc::new(RefCell::new(source)), length })
     }

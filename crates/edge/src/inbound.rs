@@ -1,15 +1,18 @@
 //! What a client's request head says, read once, and how it is passed on.
 //!
 //! A head with no host, two hosts or one that is no host is refused rather than guessed at: block and dyno must not understand
-//! another host than the edge did.
+//! another host than the edge did. The same goes for its target, which is sent on in the one form that servers take (RFC 9112,
+//! section 3.2.1).
 
 use std::net::SocketAddr;
 
 use dynomesh_runtime::http::headers;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use http::uri::{Authority, PathAndQuery};
-use http::{Uri, Version, request, response};
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{Method, Uri, Version, request, response};
 use rand::{Rng, RngExt};
+
+use crate::reply::Fault;
 
 /// Longest request id taken over from a client, in bytes.
 const REQUEST_ID_LEN_MAX: usize = 128;
@@ -27,24 +30,36 @@ pub(crate) struct Inbound {
     pub(crate) request_id: String,
     /// Whether the head delimits a body, be it of zero bytes.
     pub(crate) framed: bool,
-    /// Whether the body is in a transfer coding that is not `chunked`, which could not be passed on (RFC 9112, section 6.1).
-    pub(crate) coded: bool,
+    /// Why it goes no further, if its head is reason enough.
+    pub(crate) refused: Option<Fault>,
+    version: Version,
 }
 
 impl Inbound {
     /// Reads a head.
     pub(crate) fn read(head: &request::Parts, rng: &mut impl Rng) -> Self {
         let own_id = headers::text(&head.headers, &headers::REQUEST_ID).filter(|id| is_request_id(id));
-        Inbound {
+        let mut inbound = Inbound {
             host: host(head),
             uri: target(&head.uri),
             request_id: own_id.map_or_else(|| format!("{:032x}", rng.random::<u128>()), str::to_owned),
-            coded: head
-                .headers
-                .get_all(header::TRANSFER_ENCODING)
-                .iter()
-                .any(|coding| !coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked")),
             framed: head.headers.contains_key(header::CONTENT_LENGTH) || head.headers.contains_key(header::TRANSFER_ENCODING),
+            refused: None,
+            version: head.version,
+        };
+        inbound.refused = inbound.refuse(head);
+        inbound
+    }
+
+    fn refuse(&self, head: &request::Parts) -> Option<Fault> {
+        if head.method == Method::CONNECT || is_coded(&head.headers) {
+            Some(Fault::Unsupported)
+        } else if self.host.is_none() {
+            Some(Fault::BadHost)
+        } else if !is_target(head.uri.scheme(), self.target(), &head.method) {
+            Some(Fault::BadTarget)
+        } else {
+            None
         }
     }
 
@@ -60,6 +75,9 @@ impl Inbound {
         headers::strip_hop_by_hop(&mut headers);
         for name in [header::CONTENT_LENGTH, header::EXPECT, HeaderName::from_static("http2-settings")] {
             headers.remove(name);
+        }
+        if self.version == Version::HTTP_2 {
+            join_cookies(&mut headers);
         }
         if let Some(host) = self.host.as_deref().and_then(|host| HeaderValue::try_from(host).ok()) {
             headers.insert(header::HOST, host);
@@ -77,21 +95,51 @@ fn host(head: &request::Parts) -> Option<String> {
     if second.is_some() {
         return None;
     }
-    // A bare authority is a target for CONNECT alone (RFC 9112, section 3.2.3).
-    if head.uri.authority().is_some() && head.uri.scheme().is_none() {
-        return None;
-    }
-    if let Some(authority) = head.uri.authority() {
-        return (!authority.as_str().contains('@')).then(|| authority.to_string());
-    }
-    match first {
-        Some(value) => {
-            let host = value.to_str().ok()?;
-            let named = !host.is_empty() && !host.contains('@') && host.parse::<Authority>().is_ok();
-            named.then(|| host.to_owned())
-        }
+    let said = match first {
+        Some(value) => Some(value.to_str().ok().filter(|host| is_host(host))?),
+        None => None,
+    };
+    match (head.uri.authority(), head.version) {
+        // A bare authority is a target for CONNECT alone (RFC 9112, section 3.2.3).
+        (Some(_), _) if head.uri.scheme().is_none() => None,
+        // A Host beside `:authority` must mean the same (RFC 9113, section 8.3.1).
+        (Some(authority), Version::HTTP_2) if said.is_some_and(|said| !said.eq_ignore_ascii_case(authority.as_str())) => None,
+        // HTTP/1.1 wants a Host whatever the target is (RFC 9112, section 3.2).
+        (Some(_), Version::HTTP_11) if said.is_none() => None,
+        (Some(authority), _) => is_host(authority.as_str()).then(|| authority.to_string()),
         // HTTP/1.0 knew no hosts: such a request is for whoever takes any.
-        None => (head.version == Version::HTTP_10).then(String::new),
+        (None, Version::HTTP_10) => Some(said.unwrap_or_default().to_owned()),
+        (None, _) => said.map(str::to_owned),
+    }
+}
+
+/// Whether this is a host with or without a port, and nothing else.
+fn is_host(text: &str) -> bool {
+    let Ok(authority) = text.parse::<Authority>() else { return false };
+    let (host, port) = (authority.host(), text.strip_prefix(authority.host()));
+    let is_port = |port: &str| port.is_empty() || port.strip_prefix(':').is_some_and(|port| port.bytes().all(|byte| byte.is_ascii_digit()));
+    !host.is_empty() && port.is_some_and(is_port)
+}
+
+/// Whether a transfer coding would have to be undone that is not `chunked` (RFC 9112, section 6.1).
+fn is_coded(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    codings.any(|coding| !coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked"))
+}
+
+/// Whether the target names something a server could have: a path, or with OPTIONS the server itself.
+fn is_target(scheme: Option<&Scheme>, target: &str, method: &Method) -> bool {
+    let ours = scheme.is_none_or(|scheme| *scheme == Scheme::HTTP || *scheme == Scheme::HTTPS);
+    ours && (target.starts_with('/') || (target == "*" && method == Method::OPTIONS))
+}
+
+/// The crumbs a cookie comes in with HTTP/2, as the one line they are with HTTP/1.1 (RFC 9113, section 8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    let crumbs: Vec<&[u8]> = headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if crumbs.len() > 1
+        && let Ok(cookie) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..]))
+    {
+        headers.insert(header::COOKIE, cookie);
     }
 }
 
@@ -100,7 +148,11 @@ fn target(uri: &Uri) -> Uri {
     if uri.authority().is_none() && uri.scheme().is_none() {
         return uri.clone();
     }
-    uri.path_and_query().cloned().map_or_else(|| Uri::from_static("/"), Uri::from)
+    match uri.path_and_query() {
+        // A query right after the authority is one of the empty path, which is written `/` (RFC 9112, section 3.2.1).
+        Some(path) if path.as_str().starts_with('?') => format!("/{path}").parse().unwrap_or_else(|_| Uri::from_static("/")),
+        path => path.cloned().map_or_else(|| Uri::from_static("/"), Uri::from),
+    }
 }
 
 fn is_request_id(text: &str) -> bool {
@@ -146,11 +198,49 @@ mod tests {
         assert_eq!(host(Request::get("/").header("host", "shop:80")).as_deref(), Some("shop:80"));
         assert_eq!(host(Request::get("http://inner/x").header("host", "outer")).as_deref(), Some("inner"));
         assert_eq!(host(Request::get("/").version(Version::HTTP_10)).as_deref(), Some(""));
-        for bad in ["", "a b", "user@shop", "shop/x", "[::1"] {
+        for bad in ["", "a b", "user@shop", "shop/x", "[::1", ":80", "shop:http", "shop:80:80"] {
             assert_eq!(host(Request::get("/").header("host", bad)), None, "{bad:?} passed");
+            assert_eq!(host(Request::get("http://inner/").header("host", bad)), None, "{bad:?} passed beside another");
         }
+        assert_eq!(host(Request::get("http://inner/x")), None);
+        assert_eq!(host(Request::get("http://user@inner/x").header("host", "inner")), None);
         assert_eq!(host(Request::get("/")), None);
         assert_eq!(host(Request::get("/").header("host", "a").header("host", "a")), None);
+    }
+
+    #[test]
+    fn with_http2_the_authority_counts_and_a_host_beside_it_must_be_the_same() {
+        let host = |request: http::request::Builder| read(request.version(Version::HTTP_2)).0.host;
+        assert_eq!(host(Request::get("http://shop:80/")).as_deref(), Some("shop:80"));
+        assert_eq!(host(Request::get("https://shop/").header("host", "SHOP")).as_deref(), Some("shop"));
+        assert_eq!(host(Request::get("/").header("host", "shop")).as_deref(), Some("shop"), "translated from HTTP/1.1");
+        for bad in ["other", "", "shop:80"] {
+            assert_eq!(host(Request::get("https://shop/").header("host", bad)), None, "{bad:?} passed");
+        }
+        assert_eq!(host(Request::get("/")), None);
+    }
+
+    #[test]
+    fn crumbs_of_a_cookie_become_one_line() {
+        let cookies = |version| {
+            let request = Request::get("http://a/").header("host", "a").header("cookie", "a=1").header("cookie", "b=2").version(version);
+            read(request).1.get_all("cookie").iter().map(|line| line.to_str().unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(cookies(Version::HTTP_2), ["a=1; b=2"]);
+        assert_eq!(cookies(Version::HTTP_11), ["a=1", "b=2"]);
+    }
+
+    #[test]
+    fn a_target_is_a_path_or_with_options_the_server() {
+        let refused = |request: http::request::Builder| read(request.header("host", "a")).0.refused;
+        for good in [Request::get("/"), Request::get("http://a?x"), Request::options("*"), Request::get("https://a/*")] {
+            assert_eq!(refused(good), None);
+        }
+        for bad in [Request::get("*"), Request::get("ftp://a/")] {
+            assert_eq!(refused(bad), Some(Fault::BadTarget));
+        }
+        assert_eq!(refused(Request::connect("a:80")), Some(Fault::Unsupported));
+        assert_eq!(refused(Request::post("/").header("transfer-encoding", "gzip, chunked")), Some(Fault::Unsupported));
     }
 
     #[test]
@@ -158,6 +248,7 @@ mod tests {
         let (inbound, headers) = read(Request::get("http://inner/x?y=1").header("host", "outer"));
         assert_eq!((inbound.uri.to_string(), headers[header::HOST].to_str().unwrap()), ("/x?y=1".into(), "inner"));
         assert_eq!(read(Request::options("*").header("host", "a")).0.uri.to_string(), "*");
+        assert_eq!(read(Request::get("http://a?x").header("host", "a")).0.uri.to_string(), "/?x");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use dynomesh_core::dispatch::Verdict;
 use dynomesh_runtime::http::headers;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use http::{Response, StatusCode};
+use http::{Response, StatusCode, Version};
 
 use crate::attempt::Failure;
 
@@ -19,6 +19,8 @@ const SHOWN: [HeaderName; 5] = [headers::BLOCK, headers::EPOCH, headers::DYNO, h
 pub(crate) enum Fault {
     /// No usable `Host`.
     BadHost,
+    /// A target that is no path.
+    BadTarget,
     /// The client's body broke off.
     BadBody,
     /// The client's body did not come before the deadline.
@@ -51,8 +53,9 @@ pub(crate) enum Fault {
 
 impl Fault {
     /// All of them, for metrics that must exist before they count.
-    pub(crate) const ALL: [Fault; 15] = [
+    pub(crate) const ALL: [Fault; 16] = [
         Fault::BadHost,
+        Fault::BadTarget,
         Fault::BadBody,
         Fault::BodyLate,
         Fault::UnknownHost,
@@ -73,6 +76,7 @@ impl Fault {
     pub(crate) const fn told(self) -> (&'static str, StatusCode, &'static str) {
         match self {
             Fault::BadHost => ("bad-host", StatusCode::BAD_REQUEST, "the request needs exactly one valid Host"),
+            Fault::BadTarget => ("bad-target", StatusCode::BAD_REQUEST, "the request's target is not a path of this server"),
             Fault::BadBody => ("bad-body", StatusCode::BAD_REQUEST, "the request body broke off"),
             Fault::BodyLate => ("body-late", StatusCode::REQUEST_TIMEOUT, "the request body did not come before the deadline"),
             Fault::UnknownHost => ("unknown-host", StatusCode::NOT_FOUND, "no app serves this host"),
@@ -120,8 +124,8 @@ impl Fault {
         }
     }
 
-    /// The whole answer, without the headers every answer has.
-    pub(crate) fn response(self) -> Response<Bytes> {
+    /// The whole answer to a request of this version, without the headers every answer has.
+    pub(crate) fn response(self, asked: Version) -> Response<Bytes> {
         let (code, status, sentence) = self.told();
         let mut response = Response::new(Bytes::from(format!("dynomesh: {sentence}\n")));
         *response.status_mut() = status;
@@ -131,7 +135,7 @@ impl Fault {
         if matches!(self, Fault::Overloaded | Fault::NoLeader) {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
-        if matches!(self, Fault::BodyLate | Fault::BadBody) {
+        if asked != Version::HTTP_2 && matches!(self, Fault::BodyLate | Fault::BadBody) {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response
@@ -167,7 +171,7 @@ mod tests {
         codes.dedup();
         assert_eq!(codes.len(), Fault::ALL.len());
         for fault in Fault::ALL {
-            let response = fault.response();
+            let response = fault.response(Version::HTTP_11);
             assert!(response.status().is_client_error() || response.status().is_server_error());
             assert_eq!(response.headers()[headers::ERROR], fault.code());
         }

@@ -19,7 +19,7 @@ use dynomesh_core::time::{Span, Time};
 use dynomesh_runtime::http::headers::{self, Leader};
 use dynomesh_runtime::http::serve::Peer;
 use http::header::{self, HeaderValue};
-use http::{Method, Request, Response, Version};
+use http::{Request, Response, Version};
 use http_body::Body;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -124,8 +124,9 @@ where
         let inbound = Inbound::read(&head, &mut self.rng.borrow_mut());
         let mut record = Record::new(&self.means.clock, &self.means.metrics, &self.log, &self.edge, &inbound.request_id);
         record.asked(head.method.as_str(), inbound.target(), inbound.host.as_deref().unwrap_or(""), client);
+        let asked = head.version;
         let id = HeaderValue::try_from(inbound.request_id.as_str()).expect("a request id is visible ASCII");
-        let (answer, app) = match self.route(&head.method, &inbound) {
+        let (answer, app) = match self.route(&inbound) {
             Err(fault) => (Err(fault), None),
             Ok(app) => {
                 record.app(&app.name);
@@ -133,11 +134,11 @@ where
             }
         };
         let mut response = match answer {
-            Ok((answer, version)) => self.relay(*answer, version, record),
+            Ok(answer) => self.relay(*answer, asked, record),
             Err(fault) => {
                 debug!(request_id = ?id, fault = fault.code(), app = ?app.map(|app| app.name.to_string()), "answered with an error of our own");
                 let attempts = record.attempts();
-                let mut response = fault.response();
+                let mut response = fault.response(asked);
                 record.blame(fault, response.headers_mut());
                 record.fault(fault, response.body().len() as u64);
                 response.headers_mut().insert(headers::ATTEMPTS, HeaderValue::from(attempts));
@@ -149,9 +150,9 @@ where
     }
 
     /// The app a request is for.
-    fn route(&self, method: &Method, inbound: &Inbound) -> Result<Arc<App>, Fault> {
-        if method == Method::CONNECT || inbound.coded {
-            return Err(Fault::Unsupported);
+    fn route(&self, inbound: &Inbound) -> Result<Arc<App>, Fault> {
+        if let Some(fault) = inbound.refused {
+            return Err(fault);
         }
         let host = inbound.host.as_deref().ok_or(Fault::BadHost)?;
         let routes = self.directory.routes();
@@ -178,7 +179,7 @@ where
         client: std::net::SocketAddr,
         app: Arc<App>,
         record: &mut Record,
-    ) -> Result<(Box<Answer<B>>, Version), Fault> {
+    ) -> Result<Box<Answer<B>>, Fault> {
         let deadline = record.began() + self.settings.deadline;
         app.pay_in(record.began());
         if app.places.is_empty() {
@@ -198,7 +199,7 @@ where
         // The attempt in flight is dropped with the time-out, which withdraws its body and closes its connection.
         let attempts = self.attempts(&outgoing, host.as_deref().unwrap_or(""), app, deadline, record);
         match timeout(left(self.means.clock.now()), attempts).await {
-            Ok(end) => end.map(|answer| (answer, head.version)),
+            Ok(end) => end,
             Err(_) => Err(Fault::Deadline),
         }
     }
@@ -361,9 +362,14 @@ where
         let attempts = record.attempts();
         reply::clean(&mut head.headers);
         head.extensions.clear();
-        // An answer in HTTP/1.0 without a length is delimited by the end of the connection, as the dyno's was (P27).
-        head.version = if close_delimited || asked == Version::HTTP_10 { Version::HTTP_10 } else { Version::HTTP_11 };
-        if close_delimited {
+        // An answer in HTTP/1.0 without a length is delimited by the end of the connection, as the dyno's was (P27). HTTP/2 delimits
+        // every answer.
+        head.version = match asked {
+            Version::HTTP_2 => Version::HTTP_2,
+            asked if close_delimited || asked == Version::HTTP_10 => Version::HTTP_10,
+            _ => Version::HTTP_11,
+        };
+        if close_delimited && asked != Version::HTTP_2 {
             head.headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         head.headers.insert(headers::ATTEMPTS, HeaderValue::from(attempts));

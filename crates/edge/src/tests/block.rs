@@ -151,7 +151,7 @@ pub(super) fn full(bytes: impl Into<Bytes>) -> UnsyncBoxBody<Bytes, BoxError> {
     Full::new(bytes.into()).map_err(|never: Infallible| match never {}).boxed_unsync()
 }
 
-fn empty() -> UnsyncBoxBody<Bytes, BoxError> {
+pub(super) fn empty() -> UnsyncBoxBody<Bytes, BoxError> {
     full(Bytes::new())
 }
 

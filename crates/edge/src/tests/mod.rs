@@ -6,13 +6,14 @@
 mod block;
 mod choice;
 mod daemon;
+mod http2;
 mod mesh;
 mod outside;
 mod retries;
 mod silence;
 mod streams;
 
-use block::{Hop, PlayedBlock, answered, refused};
+use block::{Hop, PlayedBlock, answered, empty, full, refused};
 use mesh::{Mesh, within};
 
 /// Runs a test on a local runtime, as a data thread has it.
