@@ -7,6 +7,8 @@
 //! block says `100 Continue`, which it does only when it has granted a slot and is connected to the dyno. The [`Gate`] is the one
 //! place that knows whether anything was handed out: [`Gate::withdraw`] answers it and makes sure that nothing follows, so an attempt
 //! that is given up can not start afterwards.
+//!
+//! Trailers are packed for the way to the block ([`trailers`]), which also takes out of them what only the mesh may say (P21).
 
 use std::cell::RefCell;
 use std::pin::Pin;
@@ -21,7 +23,8 @@ use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 
-use dynomesh_runtime::http::headers::{self, Length};
+use dynomesh_runtime::http::headers::Length;
+use dynomesh_runtime::http::trailers;
 
 /// Why a request body could not be handed on.
 #[derive(Debug, thiserror::Error)]
@@ -166,7 +169,7 @@ where
                     gathered += data.len();
                     push(&mut source.prefix, &mut tail, data);
                 }
-                Err(frame) => source.trailers = frame.into_trailers().ok().map(cleaned),
+                Err(frame) => source.trailers = frame.into_trailers().ok(),
             }
         }
         if !tail.is_empty() {
@@ -229,12 +232,6 @@ fn push(prefix: &mut Vec<Bytes>, tail: &mut BytesMut, data: Bytes) {
     prefix.push(data);
 }
 
-/// Trailers without what only the mesh may say (P21).
-fn cleaned(mut trailers: HeaderMap) -> HeaderMap {
-    headers::strip_mesh(&mut trailers);
-    trailers
-}
-
 // === impl AttemptBody ===
 
 impl<B> Body for AttemptBody<B>
@@ -258,7 +255,7 @@ where
             return Poll::Ready(hand_out(&this.gate, &mut this.ended, Some(Frame::data(data)), last));
         }
         let Some(rest) = source.rest.as_mut() else {
-            let trailers = source.trailers.clone().map(Frame::trailers);
+            let trailers = source.trailers.clone().map(|trailers| trailers::pack(Frame::trailers(trailers)));
             return Poll::Ready(hand_out(&this.gate, &mut this.ended, trailers, true));
         };
         let frame = match ready!(Pin::new(rest).poll_frame(cx)).transpose() {
@@ -277,11 +274,7 @@ where
             // It ended just at the limit: all of it is in the prefix.
             source.rest = None;
         }
-        let frame = frame.map(|frame| match frame.into_trailers() {
-            Ok(trailers) => Frame::trailers(cleaned(trailers)),
-            Err(frame) => frame,
-        });
-        Poll::Ready(hand_out(&this.gate, &mut this.ended, frame, last))
+        Poll::Ready(hand_out(&this.gate, &mut this.ended, frame.map(trailers::pack), last))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use dynomesh_core::dispatch::Class;
 use dynomesh_core::time::Time;
 use dynomesh_runtime::http::headers::{self, Length};
+use dynomesh_runtime::http::trailers;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, Request, StatusCode, Uri};
 use http_body::Body;
@@ -69,6 +70,8 @@ where
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = self.target.clone();
         let mut headers = self.headers.clone();
+        // To the block itself, which packs the dyno's trailers; the client's own wish ended at this edge.
+        headers.insert(header::TE, HeaderValue::from_static("trailers"));
         headers.insert(headers::APP, terms.app.header.clone());
         headers.insert(headers::DEADLINE_MS, HeaderValue::from(now.until(terms.deadline).as_millis()));
         if terms.dyno_attempts > 0 {
@@ -82,7 +85,12 @@ where
             headers.insert(headers::LENGTH, headers::value(self.upload.length()));
             match self.upload.length() {
                 Length::Known(length) if length > 0 => headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length)),
-                _ => headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked")),
+                length => {
+                    if length == Length::Chunked {
+                        trailers::announce(&mut headers);
+                    }
+                    headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"))
+                }
             };
         }
         *request.headers_mut() = headers;

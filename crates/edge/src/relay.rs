@@ -2,6 +2,9 @@
 //!
 //! Nothing is buffered: a frame is read from the block when the client's connection wants one. What breaks off above is an error
 //! here, by which the client's connection is reset; it is never passed on as an end (P27).
+//!
+//! Trailers go to every client that speaks HTTP/2, and to one that speaks HTTP/1.1 if it said `TE: trailers` and the answer's head
+//! announced them: hyper drops the others.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -10,7 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use dynomesh_core::time::Span;
 use dynomesh_runtime::http::client::ResponseBody;
-use dynomesh_runtime::http::headers;
+use dynomesh_runtime::http::trailers;
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -105,13 +108,7 @@ where
             this.record.sent(data.len());
             data
         });
-        Poll::Ready(Some(Ok(match frame.into_trailers() {
-            Ok(mut trailers) => {
-                headers::strip_mesh(&mut trailers);
-                Frame::trailers(trailers)
-            }
-            Err(frame) => frame,
-        })))
+        Poll::Ready(Some(Ok(trailers::unpack(frame))))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -3,7 +3,9 @@
 use std::collections::VecDeque;
 use std::convert::Infallible;
 
+use dynomesh_runtime::http::headers;
 use futures::FutureExt;
+use http::HeaderMap;
 use http_body_util::{Empty, Full, StreamBody};
 
 use super::*;
@@ -135,7 +137,9 @@ async fn trailers_pass_without_the_words_of_the_mesh() {
     let upload = Upload::gather(StreamBody::new(futures::stream::iter(frames)), true, 64).await.unwrap();
     let (mut body, _) = upload.attempt(false);
     body.frame().await.unwrap().unwrap();
-    let trailers = body.frame().await.unwrap().unwrap().into_trailers().unwrap();
+    let packed = body.frame().await.unwrap().unwrap();
+    assert!(packed.trailers_ref().unwrap().contains_key(headers::TRAILERS));
+    let trailers = trailers::unpack(packed).into_trailers().unwrap();
     assert_eq!(trailers.keys().map(|name| name.as_str()).collect::<Vec<_>>(), ["x-sum"]);
     assert!(body.frame().await.is_none());
 }

@@ -12,6 +12,7 @@ mod outside;
 mod retries;
 mod silence;
 mod streams;
+mod trailers;
 
 use block::{Hop, PlayedBlock, answered, empty, full, refused};
 use mesh::{Mesh, within};
