@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::access_log::Target;
 use crate::beat::BeatSettings;
+use crate::forward::Manner;
 
 /// Largest replay buffer: it is memory per request in flight.
 const REPLAY_BUFFER_MAX: usize = 16 << 20;
@@ -46,6 +47,12 @@ pub struct FileConfig {
     /// Where the line per request goes: `stdout`, `off`, or the path of a file that is appended to.
     #[serde(default = "stdout")]
     pub access_log: String,
+    /// Whether dynos are told of a request's way by `Forwarded` too (RFC 7239).
+    #[serde(default)]
+    pub forwarded: bool,
+    /// Whether clients are proxies whose `X-Forwarded-Proto`, `-Port`, `-Host` and `X-Request-Start` count.
+    #[serde(default)]
+    pub trust_forwarded: bool,
     /// How facts travel.
     pub gossip: GossipSection,
     /// Limits of time and number.
@@ -126,6 +133,8 @@ pub struct Config {
     pub block_choice: BlockChoice,
     /// See [`FileConfig::access_log`].
     pub(crate) access_log: Target,
+    /// See [`FileConfig::forwarded`] and [`FileConfig::trust_forwarded`].
+    pub(crate) manner: Manner,
     /// How facts travel.
     pub gossip: GossipConfig,
     /// See [`Limits`].
@@ -239,6 +248,7 @@ impl TryFrom<FileConfig> for Config {
                 "" => return refuse("access_log", &"\"\"", "must be 'stdout', 'off' or a path"),
                 path => Target::File(PathBuf::from(path)),
             },
+            manner: Manner { forwarded: file.forwarded, trusted: file.trust_forwarded },
             gossip: GossipConfig { wants: Interest::edge(), ..file.gossip.config(file.name.clone(), None) },
             name: file.name,
             zone: file.zone,
@@ -310,12 +320,14 @@ mod tests {
             ("DYNOMESH_EDGE_LIMITS__DEADLINE", "2s"),
             ("DYNOMESH_EDGE_RETRY__PATIENCE", "1s"),
             ("DYNOMESH_EDGE_GOSSIP__LISTEN", "127.0.0.1:0"),
+            ("DYNOMESH_EDGE_TRUST_FORWARDED", "true"),
             ("DYNOMESH_EDGE_GOSSIP__KEY", &"cd".repeat(32)),
             ("DYNOMESH_EDGE_ACCESS_LOG", "/tmp/access.log"),
         ];
         let config = load(None, &env).unwrap();
         assert_eq!((config.name.as_str(), config.block_choice), ("edge-7", BlockChoice::Weighted));
         assert_eq!(config.limits.deadline, Span::from_secs(2));
+        assert_eq!(config.manner, Manner { forwarded: false, trusted: true });
         assert_eq!(config.access_log, Target::File("/tmp/access.log".into()));
         assert_eq!(told(&config.limits), "deadline=\"2s\"");
     }

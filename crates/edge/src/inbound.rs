@@ -4,20 +4,17 @@
 //! another host than the edge did. The same goes for its target, which is sent on in the one form that servers take (RFC 9112,
 //! section 3.2.1).
 
-use std::net::SocketAddr;
-
 use dynomesh_runtime::http::headers;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Method, Uri, Version, request, response};
 use rand::{Rng, RngExt};
 
+use crate::forward::{Arrival, Manner, goes_round};
 use crate::reply::Fault;
 
 /// Longest request id taken over from a client, in bytes.
 const REQUEST_ID_LEN_MAX: usize = 128;
-/// Longest `X-Forwarded-For` that is appended to, in bytes; a longer one is replaced.
-const FORWARDED_LEN_MAX: usize = 2048;
 
 /// A request head.
 #[derive(Debug)]
@@ -32,7 +29,6 @@ pub(crate) struct Inbound {
     pub(crate) framed: bool,
     /// Why it goes no further, if its head is reason enough.
     pub(crate) refused: Option<Fault>,
-    version: Version,
 }
 
 impl Inbound {
@@ -45,7 +41,6 @@ impl Inbound {
             request_id: own_id.map_or_else(|| format!("{:032x}", rng.random::<u128>()), str::to_owned),
             framed: head.headers.contains_key(header::CONTENT_LENGTH) || head.headers.contains_key(header::TRANSFER_ENCODING),
             refused: None,
-            version: head.version,
         };
         inbound.refused = inbound.refuse(head);
         inbound
@@ -58,6 +53,8 @@ impl Inbound {
             Some(Fault::BadHost)
         } else if !is_target(head.uri.scheme(), self.target(), &head.method) {
             Some(Fault::BadTarget)
+        } else if goes_round(&head.headers) {
+            Some(Fault::Loop)
         } else {
             None
         }
@@ -70,19 +67,19 @@ impl Inbound {
 
     /// The headers as every attempt sends them: without what concerns the client's connection, without any word of the mesh (P21),
     /// and without framing, which each hop makes for itself.
-    pub(crate) fn forward(&self, mut headers: HeaderMap, client: SocketAddr) -> HeaderMap {
+    pub(crate) fn forward(&self, mut headers: HeaderMap, arrival: &Arrival, manner: Manner) -> HeaderMap {
         headers::strip_mesh(&mut headers);
         headers::strip_hop_by_hop(&mut headers);
         for name in [header::CONTENT_LENGTH, header::EXPECT, HeaderName::from_static("http2-settings")] {
             headers.remove(name);
         }
-        if self.version == Version::HTTP_2 {
+        if arrival.version == Version::HTTP_2 {
             join_cookies(&mut headers);
         }
         if let Some(host) = self.host.as_deref().and_then(|host| HeaderValue::try_from(host).ok()) {
             headers.insert(header::HOST, host);
         }
-        headers.insert(headers::FORWARDED_FOR, forwarded_for(&headers, client));
+        arrival.tell(&mut headers, self.host.as_deref().unwrap_or_default(), manner);
         headers.insert(headers::REQUEST_ID, headers::value(&self.request_id));
         headers
     }
@@ -159,18 +156,6 @@ fn is_request_id(text: &str) -> bool {
     !text.is_empty() && text.len() <= REQUEST_ID_LEN_MAX && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-fn forwarded_for(headers: &HeaderMap, client: SocketAddr) -> HeaderValue {
-    let known = headers.get_all(headers::FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok());
-    let mut list = known.collect::<Vec<_>>().join(", ");
-    if list.len() > FORWARDED_LEN_MAX {
-        list.clear();
-    }
-    if !list.is_empty() {
-        list.push_str(", ");
-    }
-    headers::value(format_args!("{list}{}", client.ip()))
-}
-
 /// Whether a block's response is delimited by the end of its connection, or says that the dyno's was (P27).
 pub(crate) fn close_delimited(head: &response::Parts) -> bool {
     let told = headers::text(&head.headers, &headers::FRAMING) == Some("close");
@@ -188,7 +173,14 @@ mod tests {
     fn read(request: http::request::Builder) -> (Inbound, HeaderMap) {
         let (head, ()) = request.body(()).unwrap().into_parts();
         let inbound = Inbound::read(&head, &mut StdRng::seed_from_u64(7));
-        let forwarded = inbound.forward(head.headers, "192.0.2.7:5000".parse().unwrap());
+        let arrival = Arrival {
+            client: "192.0.2.7:5000".parse().unwrap(),
+            local: "192.0.2.1:80".parse().unwrap(),
+            is_tls: false,
+            version: head.version,
+            wall_ms: 1,
+        };
+        let forwarded = inbound.forward(head.headers, &arrival, Manner::default());
         (inbound, forwarded)
     }
 
@@ -266,15 +258,9 @@ mod tests {
         let (inbound, headers) = read(request);
         let mut names: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
         names.sort_unstable();
+        names.retain(|name| !["via", "x-forwarded-host", "x-forwarded-port", "x-forwarded-proto", "x-request-start"].contains(name));
         assert_eq!(names, ["host", "x-forwarded-for", "x-own", "x-request-id"]);
         assert!(inbound.framed);
-    }
-
-    #[test]
-    fn the_client_is_added_to_those_before_it() {
-        let (_, headers) =
-            read(Request::get("/").header("host", "a").header("x-forwarded-for", "198.51.100.1").header("x-forwarded-for", "10.0.0.1"));
-        assert_eq!(headers[headers::FORWARDED_FOR], "198.51.100.1, 10.0.0.1, 192.0.2.7");
     }
 
     #[test]

@@ -24,6 +24,7 @@ mod beat;
 mod body;
 mod config;
 mod error;
+mod forward;
 mod inbound;
 mod load;
 mod metrics;

@@ -21,6 +21,8 @@ pub(crate) enum Fault {
     BadHost,
     /// A target that is no path.
     BadTarget,
+    /// It goes round in a circle of proxies.
+    Loop,
     /// The client's body broke off.
     BadBody,
     /// The client's body did not come before the deadline.
@@ -53,9 +55,10 @@ pub(crate) enum Fault {
 
 impl Fault {
     /// All of them, for metrics that must exist before they count.
-    pub(crate) const ALL: [Fault; 16] = [
+    pub(crate) const ALL: [Fault; 17] = [
         Fault::BadHost,
         Fault::BadTarget,
+        Fault::Loop,
         Fault::BadBody,
         Fault::BodyLate,
         Fault::UnknownHost,
@@ -77,6 +80,7 @@ impl Fault {
         match self {
             Fault::BadHost => ("bad-host", StatusCode::BAD_REQUEST, "the request needs exactly one valid Host"),
             Fault::BadTarget => ("bad-target", StatusCode::BAD_REQUEST, "the request's target is not a path of this server"),
+            Fault::Loop => ("loop", StatusCode::LOOP_DETECTED, "the request came through this mesh too often"),
             Fault::BadBody => ("bad-body", StatusCode::BAD_REQUEST, "the request body broke off"),
             Fault::BodyLate => ("body-late", StatusCode::REQUEST_TIMEOUT, "the request body did not come before the deadline"),
             Fault::UnknownHost => ("unknown-host", StatusCode::NOT_FOUND, "no app serves this host"),

@@ -29,6 +29,7 @@ use tracing::{debug, info};
 use crate::access_log::AccessLog;
 use crate::attempt::{Answer, End, Failure, Means};
 use crate::body::{BodyError, BoxError, Upload};
+use crate::forward::{Arrival, Manner, sign_way};
 use crate::inbound::{self, Inbound};
 use crate::outgoing::{Outgoing, Terms};
 use crate::record::Record;
@@ -61,6 +62,8 @@ pub(crate) struct ServiceSettings {
     pub(crate) replay_buffer: usize,
     /// Longest silence within a response's body.
     pub(crate) idle_stream: Span,
+    /// What is told about a request's way.
+    pub(crate) manner: Manner,
 }
 
 /// Answers the requests of one data thread.
@@ -119,26 +122,25 @@ where
 {
     /// Answers one request of `client`.
     pub(crate) async fn answer(self: Rc<Self>, request: Request<B>, peer: Peer) -> Response<ReplyBody<B>> {
-        let client = peer.address;
         let (head, body) = request.into_parts();
+        let arrival = Arrival::of(&peer, head.version, &self.means.clock);
         let inbound = Inbound::read(&head, &mut self.rng.borrow_mut());
         let mut record = Record::new(&self.means.clock, &self.means.metrics, &self.log, &self.edge, &inbound.request_id);
-        record.asked(head.method.as_str(), inbound.target(), inbound.host.as_deref().unwrap_or(""), client);
-        let asked = head.version;
+        record.asked(head.method.as_str(), inbound.target(), inbound.host.as_deref().unwrap_or(""), arrival.client);
         let id = HeaderValue::try_from(inbound.request_id.as_str()).expect("a request id is visible ASCII");
         let (answer, app) = match self.route(&inbound) {
             Err(fault) => (Err(fault), None),
             Ok(app) => {
                 record.app(&app.name);
-                (self.serve(head, inbound, body, client, app.clone(), &mut record).await, Some(app))
+                (self.serve(head, inbound, body, arrival, app.clone(), &mut record).await, Some(app))
             }
         };
         let mut response = match answer {
-            Ok(answer) => self.relay(*answer, asked, record),
+            Ok(answer) => self.relay(*answer, arrival.version, record),
             Err(fault) => {
                 debug!(request_id = ?id, fault = fault.code(), app = ?app.map(|app| app.name.to_string()), "answered with an error of our own");
                 let attempts = record.attempts();
-                let mut response = fault.response(asked);
+                let mut response = fault.response(arrival.version);
                 record.blame(fault, response.headers_mut());
                 record.fault(fault, response.body().len() as u64);
                 response.headers_mut().insert(headers::ATTEMPTS, HeaderValue::from(attempts));
@@ -176,7 +178,7 @@ where
         head: http::request::Parts,
         inbound: Inbound,
         body: B,
-        client: std::net::SocketAddr,
+        arrival: Arrival,
         app: Arc<App>,
         record: &mut Record,
     ) -> Result<Box<Answer<B>>, Fault> {
@@ -195,7 +197,8 @@ where
         let key = app.idempotency_key && head.headers.contains_key(headers::IDEMPOTENCY_KEY);
         let class = Class::of(head.method.as_str(), key);
         let (target, host) = (inbound.uri.clone(), inbound.host.clone());
-        let outgoing = Outgoing { method: head.method, target, headers: inbound.forward(head.headers, client), class, upload };
+        let outgoing =
+            Outgoing { method: head.method, target, headers: inbound.forward(head.headers, &arrival, self.settings.manner), class, upload };
         // The attempt in flight is dropped with the time-out, which withdraws its body and closes its connection.
         let attempts = self.attempts(&outgoing, host.as_deref().unwrap_or(""), app, deadline, record);
         match timeout(left(self.means.clock.now()), attempts).await {
@@ -361,6 +364,7 @@ where
         let close_delimited = inbound::close_delimited(&head);
         let attempts = record.attempts();
         reply::clean(&mut head.headers);
+        sign_way(&mut head.headers);
         head.extensions.clear();
         // An answer in HTTP/1.0 without a length is delimited by the end of the connection, as the dyno's was (P27). HTTP/2 delimits
         // every answer.

@@ -157,6 +157,7 @@ pub(crate) fn service(shared: &Shared) -> Rc<Service<Incoming>> {
             patience: config.retry.patience,
             replay_buffer: config.limits.replay_buffer,
             idle_stream: config.limits.idle_stream,
+            manner: config.manner,
         },
         edge: config.name.as_str().into(),
         edge_header: HeaderValue::try_from(config.name.as_str()).expect("a node's name is visible ASCII"),

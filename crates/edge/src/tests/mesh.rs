@@ -78,6 +78,7 @@ pub(super) fn config() -> Config {
         threads: 1,
         block_choice: BlockChoice::Two,
         access_log: Target::Off,
+        manner: Default::default(),
         gossip: GossipConfig::new(name, "test", any, Vec::new()),
         limits: Limits::default(),
         retry: RetrySettings::default(),

@@ -34,7 +34,9 @@ fn a_request_goes_to_a_dyno_and_its_answer_comes_back_explained() {
         let (method, path, headers, names) = seen.borrow_mut().take().unwrap();
         assert_eq!((method.as_str(), path.as_str()), ("GET", "/x?y=1"));
         assert_eq!((&headers["host"], &headers["x-dynomesh-app"]), (&"shop.example".parse().unwrap(), &"demo".parse().unwrap()));
-        assert_eq!(headers["x-forwarded-for"], "127.0.0.1");
+        assert_eq!((&headers["x-forwarded-for"], &headers["x-forwarded-proto"]), (&"127.0.0.1".parse().unwrap(), &"http".parse().unwrap()));
+        assert_eq!(headers["x-forwarded-port"], mesh.edge.port().to_string());
+        assert_eq!((&headers["via"], got.header("via")), (&"1.1 dynomesh".parse().unwrap(), "1.1 dynomesh"));
         assert_eq!(headers["x-request-id"], got.header("x-request-id"));
         let left: u64 = headers["x-dynomesh-deadline-ms"].to_str().unwrap().parse().unwrap();
         assert!((1..=60_000).contains(&left), "{left} ms left");
@@ -80,6 +82,9 @@ fn errors_of_the_edges_own_say_whose_fault_it_was() {
         let got = mesh.send(Request::get("/").header("host", "a b").body(Full::default()).unwrap()).await;
         assert_eq!(code(&got), (400, "bad-host".into()));
         assert!(!got.header("x-request-id").is_empty());
+        let round = ["1.1 dynomesh"; 6].join(", ");
+        let got = mesh.send(Request::get("/").header("host", "a").header("via", round).body(Full::default()).unwrap()).await;
+        assert_eq!(code(&got), (508, "loop".into()));
         assert_eq!(b1.requests(), 0);
     });
 }
