@@ -8,6 +8,10 @@
 //! place that knows whether anything was handed out: [`Gate::withdraw`] answers it and makes sure that nothing follows, so an attempt
 //! that is given up can not start afterwards.
 //!
+//! A client that says `Expect: 100-continue` is asked for its body by nobody but the dyno: nothing is gathered, and the first poll, upon
+//! which hyper's server says `100 Continue` with HTTP/1.1, comes when the gate has opened. The dyno has seen the head by then, so such an attempt
+//! counts as started from the beginning.
+//!
 //! Trailers are packed for the way to the block ([`trailers`]), which also takes out of them what only the mesh may say (P21).
 
 use std::cell::RefCell;
@@ -45,6 +49,7 @@ pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 pub(crate) struct Upload<B> {
     source: Rc<RefCell<Source<B>>>,
     length: Length,
+    expects: bool,
 }
 
 #[derive(Debug)]
@@ -73,6 +78,8 @@ pub(crate) struct AttemptBody<B> {
 /// Holds one attempt's body back, and knows what of it was handed out.
 #[derive(Debug)]
 pub(crate) struct Gate {
+    /// Whether the dyno sees the head before the gate opens.
+    exposed: bool,
     state: AtomicU8,
     waker: AtomicWaker,
 }
@@ -86,8 +93,8 @@ const WITHDRAWN: u8 = 4;
 // === impl Gate ===
 
 impl Gate {
-    fn new(withheld: bool) -> Arc<Self> {
-        Arc::new(Gate { state: AtomicU8::new(if withheld { HELD } else { OPEN }), waker: AtomicWaker::new() })
+    fn new(withheld: bool, exposed: bool) -> Arc<Self> {
+        Arc::new(Gate { exposed, state: AtomicU8::new(if withheld { HELD } else { OPEN }), waker: AtomicWaker::new() })
     }
 
     /// Lets the body go.
@@ -97,16 +104,17 @@ impl Gate {
         }
     }
 
-    /// Gives the attempt up: nothing more is handed out. Returns whether anything, a byte or the end, had been.
+    /// Gives the attempt up: nothing more is handed out. Returns whether a dyno can have begun with what was: with the head, a byte or the
+    /// end.
     pub(crate) fn withdraw(&self) -> bool {
         let before = self.state.swap(WITHDRAWN, Ordering::AcqRel);
         self.waker.wake();
-        matches!(before, STARTED | ENDED)
+        self.exposed || matches!(before, STARTED | ENDED)
     }
 
-    /// Whether anything, a byte or the end, was handed out.
+    /// Whether a dyno can have begun with what was handed out.
     pub(crate) fn started(&self) -> bool {
-        matches!(self.state.load(Ordering::Acquire), STARTED | ENDED)
+        self.exposed || matches!(self.state.load(Ordering::Acquire), STARTED | ENDED)
     }
 
     /// Whether all of the body was handed out.
@@ -144,14 +152,19 @@ where
     B: Body<Data = Bytes> + Unpin,
     B::Error: Into<BoxError>,
 {
+    /// A body of which nothing is asked for yet; gives it back if there is nothing to ask for.
+    pub(crate) fn expecting(body: B) -> Result<Self, B> {
+        let length = length(&body, true);
+        if length == Length::Known(0) {
+            return Err(body);
+        }
+        let source = Source { prefix: Vec::new(), trailers: None, rest: Some(body), drawn: false, broken: false };
+        Ok(Upload { source: Rc::new(RefCell::new(source)), length, expects: true })
+    }
+
     /// Gathers the body's first `limit` bytes, or all of it if it ends before. `framed` tells a body of zero bytes from none at all.
     pub(crate) async fn gather(mut body: B, framed: bool, limit: usize) -> Result<Self, BodyError> {
-        let mut length = match (body.is_end_stream(), body.size_hint().exact()) {
-            (true, _) if framed => Length::Known(0),
-            (true, _) => Length::None,
-            (false, Some(length)) => Length::Known(length),
-            (false, None) => Length::Chunked,
-        };
+        let mut length = length(&body, framed);
         let mut source = Source { prefix: Vec::new(), trailers: None, rest: None, drawn: false, broken: false };
         let mut gathered = 0;
         let mut tail = BytesMut::new();
@@ -179,12 +192,17 @@ where
         if !framed && gathered == 0 && source.rest.is_none() && source.trailers.is_none() {
             length = Length::None;
         }
-        Ok(Upload { source: Rc::new(RefCell::new(source)), length })
+        Ok(Upload { source: Rc::new(RefCell::new(source)), length, expects: false })
     }
 
     /// How the body is delimited towards the dyno.
     pub(crate) fn length(&self) -> Length {
         self.length
+    }
+
+    /// Whether the client waits for the dyno's word.
+    pub(crate) fn expects(&self) -> bool {
+        self.expects
     }
 
     /// Whether there is nothing to send but the end.
@@ -204,7 +222,7 @@ where
 
     /// The body for one more attempt. The caller has withdrawn the earlier ones.
     pub(crate) fn attempt(&self, withheld: bool) -> (AttemptBody<B>, Arc<Gate>) {
-        let gate = Gate::new(withheld);
+        let gate = Gate::new(withheld, self.expects);
         let body = AttemptBody {
             source: self.source.clone(),
             gate: gate.clone(),
@@ -217,6 +235,16 @@ where
             gate.advance(ENDED);
         }
         (body, gate)
+    }
+}
+
+/// How a body is delimited, before any of it was read.
+fn length(body: &impl Body, framed: bool) -> Length {
+    match (body.is_end_stream(), body.size_hint().exact()) {
+        (true, _) if framed => Length::Known(0),
+        (true, _) => Length::None,
+        (false, Some(length)) => Length::Known(length),
+        (false, None) => Length::Chunked,
     }
 }
 

@@ -27,6 +27,8 @@ pub(crate) struct Inbound {
     pub(crate) request_id: String,
     /// Whether the head delimits a body, be it of zero bytes.
     pub(crate) framed: bool,
+    /// Whether the client waits for the dyno's word before it sends the body.
+    pub(crate) expects: bool,
     /// Why it goes no further, if its head is reason enough.
     pub(crate) refused: Option<Fault>,
 }
@@ -40,9 +42,13 @@ impl Inbound {
             uri: target(&head.uri),
             request_id: own_id.map_or_else(|| format!("{:032x}", rng.random::<u128>()), str::to_owned),
             framed: head.headers.contains_key(header::CONTENT_LENGTH) || head.headers.contains_key(header::TRANSFER_ENCODING),
+            expects: false,
             refused: None,
         };
-        inbound.refused = inbound.refuse(head);
+        match expectation(head) {
+            Some(expects) => (inbound.expects, inbound.refused) = (expects, inbound.refuse(head)),
+            None => inbound.refused = inbound.refuse(head).or(Some(Fault::Expectation)),
+        }
         inbound
     }
 
@@ -116,6 +122,17 @@ fn is_host(text: &str) -> bool {
     let (host, port) = (authority.host(), text.strip_prefix(authority.host()));
     let is_port = |port: &str| port.is_empty() || port.strip_prefix(':').is_some_and(|port| port.bytes().all(|byte| byte.is_ascii_digit()));
     !host.is_empty() && port.is_some_and(is_port)
+}
+
+/// Whether the head says `Expect: 100-continue`; `None` where it expects what nobody here can do (RFC 9110, section 10.1.1).
+fn expectation(head: &request::Parts) -> Option<bool> {
+    if head.version == Version::HTTP_10 {
+        return Some(false);
+    }
+    let values = head.headers.get_all(header::EXPECT).iter();
+    let mut known = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
+    let expects = head.headers.contains_key(header::EXPECT);
+    known.all(|value| value.eq_ignore_ascii_case(b"100-continue")).then_some(expects)
 }
 
 /// Whether a transfer coding would have to be undone that is not `chunked` (RFC 9112, section 6.1).
@@ -233,6 +250,18 @@ mod tests {
         }
         assert_eq!(refused(Request::connect("a:80")), Some(Fault::Unsupported));
         assert_eq!(refused(Request::post("/").header("transfer-encoding", "gzip, chunked")), Some(Fault::Unsupported));
+    }
+
+    #[test]
+    fn one_thing_can_be_expected() {
+        let said = |value: &str, version| {
+            let inbound = read(Request::post("/").header("host", "a").header("expect", value).version(version)).0;
+            (inbound.expects, inbound.refused)
+        };
+        assert_eq!(said("100-Continue", Version::HTTP_11), (true, None));
+        assert_eq!(said("100-continue", Version::HTTP_10), (false, None));
+        assert_eq!(said("100-continue, more", Version::HTTP_11), (false, Some(Fault::Expectation)));
+        assert_eq!(read(Request::post("/").header("host", "a")).0.expects, false);
     }
 
     #[test]

@@ -83,6 +83,9 @@ where
         if withheld {
             headers.insert(header::EXPECT, HeaderValue::from_static("100-continue"));
             headers.insert(headers::LENGTH, headers::value(self.upload.length()));
+            if self.upload.expects() {
+                headers.insert(headers::EXPECTS, HeaderValue::from_static("1"));
+            }
             match self.upload.length() {
                 Length::Known(length) if length > 0 => headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length)),
                 length => {

@@ -23,6 +23,8 @@ pub(crate) enum Fault {
     BadTarget,
     /// It goes round in a circle of proxies.
     Loop,
+    /// It expects what nobody here can do.
+    Expectation,
     /// The client's body broke off.
     BadBody,
     /// The client's body did not come before the deadline.
@@ -55,10 +57,11 @@ pub(crate) enum Fault {
 
 impl Fault {
     /// All of them, for metrics that must exist before they count.
-    pub(crate) const ALL: [Fault; 17] = [
+    pub(crate) const ALL: [Fault; 18] = [
         Fault::BadHost,
         Fault::BadTarget,
         Fault::Loop,
+        Fault::Expectation,
         Fault::BadBody,
         Fault::BodyLate,
         Fault::UnknownHost,
@@ -81,6 +84,7 @@ impl Fault {
             Fault::BadHost => ("bad-host", StatusCode::BAD_REQUEST, "the request needs exactly one valid Host"),
             Fault::BadTarget => ("bad-target", StatusCode::BAD_REQUEST, "the request's target is not a path of this server"),
             Fault::Loop => ("loop", StatusCode::LOOP_DETECTED, "the request came through this mesh too often"),
+            Fault::Expectation => ("expectation", StatusCode::EXPECTATION_FAILED, "of expectations only 100-continue is known"),
             Fault::BadBody => ("bad-body", StatusCode::BAD_REQUEST, "the request body broke off"),
             Fault::BodyLate => ("body-late", StatusCode::REQUEST_TIMEOUT, "the request body did not come before the deadline"),
             Fault::UnknownHost => ("unknown-host", StatusCode::NOT_FOUND, "no app serves this host"),

@@ -188,7 +188,7 @@ where
             return Err(Fault::NoBlock);
         }
         let left = |now: Time| now.until(deadline).to_std();
-        let gathered = Upload::gather(body, inbound.framed, self.settings.replay_buffer);
+        let gathered = self.upload(body, &inbound);
         let upload = match timeout(left(self.means.clock.now()), gathered).await {
             Ok(Ok(upload)) => upload,
             Ok(Err(BodyError::Client(_) | BodyError::Withdrawn)) => return Err(Fault::BadBody),
@@ -205,6 +205,17 @@ where
             Ok(end) => end,
             Err(_) => Err(Fault::Deadline),
         }
+    }
+
+    /// The request's body, gathered unless the client waits for the dyno to ask for it.
+    async fn upload(&self, mut body: B, inbound: &Inbound) -> Result<Upload<B>, BodyError> {
+        if inbound.expects {
+            match Upload::expecting(body) {
+                Ok(upload) => return Ok(upload),
+                Err(back) => body = back,
+            }
+        }
+        Upload::gather(body, inbound.framed, self.settings.replay_buffer).await
     }
 
     /// Asks one block after the other.

@@ -6,6 +6,7 @@
 mod block;
 mod choice;
 mod daemon;
+mod expect;
 mod http2;
 mod mesh;
 mod outside;
