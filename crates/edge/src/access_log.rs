@@ -60,8 +60,10 @@ pub(crate) struct Line {
     pub(crate) error: Option<&'static str>,
     /// Whether the client got all of the response.
     pub(crate) complete: bool,
-    /// Bytes of the response body.
+    /// Bytes of the response body, or that a tunnel carried to the client.
     pub(crate) bytes: u64,
+    /// Bytes of the request body, or that a tunnel carried from the client.
+    pub(crate) bytes_up: u64,
     /// What was tried, in order.
     pub(crate) attempts: Vec<AttemptLine>,
     /// The dyno that answered.

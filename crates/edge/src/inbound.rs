@@ -12,6 +12,7 @@ use rand::{Rng, RngExt};
 
 use crate::forward::{Arrival, Manner, goes_round};
 use crate::reply::Fault;
+use crate::switch::Switch;
 
 /// Longest request id taken over from a client, in bytes.
 const REQUEST_ID_LEN_MAX: usize = 128;
@@ -29,6 +30,8 @@ pub(crate) struct Inbound {
     pub(crate) framed: bool,
     /// Whether the client waits for the dyno's word before it sends the body.
     pub(crate) expects: bool,
+    /// The switch of protocols it asks for.
+    pub(crate) switch: Option<Switch>,
     /// Why it goes no further, if its head is reason enough.
     pub(crate) refused: Option<Fault>,
 }
@@ -43,6 +46,7 @@ impl Inbound {
             request_id: own_id.map_or_else(|| format!("{:032x}", rng.random::<u128>()), str::to_owned),
             framed: head.headers.contains_key(header::CONTENT_LENGTH) || head.headers.contains_key(header::TRANSFER_ENCODING),
             expects: false,
+            switch: Switch::read(head),
             refused: None,
         };
         match expectation(head) {
@@ -53,7 +57,7 @@ impl Inbound {
     }
 
     fn refuse(&self, head: &request::Parts) -> Option<Fault> {
-        if head.method == Method::CONNECT || is_coded(&head.headers) {
+        if (head.method == Method::CONNECT && self.switch.is_none()) || is_coded(&head.headers) {
             Some(Fault::Unsupported)
         } else if self.host.is_none() {
             Some(Fault::BadHost)
@@ -164,7 +168,7 @@ fn target(uri: &Uri) -> Uri {
     }
     match uri.path_and_query() {
         // A query right after the authority is one of the empty path, which is written `/` (RFC 9112, section 3.2.1).
-        Some(path) if path.as_str().starts_with('?') => format!("/{path}").parse().unwrap_or_else(|_| Uri::from_static("/")),
+        Some(path) if path.as_str().starts_with('?') => path.to_string().parse().unwrap_or_else(|_| Uri::from_static("/")),
         path => path.cloned().map_or_else(|| Uri::from_static("/"), Uri::from),
     }
 }

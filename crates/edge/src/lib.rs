@@ -38,6 +38,7 @@ mod seat;
 mod secure;
 mod service;
 mod start;
+mod switch;
 #[cfg(test)]
 mod tests;
 

@@ -8,6 +8,7 @@ use dynomesh_core::id::{AppName, BlockName};
 use dynomesh_core::time::Time;
 use dynomesh_runtime::clock::Clock;
 use dynomesh_runtime::http::headers;
+use dynomesh_runtime::http::tunnel::Carried;
 use http::HeaderMap;
 
 use crate::access_log::{AccessLog, AttemptLine, Line, Millis, cut};
@@ -124,6 +125,12 @@ impl Record {
     /// Notes bytes of the response's body on their way.
     pub(crate) fn sent(&mut self, bytes: usize) {
         self.line.bytes += bytes as u64;
+    }
+
+    /// Notes what a tunnel has carried.
+    pub(crate) fn carried(&mut self, carried: Carried) {
+        self.line.bytes_up += carried.up;
+        self.line.bytes += carried.down;
     }
 
     /// Notes that the response was handed on to its end.

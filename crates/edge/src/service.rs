@@ -19,10 +19,11 @@ use dynomesh_core::time::{Span, Time};
 use dynomesh_runtime::http::headers::{self, Leader};
 use dynomesh_runtime::http::serve::Peer;
 use http::header::{self, HeaderValue};
-use http::{Request, Response, Version};
+use http::{Method, Request, Response, StatusCode, Version};
 use http_body::Body;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
+use tokio::task::spawn_local;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, info};
 
@@ -36,6 +37,7 @@ use crate::record::Record;
 use crate::relay::{Relay, ReplyBody};
 use crate::reply::{self, Fault};
 use crate::routes::{App, Directory, Place};
+use crate::switch::{Switch, carry};
 
 /// As much counts as waiting between two looks for a leader. What is more, an edge has not waited for others but was stopped itself.
 const WAIT_STEP_MAX: Span = Span::from_secs(1);
@@ -127,6 +129,7 @@ where
         let inbound = Inbound::read(&head, &mut self.rng.borrow_mut());
         let mut record = Record::new(&self.means.clock, &self.means.metrics, &self.log, &self.edge, &inbound.request_id);
         record.asked(head.method.as_str(), inbound.target(), inbound.host.as_deref().unwrap_or(""), arrival.client);
+        let switch = inbound.switch;
         let id = HeaderValue::try_from(inbound.request_id.as_str()).expect("a request id is visible ASCII");
         let (answer, app) = match self.route(&inbound) {
             Err(fault) => (Err(fault), None),
@@ -135,7 +138,12 @@ where
                 (self.serve(head, inbound, body, arrival, app.clone(), &mut record).await, Some(app))
             }
         };
+        let answer = answer.and_then(|answer| match Switch::is_sound(switch, answer.response.status()) {
+            true => Ok(answer),
+            false => Err(Fault::DynoFailed),
+        });
         let mut response = match answer {
+            Ok(answer) if answer.response.status() == StatusCode::SWITCHING_PROTOCOLS => self.hand_over(*answer, switch, &peer, record),
             Ok(answer) => self.relay(*answer, arrival.version, record),
             Err(fault) => {
                 debug!(request_id = ?id, fault = fault.code(), app = ?app.map(|app| app.name.to_string()), "answered with an error of our own");
@@ -195,10 +203,15 @@ where
             Err(_) => return Err(Fault::BodyLate),
         };
         let key = app.idempotency_key && head.headers.contains_key(headers::IDEMPOTENCY_KEY);
-        let class = Class::of(head.method.as_str(), key);
+        // An extended CONNECT stands for a GET.
+        let method = if inbound.switch.is_some() { Method::GET } else { head.method };
+        let class = Class::of(method.as_str(), key);
         let (target, host) = (inbound.uri.clone(), inbound.host.clone());
-        let outgoing =
-            Outgoing { method: head.method, target, headers: inbound.forward(head.headers, &arrival, self.settings.manner), class, upload };
+        let mut headers = inbound.forward(head.headers, &arrival, self.settings.manner);
+        if let Some(switch) = inbound.switch {
+            switch.ask(&mut headers, &mut *self.rng.borrow_mut());
+        }
+        let outgoing = Outgoing { method, target, headers, class, upload };
         // The attempt in flight is dropped with the time-out, which withdraws its body and closes its connection.
         let attempts = self.attempts(&outgoing, host.as_deref().unwrap_or(""), app, deadline, record);
         match timeout(left(self.means.clock.now()), attempts).await {
@@ -367,6 +380,21 @@ where
 
     fn spread(&self) -> Span {
         Span::from_nanos(self.rng.borrow_mut().random_range(0..ARRIVAL_SPREAD.as_nanos()))
+    }
+
+    /// A dyno's 101 as the client gets it; what follows goes both ways without being looked at.
+    fn hand_over(&self, answer: Answer<B>, switch: Option<Switch>, peer: &Peer, record: Record) -> Response<ReplyBody<B>> {
+        let (mut head, body) = answer.response.into_parts();
+        let attempts = record.attempts();
+        reply::clean(&mut head.headers);
+        sign_way(&mut head.headers);
+        head.extensions.clear();
+        if let Some(switch) = switch {
+            switch.answer(&mut head);
+        }
+        head.headers.insert(headers::ATTEMPTS, HeaderValue::from(attempts));
+        spawn_local(carry(peer.take_over(), body, (answer.gate, answer.in_flight), record, self.settings.idle_stream));
+        Response::from_parts(head, ReplyBody::Own(None))
     }
 
     /// A dyno's response as the client gets it.

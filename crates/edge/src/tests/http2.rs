@@ -67,14 +67,12 @@ fn bodies_are_framed_for_the_block_as_they_came() {
             let frames = futures::stream::iter([Ok::<_, BoxError>(Frame::data(Bytes::from(text)))]);
             StreamBody::new(frames).boxed_unsync()
         };
-        for (body, length) in [(full("order"), "5"), (unsized_body("order"), "chunked"), (unsized_body(""), "none"), (empty(), "none")] {
+        for (body, length) in [(full("order"), "5"), (unsized_body("order"), "chunked"), (unsized_body(""), "none"), (empty(), "0")] {
             client.send(Request::post("http://a/").body(body).unwrap()).await;
             let (_, headers, body) = seen.borrow_mut().remove(0);
             assert_eq!(headers["x-dynomesh-length"], length);
-            assert_eq!(&body[..], if length == "none" { &b""[..] } else { &b"order"[..] });
+            assert_eq!(&body[..], if ["none", "0"].contains(&length) { &b""[..] } else { &b"order"[..] });
         }
-        client.send(Request::post("http://a/").header("content-length", "0").body(empty()).unwrap()).await;
-        assert_eq!(seen.borrow()[0].1["x-dynomesh-length"], "0");
     });
 }
 

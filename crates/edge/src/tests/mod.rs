@@ -13,6 +13,7 @@ mod outside;
 mod retries;
 mod silence;
 mod streams;
+mod switches;
 mod trailers;
 
 use block::{Hop, PlayedBlock, answered, empty, full, refused};
