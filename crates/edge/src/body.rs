@@ -30,6 +30,9 @@ use http_body_util::BodyExt;
 use dynomesh_runtime::http::headers::Length;
 use dynomesh_runtime::http::trailers;
 
+use crate::arriving::Arriving;
+use crate::reply::Fault;
+
 /// Why a request body could not be handed on.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BodyError {
@@ -39,6 +42,19 @@ pub(crate) enum BodyError {
     /// The client's body broke off.
     #[error("the client's request body broke off")]
     Client(#[source] Option<BoxError>),
+    /// Nothing came from the client for too long.
+    #[error("the client's request body stood still")]
+    Silent,
+}
+
+impl BodyError {
+    /// What the client is told.
+    pub(crate) fn fault(&self) -> Fault {
+        match self {
+            BodyError::Silent => Fault::BodyLate,
+            BodyError::Client(_) | BodyError::Withdrawn => Fault::BadBody,
+        }
+    }
 }
 
 /// Any error of a body.
@@ -58,11 +74,11 @@ struct Source<B> {
     prefix: Vec<Bytes>,
     trailers: Option<HeaderMap>,
     /// What the client has still to send after `prefix`.
-    rest: Option<B>,
+    rest: Option<Arriving<B>>,
     /// Whether a frame of `rest` was taken, so that the body cannot be sent from its start again.
     drawn: bool,
-    /// Whether the client's body failed.
-    broken: bool,
+    /// How the client's body failed, if it did.
+    broken: Option<Fault>,
 }
 
 /// One attempt's view of the body, for hyper to send.
@@ -153,19 +169,19 @@ where
     B::Error: Into<BoxError>,
 {
     /// A body of which nothing is asked for yet; gives it back if there is nothing to ask for.
-    pub(crate) fn expecting(body: B) -> Result<Self, B> {
+    pub(crate) fn expecting(body: Arriving<B>) -> Result<Self, Arriving<B>> {
         let length = length(&body, true);
         if length == Length::Known(0) {
             return Err(body);
         }
-        let source = Source { prefix: Vec::new(), trailers: None, rest: Some(body), drawn: false, broken: false };
+        let source = Source { prefix: Vec::new(), trailers: None, rest: Some(body), drawn: false, broken: None };
         Ok(Upload { source: Rc::new(RefCell::new(source)), length, expects: true })
     }
 
     /// Gathers the body's first `limit` bytes, or all of it if it ends before. `framed` tells a body of zero bytes from none at all.
-    pub(crate) async fn gather(mut body: B, framed: bool, limit: usize) -> Result<Self, BodyError> {
+    pub(crate) async fn gather(mut body: Arriving<B>, framed: bool, limit: usize) -> Result<Self, BodyError> {
         let mut length = length(&body, framed);
-        let mut source = Source { prefix: Vec::new(), trailers: None, rest: None, drawn: false, broken: false };
+        let mut source = Source { prefix: Vec::new(), trailers: None, rest: None, drawn: false, broken: None };
         let mut gathered = 0;
         let mut tail = BytesMut::new();
         loop {
@@ -177,7 +193,7 @@ where
                 break;
             }
             let Some(frame) = body.frame().await else { break };
-            match frame.map_err(|cause| BodyError::Client(Some(cause.into())))?.into_data() {
+            match frame?.into_data() {
                 Ok(data) => {
                     gathered += data.len();
                     push(&mut source.prefix, &mut tail, data);
@@ -215,8 +231,8 @@ where
         !self.source.borrow().drawn
     }
 
-    /// Whether the client's body failed while an attempt drew from it.
-    pub(crate) fn broken(&self) -> bool {
+    /// How the client's body failed while an attempt drew from it, if it did.
+    pub(crate) fn broken(&self) -> Option<Fault> {
         self.source.borrow().broken
     }
 
@@ -288,9 +304,9 @@ where
         };
         let frame = match ready!(Pin::new(rest).poll_frame(cx)).transpose() {
             Ok(frame) => frame,
-            Err(cause) => {
-                source.broken = true;
-                return Poll::Ready(Some(Err(BodyError::Client(Some(cause.into())))));
+            Err(error) => {
+                source.broken = Some(error.fault());
+                return Poll::Ready(Some(Err(error)));
             }
         };
         let last = frame.is_none() || source.rest.as_ref().is_some_and(Body::is_end_stream);

@@ -54,6 +54,15 @@ impl Arrival {
         if self.is_tls { "https" } else { "http" }
     }
 
+    /// The version as logs write it.
+    pub(crate) fn protocol(&self) -> &'static str {
+        match self.version {
+            Version::HTTP_10 => "HTTP/1.0",
+            Version::HTTP_2 => "HTTP/2.0",
+            _ => "HTTP/1.1",
+        }
+    }
+
     /// Adds to a request what is known of its way. `host` is the one it asks for, which HTTP/1.0 may leave empty.
     pub(crate) fn tell(&self, headers: &mut HeaderMap, host: &str, manner: Manner) {
         add(headers, &headers::FORWARDED_FOR, self.client.ip());

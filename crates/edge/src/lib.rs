@@ -19,12 +19,14 @@
 //! | the caller's | takes changes of the map over into the routes; says how the edge stands and obeys wishes (`presence`) | at shutdown |
 
 mod access_log;
+mod arriving;
 mod attempt;
 mod beat;
 mod body;
 mod config;
 mod error;
 mod forward;
+mod idle;
 mod inbound;
 mod load;
 mod metrics;
@@ -41,6 +43,7 @@ mod start;
 mod switch;
 #[cfg(test)]
 mod tests;
+mod unread;
 
 pub use beat::BeatSettings;
 pub use config::{Config, FileConfig, Limits, RetrySettings};

@@ -27,7 +27,7 @@ pub(crate) enum Fault {
     Expectation,
     /// The client's body broke off.
     BadBody,
-    /// The client's body did not come before the deadline.
+    /// The client's body stood still, or did not come before the deadline.
     BodyLate,
     /// No app has this host.
     UnknownHost,
@@ -86,7 +86,7 @@ impl Fault {
             Fault::Loop => ("loop", StatusCode::LOOP_DETECTED, "the request came through this mesh too often"),
             Fault::Expectation => ("expectation", StatusCode::EXPECTATION_FAILED, "of expectations only 100-continue is known"),
             Fault::BadBody => ("bad-body", StatusCode::BAD_REQUEST, "the request body broke off"),
-            Fault::BodyLate => ("body-late", StatusCode::REQUEST_TIMEOUT, "the request body did not come before the deadline"),
+            Fault::BodyLate => ("body-late", StatusCode::REQUEST_TIMEOUT, "the request body did not come in time"),
             Fault::UnknownHost => ("unknown-host", StatusCode::NOT_FOUND, "no app serves this host"),
             Fault::Unsupported => {
                 ("unsupported", StatusCode::NOT_IMPLEMENTED, "CONNECT and transfer codings other than chunked are not supported")

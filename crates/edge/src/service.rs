@@ -28,6 +28,7 @@ use tokio::time::{sleep, timeout};
 use tracing::{debug, info};
 
 use crate::access_log::AccessLog;
+use crate::arriving::Arriving;
 use crate::attempt::{Answer, End, Failure, Means};
 use crate::body::{BodyError, BoxError, Upload};
 use crate::forward::{Arrival, Manner, sign_way};
@@ -38,6 +39,7 @@ use crate::relay::{Relay, ReplyBody};
 use crate::reply::{self, Fault};
 use crate::routes::{App, Directory, Place};
 use crate::switch::{Switch, carry};
+use crate::unread::Unread;
 
 /// As much counts as waiting between two looks for a leader. What is more, an edge has not waited for others but was stopped itself.
 const WAIT_STEP_MAX: Span = Span::from_secs(1);
@@ -62,7 +64,9 @@ pub(crate) struct ServiceSettings {
     pub(crate) patience: Span,
     /// Bytes of a request's body that are gathered before a block is asked.
     pub(crate) replay_buffer: usize,
-    /// Longest silence within a response's body.
+    /// Longest silence within a request's body that somebody waits for.
+    pub(crate) body_idle: Span,
+    /// Longest silence within a response's body, from its block and, with HTTP/2, from who reads it; and within a tunnel.
     pub(crate) idle_stream: Span,
     /// What is told about a request's way.
     pub(crate) manner: Manner,
@@ -82,6 +86,8 @@ pub(crate) struct Service<B> {
     pub(crate) means: Means<B>,
     /// Where requests are logged.
     pub(crate) log: AccessLog,
+    /// Finds answers that nobody reads.
+    pub(crate) unread: Rc<Unread>,
     /// This thread's chance.
     pub(crate) rng: RefCell<StdRng>,
     /// When an unknown host was last told of.
@@ -128,7 +134,7 @@ where
         let arrival = Arrival::of(&peer, head.version, &self.means.clock);
         let inbound = Inbound::read(&head, &mut self.rng.borrow_mut());
         let mut record = Record::new(&self.means.clock, &self.means.metrics, &self.log, &self.edge, &inbound.request_id);
-        record.asked(head.method.as_str(), inbound.target(), inbound.host.as_deref().unwrap_or(""), arrival.client);
+        record.asked(head.method.as_str(), inbound.target(), inbound.host.as_deref().unwrap_or(""), &arrival);
         let switch = inbound.switch;
         let id = HeaderValue::try_from(inbound.request_id.as_str()).expect("a request id is visible ASCII");
         let (answer, app) = match self.route(&inbound) {
@@ -196,10 +202,11 @@ where
             return Err(Fault::NoBlock);
         }
         let left = |now: Time| now.until(deadline).to_std();
+        let body = Arriving::new(body, self.settings.body_idle, record.came());
         let gathered = self.upload(body, &inbound);
         let upload = match timeout(left(self.means.clock.now()), gathered).await {
             Ok(Ok(upload)) => upload,
-            Ok(Err(BodyError::Client(_) | BodyError::Withdrawn)) => return Err(Fault::BadBody),
+            Ok(Err(error)) => return Err(error.fault()),
             Err(_) => return Err(Fault::BodyLate),
         };
         let key = app.idempotency_key && head.headers.contains_key(headers::IDEMPOTENCY_KEY);
@@ -221,7 +228,7 @@ where
     }
 
     /// The request's body, gathered unless the client waits for the dyno to ask for it.
-    async fn upload(&self, mut body: B, inbound: &Inbound) -> Result<Upload<B>, BodyError> {
+    async fn upload(&self, mut body: Arriving<B>, inbound: &Inbound) -> Result<Upload<B>, BodyError> {
         if inbound.expects {
             match Upload::expecting(body) {
                 Ok(upload) => return Ok(upload),
@@ -285,8 +292,8 @@ where
             if let Some(dyno) = &failure.dyno {
                 record.at_dyno(block, dyno);
             }
-            if outgoing.upload.broken() {
-                return Err(Fault::BadBody);
+            if let Some(fault) = outgoing.upload.broken() {
+                return Err(fault);
             }
             match self.next(&mut progress, &failure, outgoing, &app, block, deadline) {
                 Next::Attempt => {}
@@ -416,8 +423,10 @@ where
             head.headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         head.headers.insert(headers::ATTEMPTS, HeaderValue::from(attempts));
-        let relay = Relay::new(body, answer.gate, answer.in_flight, record, self.settings.idle_stream);
-        Response::from_parts(head, ReplyBody::Relay(Box::new(relay)))
+        // With HTTP/1.1 a client that does not read is cut with its connection.
+        let unread = (asked == Version::HTTP_2).then_some(&self.unread);
+        let body = Relay::body(body, (answer.gate, answer.in_flight), record, self.settings.idle_stream, unread);
+        Response::from_parts(head, body)
     }
 }
 

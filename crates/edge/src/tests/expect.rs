@@ -40,7 +40,7 @@ fn a_client_is_asked_for_its_body_when_the_block_asks() {
         stream.write_all(HEAD).await.unwrap();
         until(|| b1.requests() == 1).await;
         // Another request there and back: whatever the edge had to say is here.
-        mesh.raw(b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n").await;
+        let _ = mesh.raw(b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n").await;
         assert!(stream.try_read(&mut [0; 64]).is_err(), "nobody has asked for it");
         go.notify_one();
         let mut asked = [0; 25];

@@ -81,6 +81,7 @@ pub(super) fn config() -> Config {
         manner: Default::default(),
         gossip: GossipConfig::new(name, "test", any, Vec::new()),
         limits: Limits::default(),
+        http2: Some(Http2Settings::default()),
         retry: RetrySettings::default(),
         beat: crate::BeatSettings::default(),
         tls: None,
@@ -120,7 +121,7 @@ impl Mesh {
             let service = service.clone();
             async move { Ok::<_, Infallible>(service.answer(request, client).await) }
         };
-        let settings = ServeSettings { http2: Some(Http2Settings::default()), ..ServeSettings::default() };
+        let settings = ServeSettings { http2: shared.config.http2.clone(), ..ServeSettings::default() };
         spawn_local(serve(listener, settings, shutdown, answer));
         let mut mesh = Mesh { edge, shared, log: path, map: MapView::new(), seq: 0, _stop: stop, _dir: dir };
         mesh.app("demo", "*");

@@ -10,6 +10,7 @@ mod expect;
 mod http2;
 mod mesh;
 mod outside;
+mod patience;
 mod retries;
 mod silence;
 mod streams;

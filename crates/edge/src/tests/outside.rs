@@ -144,8 +144,16 @@ fn every_request_is_logged_with_its_attempts_and_times() {
         assert_eq!(line["attempts"][0]["reason"], "no-dyno");
         assert_eq!(line["attempts"][1]["block"], "b2");
         assert_eq!(line["attempts"][1]["reason"], "answered");
-        for (key, value) in [("method", "GET"), ("path", "/path?q=1"), ("host", "any"), ("dyno", "d1"), ("app", "demo"), ("edge", "edge-1")]
-        {
+        for (key, value) in [
+            ("method", "GET"),
+            ("path", "/path?q=1"),
+            ("protocol", "HTTP/1.1"),
+            ("scheme", "http"),
+            ("host", "any"),
+            ("dyno", "d1"),
+            ("app", "demo"),
+            ("edge", "edge-1"),
+        ] {
             assert_eq!(line[key], value, "{key}");
         }
         assert_eq!((line["status"].as_u64(), line["bytes"].as_u64(), line["complete"].as_bool()), (Some(200), Some(2), Some(true)));

@@ -111,6 +111,7 @@ fn a_websocket_of_http2_is_a_stream() {
         within(stream.read_to_string(&mut heard)).await.unwrap();
         assert_eq!(heard, "wordsbye");
         let line = mesh.logged(2).await.remove(1);
+        assert_eq!(line["protocol"], "HTTP/2.0");
         assert_eq!((line["method"].as_str(), line["complete"].as_bool()), (Some("CONNECT"), Some(true)));
 
         let (got, _) = client.send(connect("/", "websocket")).await;
