@@ -16,14 +16,14 @@ use crate::idle::Idle;
 #[derive(Debug)]
 pub(crate) struct Arriving<B> {
     body: B,
-    idle: Idle,
+    idle: Option<Idle>,
     came: Rc<Cell<u64>>,
 }
 
 impl<B> Arriving<B> {
-    /// A body that may be silent for `idle`; what comes of it is counted in `came`.
-    pub(crate) fn new(body: B, idle: Span, came: Rc<Cell<u64>>) -> Self {
-        Arriving { body, idle: Idle::new(idle), came }
+    /// A body that may be silent for `idle` if that is limited; what comes of it is counted in `came`.
+    pub(crate) fn new(body: B, idle: Option<Span>, came: Rc<Cell<u64>>) -> Self {
+        Arriving { body, idle: idle.map(Idle::new), came }
     }
 }
 
@@ -38,10 +38,12 @@ where
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = &mut *self;
         let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(cx) else {
-            ready!(this.idle.poll(cx));
+            ready!(this.idle.as_mut().map_or(Poll::Pending, |idle| idle.poll(cx)));
             return Poll::Ready(Some(Err(BodyError::Silent)));
         };
-        this.idle.moved();
+        if let Some(idle) = &mut this.idle {
+            idle.moved();
+        }
         if let Some(data) = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref()) {
             this.came.set(this.came.get() + data.len() as u64);
         }

@@ -12,6 +12,9 @@
 //! which hyper's server says `100 Continue` with HTTP/1.1, comes when the gate has opened. The dyno has seen the head by then, so such an attempt
 //! counts as started from the beginning.
 //!
+//! A call of gRPC may be a conversation: its client may send nothing before it has heard from the dyno. So of its body only what is there
+//! at once is gathered, and where nothing is, nothing is withheld: head and body go on as they come, and such an attempt counts as started too.
+//!
 //! Trailers are packed for the way to the block ([`trailers`]), which also takes out of them what only the mesh may say (P21).
 
 use std::cell::RefCell;
@@ -22,6 +25,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
+use futures::FutureExt;
 use futures::task::AtomicWaker;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
@@ -65,7 +69,18 @@ pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 pub(crate) struct Upload<B> {
     source: Rc<RefCell<Source<B>>>,
     length: Length,
-    expects: bool,
+    course: Course,
+}
+
+/// How a body goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Course {
+    /// When the block asks for it, which it does before it says anything to a dyno.
+    Withheld,
+    /// When the dyno asks for it.
+    Expected,
+    /// As it comes.
+    Talk,
 }
 
 #[derive(Debug)]
@@ -175,11 +190,12 @@ where
             return Err(body);
         }
         let source = Source { prefix: Vec::new(), trailers: None, rest: Some(body), drawn: false, broken: None };
-        Ok(Upload { source: Rc::new(RefCell::new(source)), length, expects: true })
+        Ok(Upload { source: Rc::new(RefCell::new(source)), length, course: Course::Expected })
     }
 
-    /// Gathers the body's first `limit` bytes, or all of it if it ends before. `framed` tells a body of zero bytes from none at all.
-    pub(crate) async fn gather(mut body: Arriving<B>, framed: bool, limit: usize) -> Result<Self, BodyError> {
+    /// Gathers the body's first `limit` bytes, or all of it if it ends before. `framed` tells a body of zero bytes from none at all. One
+    /// that `talks` is not waited for.
+    pub(crate) async fn gather(mut body: Arriving<B>, framed: bool, talks: bool, limit: usize) -> Result<Self, BodyError> {
         let mut length = length(&body, framed);
         let mut source = Source { prefix: Vec::new(), trailers: None, rest: None, drawn: false, broken: None };
         let mut gathered = 0;
@@ -192,7 +208,17 @@ where
                 source.rest = Some(body);
                 break;
             }
-            let Some(frame) = body.frame().await else { break };
+            let next = match talks {
+                false => body.frame().await,
+                true => match body.frame().now_or_never() {
+                    Some(next) => next,
+                    None => {
+                        source.rest = Some(body);
+                        break;
+                    }
+                },
+            };
+            let Some(frame) = next else { break };
             match frame?.into_data() {
                 Ok(data) => {
                     gathered += data.len();
@@ -208,7 +234,8 @@ where
         if !framed && gathered == 0 && source.rest.is_none() && source.trailers.is_none() {
             length = Length::None;
         }
-        Ok(Upload { source: Rc::new(RefCell::new(source)), length, expects: false })
+        let course = if talks && gathered == 0 && source.rest.is_some() { Course::Talk } else { Course::Withheld };
+        Ok(Upload { source: Rc::new(RefCell::new(source)), length, course })
     }
 
     /// How the body is delimited towards the dyno.
@@ -216,9 +243,9 @@ where
         self.length
     }
 
-    /// Whether the client waits for the dyno's word.
-    pub(crate) fn expects(&self) -> bool {
-        self.expects
+    /// How it goes on.
+    pub(crate) fn course(&self) -> Course {
+        self.course
     }
 
     /// Whether there is nothing to send but the end.
@@ -238,7 +265,7 @@ where
 
     /// The body for one more attempt. The caller has withdrawn the earlier ones.
     pub(crate) fn attempt(&self, withheld: bool) -> (AttemptBody<B>, Arc<Gate>) {
-        let gate = Gate::new(withheld, self.expects);
+        let gate = Gate::new(withheld, self.course != Course::Withheld);
         let body = AttemptBody {
             source: self.source.clone(),
             gate: gate.clone(),

@@ -30,6 +30,8 @@ pub(crate) struct Inbound {
     pub(crate) framed: bool,
     /// Whether the client waits for the dyno's word before it sends the body.
     pub(crate) expects: bool,
+    /// Whether it is a call of gRPC, whose two sides may talk by turns: it is not waited for its body before the dyno has it.
+    pub(crate) talks: bool,
     /// The switch of protocols it asks for.
     pub(crate) switch: Option<Switch>,
     /// Why it goes no further, if its head is reason enough.
@@ -46,6 +48,7 @@ impl Inbound {
             request_id: own_id.map_or_else(|| format!("{:032x}", rng.random::<u128>()), str::to_owned),
             framed: head.headers.contains_key(header::CONTENT_LENGTH) || head.headers.contains_key(header::TRANSFER_ENCODING),
             expects: false,
+            talks: is_grpc(&head.headers),
             switch: Switch::read(head),
             refused: None,
         };
@@ -91,6 +94,8 @@ impl Inbound {
         }
         arrival.tell(&mut headers, self.host.as_deref().unwrap_or_default(), manner);
         headers.insert(headers::REQUEST_ID, headers::value(&self.request_id));
+        // To the block itself, which packs the dyno's trailers; the client's own wish ended at this edge.
+        headers.insert(header::TE, HeaderValue::from_static("trailers"));
         headers
     }
 }
@@ -137,6 +142,13 @@ fn expectation(head: &request::Parts) -> Option<bool> {
     let mut known = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
     let expects = head.headers.contains_key(header::EXPECT);
     known.all(|value| value.eq_ignore_ascii_case(b"100-continue")).then_some(expects)
+}
+
+/// Whether the body is of gRPC, in whatever coding.
+fn is_grpc(headers: &HeaderMap) -> bool {
+    const TYPE: &[u8] = b"application/grpc";
+    let kind = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
+    kind.and_then(|kind| kind.get(..TYPE.len())).is_some_and(|kind| kind.eq_ignore_ascii_case(TYPE))
 }
 
 /// Whether a transfer coding would have to be undone that is not `chunked` (RFC 9112, section 6.1).
@@ -265,7 +277,7 @@ mod tests {
         assert_eq!(said("100-Continue", Version::HTTP_11), (true, None));
         assert_eq!(said("100-continue", Version::HTTP_10), (false, None));
         assert_eq!(said("100-continue, more", Version::HTTP_11), (false, Some(Fault::Expectation)));
-        assert_eq!(read(Request::post("/").header("host", "a")).0.expects, false);
+        assert!(!read(Request::post("/").header("host", "a")).0.expects);
     }
 
     #[test]
@@ -273,6 +285,9 @@ mod tests {
         let (inbound, headers) = read(Request::get("http://inner/x?y=1").header("host", "outer"));
         assert_eq!((inbound.uri.to_string(), headers[header::HOST].to_str().unwrap()), ("/x?y=1".into(), "inner"));
         assert_eq!(read(Request::options("*").header("host", "a")).0.uri.to_string(), "*");
+        let server = Uri::builder().scheme("http").authority("a").path_and_query("*").build().unwrap();
+        let (inbound, _) = read(Request::options(server).version(Version::HTTP_2));
+        assert_eq!((inbound.uri.to_string(), inbound.refused), ("*".into(), None));
         assert_eq!(read(Request::get("http://a?x").header("host", "a")).0.uri.to_string(), "/?x");
     }
 
@@ -291,7 +306,7 @@ mod tests {
         let (inbound, headers) = read(request);
         let mut names: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
         names.sort_unstable();
-        names.retain(|name| !["via", "x-forwarded-host", "x-forwarded-port", "x-forwarded-proto", "x-request-start"].contains(name));
+        names.retain(|name| !["via", "x-forwarded-host", "x-forwarded-port", "x-forwarded-proto", "x-request-start", "te"].contains(name));
         assert_eq!(names, ["host", "x-forwarded-for", "x-own", "x-request-id"]);
         assert!(inbound.framed);
     }

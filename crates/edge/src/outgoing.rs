@@ -14,7 +14,7 @@ use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, Request, StatusCode, Uri};
 use http_body::Body;
 
-use crate::body::{AttemptBody, BoxError, Gate, Upload};
+use crate::body::{AttemptBody, BoxError, Course, Gate, Upload};
 use crate::routes::{App, Place};
 
 /// The client's request as every attempt sends it.
@@ -54,7 +54,7 @@ where
 {
     /// Whether the body, or the end, waits for the block's word.
     fn withheld(&self) -> bool {
-        self.class != Class::Safe || !self.upload.empty()
+        self.upload.course() != Course::Talk && (self.class != Class::Safe || !self.upload.empty())
     }
 
     /// Whether an attempt of which this much was let go may be left without knowing its end.
@@ -70,8 +70,6 @@ where
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = self.target.clone();
         let mut headers = self.headers.clone();
-        // To the block itself, which packs the dyno's trailers; the client's own wish ended at this edge.
-        headers.insert(header::TE, HeaderValue::from_static("trailers"));
         headers.insert(headers::APP, terms.app.header.clone());
         headers.insert(headers::DEADLINE_MS, HeaderValue::from(now.until(terms.deadline).as_millis()));
         if terms.dyno_attempts > 0 {
@@ -83,18 +81,12 @@ where
         if withheld {
             headers.insert(header::EXPECT, HeaderValue::from_static("100-continue"));
             headers.insert(headers::LENGTH, headers::value(self.upload.length()));
-            if self.upload.expects() {
-                headers.insert(headers::EXPECTS, HeaderValue::from_static("1"));
-            }
-            match self.upload.length() {
-                Length::Known(length) if length > 0 => headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length)),
-                length => {
-                    if length == Length::Chunked {
-                        trailers::announce(&mut headers);
-                    }
-                    headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"))
-                }
-            };
+        }
+        if self.upload.course() == Course::Expected {
+            headers.insert(headers::EXPECTS, HeaderValue::from_static("1"));
+        }
+        if withheld || !self.upload.empty() {
+            self.frame(&mut headers);
         }
         *request.headers_mut() = headers;
         if withheld {
@@ -106,5 +98,18 @@ where
             });
         }
         (request, gate)
+    }
+
+    /// Says how the body is delimited on the way to the block.
+    fn frame(&self, headers: &mut HeaderMap) {
+        match self.upload.length() {
+            Length::Known(length) if length > 0 => headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length)),
+            length => {
+                if length == Length::Chunked {
+                    trailers::announce(headers);
+                }
+                headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"))
+            }
+        };
     }
 }

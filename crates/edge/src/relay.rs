@@ -152,7 +152,7 @@ where
     fn size_hint(&self) -> SizeHint {
         match self {
             ReplyBody::Own(text) => SizeHint::with_exact(text.as_ref().map_or(0, Bytes::len) as u64),
-            ReplyBody::Relay(relay) => relay.borrow().size.clone(),
+            ReplyBody::Relay(relay) => relay.borrow().size,
         }
     }
 }

@@ -202,7 +202,8 @@ where
             return Err(Fault::NoBlock);
         }
         let left = |now: Time| now.until(deadline).to_std();
-        let body = Arriving::new(body, self.settings.body_idle, record.came());
+        // The sides of a conversation listen for long: the deadline bounds it before its answer, `idle_stream` after that.
+        let body = Arriving::new(body, (!inbound.talks).then_some(self.settings.body_idle), record.came());
         let gathered = self.upload(body, &inbound);
         let upload = match timeout(left(self.means.clock.now()), gathered).await {
             Ok(Ok(upload)) => upload,
@@ -235,7 +236,7 @@ where
                 Err(back) => body = back,
             }
         }
-        Upload::gather(body, inbound.framed, self.settings.replay_buffer).await
+        Upload::gather(body, inbound.framed, inbound.talks, self.settings.replay_buffer).await
     }
 
     /// Asks one block after the other.

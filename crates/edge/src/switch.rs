@@ -147,9 +147,9 @@ mod tests {
         assert_eq!(asked(upgrade("POST", "websocket")), None);
         assert_eq!(asked(upgrade("GET", "h2c")), None);
         assert_eq!(asked(Request::get("/").header("upgrade", "websocket")), None);
-        let connect = |protocol| {
+        let connect = |protocol: &'static str| {
             let request = Request::connect("http://a/").version(Version::HTTP_2);
-            if protocol == "" { request } else { request.extension(Protocol::from_static(protocol)) }
+            if protocol.is_empty() { request } else { request.extension(Protocol::from_static(protocol)) }
         };
         assert_eq!(asked(connect("websocket")), Some(Switch::Stream));
         assert_eq!((asked(connect("connect-udp")), asked(connect(""))), (None, None));

@@ -5,7 +5,7 @@ use std::convert::Infallible;
 
 use dynomesh_core::time::Span;
 use dynomesh_runtime::http::headers;
-use futures::{FutureExt, StreamExt};
+use futures::StreamExt;
 use http::HeaderMap;
 use http_body_util::{Empty, Full, StreamBody};
 
@@ -19,14 +19,14 @@ fn frames(pieces: &[&'static str]) -> Frames {
 }
 
 /// A limit of silence that no test reaches.
-const PATIENT: Span = Span::from_secs(60);
+const PATIENT: Option<Span> = Some(Span::from_secs(60));
 
 async fn gather<B>(body: B, framed: bool, limit: usize) -> Result<Upload<B>, BodyError>
 where
     B: Body<Data = Bytes> + Unpin,
     B::Error: Into<BoxError>,
 {
-    Upload::gather(Arriving::new(body, PATIENT, Rc::default()), framed, limit).await
+    Upload::gather(Arriving::new(body, PATIENT, Rc::default()), framed, false, limit).await
 }
 
 /// Reads all an attempt hands out.
@@ -160,7 +160,7 @@ async fn trailers_pass_without_the_words_of_the_mesh() {
 async fn a_body_that_is_expected_is_not_touched_and_its_attempt_has_begun() {
     let body = Arriving::new(Full::new(Bytes::from_static(b"order")), PATIENT, Rc::default());
     let upload = Upload::expecting(body).unwrap();
-    assert_eq!((upload.length(), upload.expects(), upload.replayable()), (Length::Known(5), true, true));
+    assert_eq!((upload.length(), upload.course(), upload.replayable()), (Length::Known(5), Course::Expected, true));
     let (mut body, gate) = upload.attempt(true);
     assert!(body.frame().now_or_never().is_none());
     assert!(gate.started() && gate.withdraw(), "a dyno has seen the head");
@@ -177,11 +177,26 @@ async fn a_body_that_stands_still_is_an_error_and_one_that_nobody_asks_for_is_no
     let (came, idle) = (Rc::default(), Span::from_millis(60));
     let first = futures::stream::iter([Ok::<_, Infallible>(Frame::data(Bytes::from_static(b"half")))]);
     let body = StreamBody::new(first.chain(futures::stream::pending()));
-    let mut body = Arriving::new(body, idle, Rc::clone(&came));
+    let mut body = Arriving::new(body, Some(idle), Rc::clone(&came));
     assert!(body.frame().await.unwrap().is_ok());
     tokio::time::sleep(idle.times(2).to_std()).await;
     let asked = tokio::time::Instant::now();
     assert!(matches!(body.frame().await, Some(Err(BodyError::Silent))));
     assert!(asked.elapsed() >= idle.to_std());
     assert_eq!(came.get(), 4);
+}
+
+#[tokio::test]
+async fn of_a_conversation_only_what_is_at_hand_is_gathered() {
+    let gather = |at_hand: &'static [&'static str]| {
+        let words = at_hand.iter().map(|word| Ok::<_, Infallible>(Frame::data(Bytes::from(*word))));
+        let body = StreamBody::new(futures::stream::iter(words).chain(futures::stream::pending()));
+        Upload::gather(Arriving::new(body, PATIENT, Rc::default()), true, true, 64)
+    };
+    let upload = gather(&["word"]).now_or_never().unwrap().unwrap();
+    assert_eq!(upload.course(), Course::Withheld);
+    let upload = gather(&[]).now_or_never().unwrap().unwrap();
+    assert_eq!((upload.course(), upload.replayable()), (Course::Talk, true));
+    let (_, gate) = upload.attempt(false);
+    assert!(gate.started(), "the dyno has the head");
 }

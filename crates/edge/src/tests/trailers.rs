@@ -109,3 +109,42 @@ fn trailers_of_a_body_that_is_streamed_pass_too() {
         assert_eq!(seen.borrow_mut().remove(0), map(&[("x-sum", "2")]));
     });
 }
+
+#[test]
+fn the_sides_of_a_call_may_talk_by_turns_whoever_begins() {
+    run(async {
+        let b1 = PlayedBlock::start("b1", |hop: Hop| async move {
+            let begins = hop.path == "/greets";
+            assert!(!begins || hop.header("expect").is_none(), "the dyno must have the head before any of the body");
+            let (mut head, _) = answered("b1", "").into_parts();
+            head.headers.remove("content-length");
+            let greeting = begins.then(|| Ok(Frame::data(Bytes::from("hello"))));
+            let heard = http_body_util::BodyStream::new(hop.body).map(|frame| frame.map_err(Into::into));
+            let frames = futures::stream::iter(greeting).chain(heard);
+            Ok(Response::from_parts(head, StreamBody::new(frames).boxed_unsync()))
+        })
+        .await;
+        let mesh = Mesh::with(&[&b1], |config| config.limits.body_idle = dynomesh_core::time::Span::from_millis(50)).await;
+        for dyno_begins in [true, false] {
+            let (say, said) = tokio::sync::mpsc::channel::<&str>(4);
+            let frames = futures::stream::unfold(said, |mut said| async {
+                said.recv().await.map(|word| (Ok::<_, BoxError>(Frame::data(Bytes::from(word))), said))
+            });
+            let request = Request::post(if dyno_begins { "http://a/greets" } else { "http://a/listens" });
+            let request = request.header("content-type", "application/grpc+proto");
+            if !dyno_begins {
+                say.send("hello").await.unwrap();
+            }
+            let answer = mesh.http2().await.begin(request.body(StreamBody::new(frames).boxed_unsync()).unwrap()).await.unwrap();
+            let mut body = answer.into_body();
+            let mut heard = async || within(body.frame()).await.unwrap().unwrap().into_data().unwrap();
+            assert_eq!(heard().await, "hello");
+            // Longer than a client that only sends may be silent.
+            tokio::time::sleep(std::time::Duration::from_millis(150)).await;
+            say.send("and you?").await.unwrap();
+            assert_eq!(heard().await, "and you?");
+            drop(say);
+            assert_eq!(within(body.collect()).await.unwrap().to_bytes(), "");
+        }
+    });
+}
