@@ -12,8 +12,8 @@
 //! which hyper's server says `100 Continue` with HTTP/1.1, comes when the gate has opened. The dyno has seen the head by then, so such an attempt
 //! counts as started from the beginning.
 //!
-//! A call of gRPC may be a conversation: its client may send nothing before it has heard from the dyno. So of its body only what is there
-//! at once is gathered, and where nothing is, nothing is withheld: head and body go on as they come, and such an attempt counts as started too.
+//! A call of gRPC may be a conversation: its client may send nothing before it has heard from the dyno. So of its body only what is
+//! there at once is gathered, and where nothing is, nothing is withheld: head and body go on as they come, and such an attempt counts as started too.
 //!
 //! Trailers are packed for the way to the block ([`trailers`]), which also takes out of them what only the mesh may say (P21).
 
@@ -23,6 +23,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures::FutureExt;
@@ -30,12 +31,16 @@ use futures::task::AtomicWaker;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
+use tokio::time::timeout;
 
 use dynomesh_runtime::http::headers::Length;
 use dynomesh_runtime::http::trailers;
 
 use crate::arriving::Arriving;
 use crate::reply::Fault;
+
+/// What of a conversation comes within this of its head is as good as sent with it.
+const AT_HAND: Duration = Duration::from_millis(5);
 
 /// Why a request body could not be handed on.
 #[derive(Debug, thiserror::Error)]
@@ -208,15 +213,14 @@ where
                 source.rest = Some(body);
                 break;
             }
-            let next = match talks {
-                false => body.frame().await,
-                true => match body.frame().now_or_never() {
-                    Some(next) => next,
-                    None => {
-                        source.rest = Some(body);
-                        break;
-                    }
-                },
+            let next = match (talks, gathered) {
+                (false, _) => Some(body.frame().await),
+                (true, 0) => timeout(AT_HAND, body.frame()).await.ok(),
+                (true, _) => body.frame().now_or_never(),
+            };
+            let Some(next) = next else {
+                source.rest = Some(body);
+                break;
             };
             let Some(frame) = next else { break };
             match frame?.into_data() {

@@ -207,7 +207,7 @@ impl Default for Limits {
 
 impl Default for Http2Section {
     fn default() -> Self {
-        let Http2Settings { streams_max, stream_window, connection_window } = Http2Settings::default();
+        let Http2Settings { streams_max, stream_window, connection_window, .. } = Http2Settings::default();
         Http2Section { enabled: true, streams_max, stream_window, connection_window }
     }
 }
@@ -216,7 +216,7 @@ impl Http2Section {
     /// What the listener is told.
     fn settings(&self) -> Option<Http2Settings> {
         let &Http2Section { enabled, streams_max, stream_window, connection_window } = self;
-        enabled.then_some(Http2Settings { streams_max, stream_window, connection_window })
+        enabled.then(|| Http2Settings { streams_max, stream_window, connection_window, ..Http2Settings::default() })
     }
 }
 

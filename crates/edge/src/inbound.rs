@@ -48,7 +48,7 @@ impl Inbound {
             request_id: own_id.map_or_else(|| format!("{:032x}", rng.random::<u128>()), str::to_owned),
             framed: head.headers.contains_key(header::CONTENT_LENGTH) || head.headers.contains_key(header::TRANSFER_ENCODING),
             expects: false,
-            talks: is_grpc(&head.headers),
+            talks: is_grpc(head),
             switch: Switch::read(head),
             refused: None,
         };
@@ -144,11 +144,13 @@ fn expectation(head: &request::Parts) -> Option<bool> {
     known.all(|value| value.eq_ignore_ascii_case(b"100-continue")).then_some(expects)
 }
 
-/// Whether the body is of gRPC, in whatever coding.
-fn is_grpc(headers: &HeaderMap) -> bool {
-    const TYPE: &[u8] = b"application/grpc";
-    let kind = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
-    kind.and_then(|kind| kind.get(..TYPE.len())).is_some_and(|kind| kind.eq_ignore_ascii_case(TYPE))
+/// Whether it is a call of gRPC, in whatever coding of its messages. With HTTP/1.1 there is none; what is sent there by the name of
+/// gRPC-Web sends its body at once.
+fn is_grpc(head: &request::Parts) -> bool {
+    const TYPE: &str = "application/grpc";
+    let kind = headers::text(&head.headers, &header::CONTENT_TYPE).unwrap_or_default();
+    let is_type = kind.get(..TYPE.len()).is_some_and(|start| start.eq_ignore_ascii_case(TYPE));
+    head.version == Version::HTTP_2 && is_type && matches!(kind.as_bytes().get(TYPE.len()), None | Some(b'+' | b';' | b' '))
 }
 
 /// Whether a transfer coding would have to be undone that is not `chunked` (RFC 9112, section 6.1).
@@ -278,6 +280,17 @@ mod tests {
         assert_eq!(said("100-continue", Version::HTTP_10), (false, None));
         assert_eq!(said("100-continue, more", Version::HTTP_11), (false, Some(Fault::Expectation)));
         assert!(!read(Request::post("/").header("host", "a")).0.expects);
+    }
+
+    #[test]
+    fn a_call_of_grpc_is_known_by_its_type() {
+        let talks = |kind: &str, version| read(Request::post("http://a/").header("content-type", kind).version(version)).0.talks;
+        for kind in ["application/grpc", "application/gRPC+proto", "application/grpc; charset=x"] {
+            assert!(talks(kind, Version::HTTP_2) && !talks(kind, Version::HTTP_11), "{kind}");
+        }
+        for kind in ["application/grpc-web", "application/grp", ""] {
+            assert!(!talks(kind, Version::HTTP_2), "{kind}");
+        }
     }
 
     #[test]

@@ -193,9 +193,9 @@ async fn of_a_conversation_only_what_is_at_hand_is_gathered() {
         let body = StreamBody::new(futures::stream::iter(words).chain(futures::stream::pending()));
         Upload::gather(Arriving::new(body, PATIENT, Rc::default()), true, true, 64)
     };
-    let upload = gather(&["word"]).now_or_never().unwrap().unwrap();
+    let upload = gather(&["word"]).await.unwrap();
     assert_eq!(upload.course(), Course::Withheld);
-    let upload = gather(&[]).now_or_never().unwrap().unwrap();
+    let upload = gather(&[]).await.unwrap();
     assert_eq!((upload.course(), upload.replayable()), (Course::Talk, true));
     let (_, gate) = upload.attempt(false);
     assert!(gate.started(), "the dyno has the head");
