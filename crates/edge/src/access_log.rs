@@ -44,6 +44,10 @@ pub(crate) struct Line {
     pub(crate) edge: Arc<str>,
     /// The request's id, the client's own if it sent one.
     pub(crate) request_id: String,
+    /// The version the client spoke: `HTTP/1.0`, `HTTP/1.1` or `HTTP/2.0`.
+    pub(crate) protocol: &'static str,
+    /// `http`, or `https` if it came by TLS.
+    pub(crate) scheme: &'static str,
     /// Its method.
     pub(crate) method: String,
     /// Path and query.
@@ -60,8 +64,10 @@ pub(crate) struct Line {
     pub(crate) error: Option<&'static str>,
     /// Whether the client got all of the response.
     pub(crate) complete: bool,
-    /// Bytes of the response body.
+    /// Bytes of the response body, or that a tunnel carried to the client.
     pub(crate) bytes: u64,
+    /// Bytes of the request body, or that a tunnel carried from the client.
+    pub(crate) bytes_up: u64,
     /// What was tried, in order.
     pub(crate) attempts: Vec<AttemptLine>,
     /// The dyno that answered.

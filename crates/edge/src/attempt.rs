@@ -214,8 +214,8 @@ where
                 }
                 Asked::Ended(End::Failed(Failure::unreached(reason, leader)))
             }
-            Err(SendFailure::Lost) => {
-                let begun = gate.0.withdraw();
+            Err(SendFailure::Lost { unsent }) => {
+                let begun = gate.0.withdraw() && !unsent;
                 Asked::Ended(End::Failed(Failure::new(Verdict::Unknown, begun, "connection-lost", leader)))
             }
         }
@@ -249,13 +249,13 @@ where
         while let Some(idle) = self.pool.take(leader.http) {
             match unsent(idle, request).await {
                 Err(Some(back)) => request = *back,
-                Err(None) => return Err(SendFailure::Lost),
+                Err(None) => return Err(SendFailure::Lost { unsent: false }),
                 Ok(response) => return Ok(response),
             }
         }
         let fresh = self.pool.connect(leader.http).await.map_err(|error| SendFailure::Connect(error.cause))?;
         self.metrics.connects.inc();
-        unsent(fresh, request).await.map_err(|_| SendFailure::Lost)
+        unsent(fresh, request).await.map_err(|back| SendFailure::Lost { unsent: back.is_some() })
     }
 
     /// Reads the verdict. Without the block's mark nothing of the response is believed (P21).
@@ -301,8 +301,11 @@ where
 enum SendFailure {
     /// No connection: nothing was sent.
     Connect(std::io::Error),
-    /// The connection ended; what was sent is not known here.
-    Lost,
+    /// The connection ended; unless nothing was sent, what was is not known here.
+    Lost {
+        /// Whether no byte was written.
+        unsent: bool,
+    },
 }
 
 /// Sends, and returns the request if no byte of it was written.

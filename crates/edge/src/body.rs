@@ -7,6 +7,15 @@
 //! block says `100 Continue`, which it does only when it has granted a slot and is connected to the dyno. The [`Gate`] is the one
 //! place that knows whether anything was handed out: [`Gate::withdraw`] answers it and makes sure that nothing follows, so an attempt
 //! that is given up can not start afterwards.
+//!
+//! A client that says `Expect: 100-continue` is asked for its body by nobody but the dyno: nothing is gathered, and the first poll, upon
+//! which hyper's server says `100 Continue` with HTTP/1.1, comes when the gate has opened. The dyno has seen the head by then, so such an attempt
+//! counts as started from the beginning.
+//!
+//! A call of gRPC may be a conversation: its client may send nothing before it has heard from the dyno. So of its body only what is
+//! there at once is gathered, and where nothing is, nothing is withheld: head and body go on as they come, and such an attempt counts as started too.
+//!
+//! Trailers are packed for the way to the block ([`trailers`]), which also takes out of them what only the mesh may say (P21).
 
 use std::cell::RefCell;
 use std::pin::Pin;
@@ -14,14 +23,24 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use futures::FutureExt;
 use futures::task::AtomicWaker;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
+use tokio::time::timeout;
 
-use dynomesh_runtime::http::headers::{self, Length};
+use dynomesh_runtime::http::headers::Length;
+use dynomesh_runtime::http::trailers;
+
+use crate::arriving::Arriving;
+use crate::reply::Fault;
+
+/// What of a conversation comes within this of its head is as good as sent with it.
+const AT_HAND: Duration = Duration::from_millis(5);
 
 /// Why a request body could not be handed on.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +51,19 @@ pub(crate) enum BodyError {
     /// The client's body broke off.
     #[error("the client's request body broke off")]
     Client(#[source] Option<BoxError>),
+    /// Nothing came from the client for too long.
+    #[error("the client's request body stood still")]
+    Silent,
+}
+
+impl BodyError {
+    /// What the client is told.
+    pub(crate) fn fault(&self) -> Fault {
+        match self {
+            BodyError::Silent => Fault::BodyLate,
+            BodyError::Client(_) | BodyError::Withdrawn => Fault::BadBody,
+        }
+    }
 }
 
 /// Any error of a body.
@@ -42,6 +74,18 @@ pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 pub(crate) struct Upload<B> {
     source: Rc<RefCell<Source<B>>>,
     length: Length,
+    course: Course,
+}
+
+/// How a body goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Course {
+    /// When the block asks for it, which it does before it says anything to a dyno.
+    Withheld,
+    /// When the dyno asks for it.
+    Expected,
+    /// As it comes.
+    Talk,
 }
 
 #[derive(Debug)]
@@ -50,11 +94,11 @@ struct Source<B> {
     prefix: Vec<Bytes>,
     trailers: Option<HeaderMap>,
     /// What the client has still to send after `prefix`.
-    rest: Option<B>,
+    rest: Option<Arriving<B>>,
     /// Whether a frame of `rest` was taken, so that the body cannot be sent from its start again.
     drawn: bool,
-    /// Whether the client's body failed.
-    broken: bool,
+    /// How the client's body failed, if it did.
+    broken: Option<Fault>,
 }
 
 /// One attempt's view of the body, for hyper to send.
@@ -70,6 +114,8 @@ pub(crate) struct AttemptBody<B> {
 /// Holds one attempt's body back, and knows what of it was handed out.
 #[derive(Debug)]
 pub(crate) struct Gate {
+    /// Whether the dyno sees the head before the gate opens.
+    exposed: bool,
     state: AtomicU8,
     waker: AtomicWaker,
 }
@@ -83,8 +129,8 @@ const WITHDRAWN: u8 = 4;
 // === impl Gate ===
 
 impl Gate {
-    fn new(withheld: bool) -> Arc<Self> {
-        Arc::new(Gate { state: AtomicU8::new(if withheld { HELD } else { OPEN }), waker: AtomicWaker::new() })
+    fn new(withheld: bool, exposed: bool) -> Arc<Self> {
+        Arc::new(Gate { exposed, state: AtomicU8::new(if withheld { HELD } else { OPEN }), waker: AtomicWaker::new() })
     }
 
     /// Lets the body go.
@@ -94,16 +140,17 @@ impl Gate {
         }
     }
 
-    /// Gives the attempt up: nothing more is handed out. Returns whether anything, a byte or the end, had been.
+    /// Gives the attempt up: nothing more is handed out. Returns whether a dyno can have begun with what was: with the head, a byte or the
+    /// end.
     pub(crate) fn withdraw(&self) -> bool {
         let before = self.state.swap(WITHDRAWN, Ordering::AcqRel);
         self.waker.wake();
-        matches!(before, STARTED | ENDED)
+        self.exposed || matches!(before, STARTED | ENDED)
     }
 
-    /// Whether anything, a byte or the end, was handed out.
+    /// Whether a dyno can have begun with what was handed out.
     pub(crate) fn started(&self) -> bool {
-        matches!(self.state.load(Ordering::Acquire), STARTED | ENDED)
+        self.exposed || matches!(self.state.load(Ordering::Acquire), STARTED | ENDED)
     }
 
     /// Whether all of the body was handed out.
@@ -141,15 +188,21 @@ where
     B: Body<Data = Bytes> + Unpin,
     B::Error: Into<BoxError>,
 {
-    /// Gathers the body's first `limit` bytes, or all of it if it ends before. `framed` tells a body of zero bytes from none at all.
-    pub(crate) async fn gather(mut body: B, framed: bool, limit: usize) -> Result<Self, BodyError> {
-        let length = match (body.is_end_stream(), body.size_hint().exact()) {
-            (true, _) if framed => Length::Known(0),
-            (true, _) => Length::None,
-            (false, Some(length)) => Length::Known(length),
-            (false, None) => Length::Chunked,
-        };
-        let mut source = Source { prefix: Vec::new(), trailers: None, rest: None, drawn: false, broken: false };
+    /// A body of which nothing is asked for yet; gives it back if there is nothing to ask for.
+    pub(crate) fn expecting(body: Arriving<B>) -> Result<Self, Arriving<B>> {
+        let length = length(&body, true);
+        if length == Length::Known(0) {
+            return Err(body);
+        }
+        let source = Source { prefix: Vec::new(), trailers: None, rest: Some(body), drawn: false, broken: None };
+        Ok(Upload { source: Rc::new(RefCell::new(source)), length, course: Course::Expected })
+    }
+
+    /// Gathers the body's first `limit` bytes, or all of it if it ends before. `framed` tells a body of zero bytes from none at all. One
+    /// that `talks` is not waited for.
+    pub(crate) async fn gather(mut body: Arriving<B>, framed: bool, talks: bool, limit: usize) -> Result<Self, BodyError> {
+        let mut length = length(&body, framed);
+        let mut source = Source { prefix: Vec::new(), trailers: None, rest: None, drawn: false, broken: None };
         let mut gathered = 0;
         let mut tail = BytesMut::new();
         loop {
@@ -160,24 +213,43 @@ where
                 source.rest = Some(body);
                 break;
             }
-            let Some(frame) = body.frame().await else { break };
-            match frame.map_err(|cause| BodyError::Client(Some(cause.into())))?.into_data() {
+            let next = match (talks, gathered) {
+                (false, _) => Some(body.frame().await),
+                (true, 0) => timeout(AT_HAND, body.frame()).await.ok(),
+                (true, _) => body.frame().now_or_never(),
+            };
+            let Some(next) = next else {
+                source.rest = Some(body);
+                break;
+            };
+            let Some(frame) = next else { break };
+            match frame?.into_data() {
                 Ok(data) => {
                     gathered += data.len();
                     push(&mut source.prefix, &mut tail, data);
                 }
-                Err(frame) => source.trailers = frame.into_trailers().ok().map(cleaned),
+                Err(frame) => source.trailers = frame.into_trailers().ok(),
             }
         }
         if !tail.is_empty() {
             source.prefix.push(tail.freeze());
         }
-        Ok(Upload { source: Rc::new(RefCell::new(source)), length })
+        // With HTTP/2 a head need not say whether a body follows. Where none did, the dyno is not told of one.
+        if !framed && gathered == 0 && source.rest.is_none() && source.trailers.is_none() {
+            length = Length::None;
+        }
+        let course = if talks && gathered == 0 && source.rest.is_some() { Course::Talk } else { Course::Withheld };
+        Ok(Upload { source: Rc::new(RefCell::new(source)), length, course })
     }
 
     /// How the body is delimited towards the dyno.
     pub(crate) fn length(&self) -> Length {
         self.length
+    }
+
+    /// How it goes on.
+    pub(crate) fn course(&self) -> Course {
+        self.course
     }
 
     /// Whether there is nothing to send but the end.
@@ -190,14 +262,14 @@ where
         !self.source.borrow().drawn
     }
 
-    /// Whether the client's body failed while an attempt drew from it.
-    pub(crate) fn broken(&self) -> bool {
+    /// How the client's body failed while an attempt drew from it, if it did.
+    pub(crate) fn broken(&self) -> Option<Fault> {
         self.source.borrow().broken
     }
 
     /// The body for one more attempt. The caller has withdrawn the earlier ones.
     pub(crate) fn attempt(&self, withheld: bool) -> (AttemptBody<B>, Arc<Gate>) {
-        let gate = Gate::new(withheld);
+        let gate = Gate::new(withheld, self.course != Course::Withheld);
         let body = AttemptBody {
             source: self.source.clone(),
             gate: gate.clone(),
@@ -213,6 +285,16 @@ where
     }
 }
 
+/// How a body is delimited, before any of it was read.
+fn length(body: &impl Body, framed: bool) -> Length {
+    match (body.is_end_stream(), body.size_hint().exact()) {
+        (true, _) if framed => Length::Known(0),
+        (true, _) => Length::None,
+        (false, Some(length)) => Length::Known(length),
+        (false, None) => Length::Chunked,
+    }
+}
+
 /// Keeps `data`. Small frames (a client that dribbles) are joined in `tail`, so that the cost of the buffer follows its bytes.
 fn push(prefix: &mut Vec<Bytes>, tail: &mut BytesMut, data: Bytes) {
     if data.len() < 1024 && tail.len() < 16 * 1024 {
@@ -223,12 +305,6 @@ fn push(prefix: &mut Vec<Bytes>, tail: &mut BytesMut, data: Bytes) {
         prefix.push(tail.split().freeze());
     }
     prefix.push(data);
-}
-
-/// Trailers without what only the mesh may say (P21).
-fn cleaned(mut trailers: HeaderMap) -> HeaderMap {
-    headers::strip_mesh(&mut trailers);
-    trailers
 }
 
 // === impl AttemptBody ===
@@ -254,14 +330,14 @@ where
             return Poll::Ready(hand_out(&this.gate, &mut this.ended, Some(Frame::data(data)), last));
         }
         let Some(rest) = source.rest.as_mut() else {
-            let trailers = source.trailers.clone().map(Frame::trailers);
+            let trailers = source.trailers.clone().map(|trailers| trailers::pack(Frame::trailers(trailers)));
             return Poll::Ready(hand_out(&this.gate, &mut this.ended, trailers, true));
         };
         let frame = match ready!(Pin::new(rest).poll_frame(cx)).transpose() {
             Ok(frame) => frame,
-            Err(cause) => {
-                source.broken = true;
-                return Poll::Ready(Some(Err(BodyError::Client(Some(cause.into())))));
+            Err(error) => {
+                source.broken = Some(error.fault());
+                return Poll::Ready(Some(Err(error)));
             }
         };
         let last = frame.is_none() || source.rest.as_ref().is_some_and(Body::is_end_stream);
@@ -273,11 +349,7 @@ where
             // It ended just at the limit: all of it is in the prefix.
             source.rest = None;
         }
-        let frame = frame.map(|frame| match frame.into_trailers() {
-            Ok(trailers) => Frame::trailers(cleaned(trailers)),
-            Err(frame) => frame,
-        });
-        Poll::Ready(hand_out(&this.gate, &mut this.ended, frame, last))
+        Poll::Ready(hand_out(&this.gate, &mut this.ended, frame.map(trailers::pack), last))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -12,17 +12,27 @@ use dynomesh_core::id::{NodeName, Zone};
 use dynomesh_core::time::Span;
 use dynomesh_runtime::config::ConfigError;
 use dynomesh_runtime::gossip::{GossipConfig, GossipSection};
+use dynomesh_runtime::http::serve::Http2Settings;
 use dynomesh_runtime::tls::{TiersSection, TlsSection};
 use dynomesh_runtime::workers::THREADS_MAX;
 use serde::{Deserialize, Serialize};
 
 use crate::access_log::Target;
 use crate::beat::BeatSettings;
+use crate::forward::Manner;
 
 /// Largest replay buffer: it is memory per request in flight.
 const REPLAY_BUFFER_MAX: usize = 16 << 20;
 /// Largest and smallest limit of a request's head.
 const HEAD_RANGE: std::ops::RangeInclusive<usize> = 8192..=1 << 20;
+
+/// Requests at once on one connection.
+const STREAMS_RANGE: std::ops::RangeInclusive<u32> = 1..=10_000;
+/// Bytes of one request's body on their way or unread: a frame fits in, and many such bodies do into memory.
+const WINDOW_RANGE: std::ops::RangeInclusive<u32> = 16 << 10..=16 << 20;
+/// What every connection begins with (RFC 9113, section 6.9.2).
+const CONNECTION_WINDOW_MIN: u32 = 65_535;
+const CONNECTION_WINDOW_MAX: u32 = 256 << 20;
 
 /// The configuration as written.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -46,11 +56,20 @@ pub struct FileConfig {
     /// Where the line per request goes: `stdout`, `off`, or the path of a file that is appended to.
     #[serde(default = "stdout")]
     pub access_log: String,
+    /// Whether dynos are told of a request's way by `Forwarded` too (RFC 7239).
+    #[serde(default)]
+    pub forwarded: bool,
+    /// Whether clients are proxies whose `X-Forwarded-Proto`, `-Port`, `-Host` and `X-Request-Start` count.
+    #[serde(default)]
+    pub trust_forwarded: bool,
     /// How facts travel.
     pub gossip: GossipSection,
     /// Limits of time and number.
     #[serde(default)]
     pub limits: Limits,
+    /// HTTP/2.
+    #[serde(default)]
+    pub http2: Http2Section,
     /// What may be tried again.
     #[serde(default)]
     pub retry: RetrySettings,
@@ -71,7 +90,9 @@ pub struct FileConfig {
 pub struct Limits {
     /// From a request's head to the head of its answer, all waiting and retries included; then 504.
     pub deadline: Span,
-    /// Longest silence within a response's body.
+    /// Longest silence within a request's body that is waited for; then 408.
+    pub body_idle: Span,
+    /// Longest silence within a response's body, of a client that reads it, and of both sides of a WebSocket.
     pub idle_stream: Span,
     /// Bytes of a request's body that are gathered before a block is asked, and up to which it can be sent again.
     pub replay_buffer: usize,
@@ -89,6 +110,20 @@ pub struct Limits {
     pub pool_max: usize,
     /// Time that running requests get at a graceful stop.
     pub drain: Span,
+}
+
+/// How HTTP/2 is spoken with clients.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Http2Section {
+    /// Whether it is spoken at all.
+    pub enabled: bool,
+    /// Requests at once on one connection; more are refused by the client's own library, or with `REFUSED_STREAM`.
+    pub streams_max: u32,
+    /// Bytes of one request's body that may be on their way or unread.
+    pub stream_window: u32,
+    /// The same for all requests of a connection. At least `stream_window`.
+    pub connection_window: u32,
 }
 
 /// What may be tried again.
@@ -126,10 +161,14 @@ pub struct Config {
     pub block_choice: BlockChoice,
     /// See [`FileConfig::access_log`].
     pub(crate) access_log: Target,
+    /// See [`FileConfig::forwarded`] and [`FileConfig::trust_forwarded`].
+    pub(crate) manner: Manner,
     /// How facts travel.
     pub gossip: GossipConfig,
     /// See [`Limits`].
     pub limits: Limits,
+    /// See [`Http2Section`]; `None` where it is not enabled.
+    pub http2: Option<Http2Settings>,
     /// See [`RetrySettings`].
     pub retry: RetrySettings,
     /// See [`BeatSettings`].
@@ -152,6 +191,7 @@ impl Default for Limits {
     fn default() -> Self {
         Limits {
             deadline: Span::from_secs(60),
+            body_idle: Span::from_secs(30),
             idle_stream: Span::from_secs(55),
             replay_buffer: 64 * 1024,
             head_max: 64 * 1024,
@@ -162,6 +202,21 @@ impl Default for Limits {
             pool_max: 256,
             drain: Span::from_secs(30),
         }
+    }
+}
+
+impl Default for Http2Section {
+    fn default() -> Self {
+        let Http2Settings { streams_max, stream_window, connection_window, .. } = Http2Settings::default();
+        Http2Section { enabled: true, streams_max, stream_window, connection_window }
+    }
+}
+
+impl Http2Section {
+    /// What the listener is told.
+    fn settings(&self) -> Option<Http2Settings> {
+        let &Http2Section { enabled, streams_max, stream_window, connection_window } = self;
+        enabled.then(|| Http2Settings { streams_max, stream_window, connection_window, ..Http2Settings::default() })
     }
 }
 
@@ -216,13 +271,33 @@ impl TryFrom<FileConfig> for Config {
         if !HEAD_RANGE.contains(&limits.head_max) {
             return refuse("limits.head_max", &limits.head_max, "must be from 8192 to 1048576");
         }
-        for (key, span) in [("idle_stream", limits.idle_stream), ("head_timeout", limits.head_timeout), ("idle", limits.idle)] {
+        let spans = [
+            ("body_idle", limits.body_idle),
+            ("idle_stream", limits.idle_stream),
+            ("head_timeout", limits.head_timeout),
+            ("idle", limits.idle),
+        ];
+        for (key, span) in spans {
             if span < Span::from_millis(10) {
                 return refuse(&format!("limits.{key}"), &span, "must be at least 10ms");
             }
         }
         if limits.connections_max == 0 {
             return refuse("limits.connections_max", &0, "must be at least 1");
+        }
+        let http2 = &file.http2;
+        if !STREAMS_RANGE.contains(&http2.streams_max) {
+            return refuse("http2.streams_max", &http2.streams_max, "must be from 1 to 10000");
+        }
+        if !WINDOW_RANGE.contains(&http2.stream_window) {
+            return refuse("http2.stream_window", &http2.stream_window, "must be from 16384 to 16777216");
+        }
+        if http2.connection_window < http2.stream_window.max(CONNECTION_WINDOW_MIN) || http2.connection_window > CONNECTION_WINDOW_MAX {
+            return refuse(
+                "http2.connection_window",
+                &http2.connection_window,
+                &format!("must be at least http2.stream_window ({}) and 65535, and at most 268435456", http2.stream_window),
+            );
         }
         if !(1..=100).contains(&retry.attempts) {
             return refuse("retry.attempts", &retry.attempts, "must be from 1 to 100");
@@ -239,6 +314,7 @@ impl TryFrom<FileConfig> for Config {
                 "" => return refuse("access_log", &"\"\"", "must be 'stdout', 'off' or a path"),
                 path => Target::File(PathBuf::from(path)),
             },
+            manner: Manner { forwarded: file.forwarded, trusted: file.trust_forwarded },
             gossip: GossipConfig { wants: Interest::edge(), ..file.gossip.config(file.name.clone(), None) },
             name: file.name,
             zone: file.zone,
@@ -247,6 +323,7 @@ impl TryFrom<FileConfig> for Config {
             threads: file.threads,
             block_choice: file.block_choice,
             limits: file.limits,
+            http2: file.http2.settings(),
             retry: file.retry,
             beat: file.beat,
             tls: file.tls,
@@ -297,6 +374,8 @@ mod tests {
         assert_eq!((config.retry.attempts, config.retry.dyno_attempts, config.retry.spills), (5, 6, 2));
         assert_eq!((config.beat.interval, config.beat.missed), (Span::from_millis(50), 3));
         assert_eq!((config.block_choice, config.threads), (BlockChoice::Two, 1));
+        assert_eq!(config.http2, Some(Http2Settings::default()));
+        assert_eq!(read("http2.enabled = false").unwrap().http2, None);
         assert_eq!(told(&config.limits), "defaults");
     }
 
@@ -310,12 +389,14 @@ mod tests {
             ("DYNOMESH_EDGE_LIMITS__DEADLINE", "2s"),
             ("DYNOMESH_EDGE_RETRY__PATIENCE", "1s"),
             ("DYNOMESH_EDGE_GOSSIP__LISTEN", "127.0.0.1:0"),
+            ("DYNOMESH_EDGE_TRUST_FORWARDED", "true"),
             ("DYNOMESH_EDGE_GOSSIP__KEY", &"cd".repeat(32)),
             ("DYNOMESH_EDGE_ACCESS_LOG", "/tmp/access.log"),
         ];
         let config = load(None, &env).unwrap();
         assert_eq!((config.name.as_str(), config.block_choice), ("edge-7", BlockChoice::Weighted));
         assert_eq!(config.limits.deadline, Span::from_secs(2));
+        assert_eq!(config.manner, Manner { forwarded: false, trusted: true });
         assert_eq!(config.access_log, Target::File("/tmp/access.log".into()));
         assert_eq!(told(&config.limits), "deadline=\"2s\"");
     }
@@ -343,6 +424,10 @@ mod tests {
             ("limits.deadline = 5", "deadline"),
             ("limits.head_max = 10", "`limits.head_max`: 10 must be from 8192 to 1048576"),
             ("limits.connect_timeout = \"2m\"", "must be above zero and at most limits.deadline (1m)"),
+            ("limits.body_idle = \"1ms\"", "`limits.body_idle`: 1ms must be at least 10ms"),
+            ("http2.streams_max = 0", "`http2.streams_max`: 0 must be from 1 to 10000"),
+            ("http2.stream_window = 1", "`http2.stream_window`: 1 must be from 16384"),
+            ("http2.connection_window = 100000", "must be at least http2.stream_window (131072)"),
             ("beat.missed = 0", "`beat.missed`: 0 x 50ms must be at least one missed beat"),
             ("access_log = \"\"", "must be 'stdout', 'off' or a path"),
             ("[tls]\nlisten = \"127.0.0.1:1\"\ncertificates = []", "`tls.certificates`: must name at least one"),

@@ -19,11 +19,14 @@
 //! | the caller's | takes changes of the map over into the routes; says how the edge stands and obeys wishes (`presence`) | at shutdown |
 
 mod access_log;
+mod arriving;
 mod attempt;
 mod beat;
 mod body;
 mod config;
 mod error;
+mod forward;
+mod idle;
 mod inbound;
 mod load;
 mod metrics;
@@ -37,8 +40,10 @@ mod seat;
 mod secure;
 mod service;
 mod start;
+mod switch;
 #[cfg(test)]
 mod tests;
+mod unread;
 
 pub use beat::BeatSettings;
 pub use config::{Config, FileConfig, Limits, RetrySettings};

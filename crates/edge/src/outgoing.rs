@@ -9,11 +9,12 @@ use bytes::Bytes;
 use dynomesh_core::dispatch::Class;
 use dynomesh_core::time::Time;
 use dynomesh_runtime::http::headers::{self, Length};
+use dynomesh_runtime::http::trailers;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, Request, StatusCode, Uri};
 use http_body::Body;
 
-use crate::body::{AttemptBody, BoxError, Gate, Upload};
+use crate::body::{AttemptBody, BoxError, Course, Gate, Upload};
 use crate::routes::{App, Place};
 
 /// The client's request as every attempt sends it.
@@ -53,7 +54,7 @@ where
 {
     /// Whether the body, or the end, waits for the block's word.
     fn withheld(&self) -> bool {
-        self.class != Class::Safe || !self.upload.empty()
+        self.upload.course() != Course::Talk && (self.class != Class::Safe || !self.upload.empty())
     }
 
     /// Whether an attempt of which this much was let go may be left without knowing its end.
@@ -80,10 +81,12 @@ where
         if withheld {
             headers.insert(header::EXPECT, HeaderValue::from_static("100-continue"));
             headers.insert(headers::LENGTH, headers::value(self.upload.length()));
-            match self.upload.length() {
-                Length::Known(length) if length > 0 => headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length)),
-                _ => headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked")),
-            };
+        }
+        if self.upload.course() == Course::Expected {
+            headers.insert(headers::EXPECTS, HeaderValue::from_static("1"));
+        }
+        if withheld || !self.upload.empty() {
+            self.frame(&mut headers);
         }
         *request.headers_mut() = headers;
         if withheld {
@@ -95,5 +98,18 @@ where
             });
         }
         (request, gate)
+    }
+
+    /// Says how the body is delimited on the way to the block.
+    fn frame(&self, headers: &mut HeaderMap) {
+        match self.upload.length() {
+            Length::Known(length) if length > 0 => headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length)),
+            length => {
+                if length == Length::Chunked {
+                    trailers::announce(headers);
+                }
+                headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"))
+            }
+        };
     }
 }

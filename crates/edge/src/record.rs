@@ -2,15 +2,19 @@
 //!
 //! Dropping is the one end all requests share, those whose client left included, so nothing can be forgotten on the way.
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use dynomesh_core::id::{AppName, BlockName};
 use dynomesh_core::time::Time;
 use dynomesh_runtime::clock::Clock;
 use dynomesh_runtime::http::headers;
+use dynomesh_runtime::http::tunnel::Carried;
 use http::HeaderMap;
 
 use crate::access_log::{AccessLog, AttemptLine, Line, Millis, cut};
+use crate::forward::Arrival;
 use crate::metrics::{ErrorLabels, Metrics};
 use crate::reply::Fault;
 
@@ -31,6 +35,8 @@ pub(crate) struct Record {
     served: Option<(Time, f64)>,
     /// The block and dyno that had it last without an answer.
     had: Option<(BlockName, String)>,
+    /// Bytes of the request's body that came, told by who reads it.
+    came: Rc<Cell<u64>>,
     line: Box<Line>,
 }
 
@@ -48,6 +54,7 @@ impl Record {
             attempts: 0,
             served: None,
             had: None,
+            came: Rc::default(),
             line,
         }
     }
@@ -63,12 +70,14 @@ impl Record {
     }
 
     /// Notes what was asked, by whom.
-    pub(crate) fn asked(&mut self, method: &str, target: &str, host: &str, client: std::net::SocketAddr) {
+    pub(crate) fn asked(&mut self, method: &str, target: &str, host: &str, arrival: &Arrival) {
         if self.log.wanted() {
             self.line.method = cut(method);
             self.line.path = cut(target);
             self.line.host = cut(host);
-            self.line.client = Some(client.to_string());
+            self.line.client = Some(arrival.client.to_string());
+            self.line.protocol = arrival.protocol();
+            self.line.scheme = arrival.scheme();
         }
     }
 
@@ -126,6 +135,17 @@ impl Record {
         self.line.bytes += bytes as u64;
     }
 
+    /// Where bytes of the request's body are counted.
+    pub(crate) fn came(&self) -> Rc<Cell<u64>> {
+        self.came.clone()
+    }
+
+    /// Notes what a tunnel has carried.
+    pub(crate) fn carried(&mut self, carried: Carried) {
+        self.came.set(carried.up);
+        self.line.bytes += carried.down;
+    }
+
     /// Notes that the response was handed on to its end.
     pub(crate) fn complete(&mut self) {
         self.line.complete = true;
@@ -147,6 +167,7 @@ impl Drop for Record {
             return;
         }
         self.line.app = self.app.as_ref().map(ToString::to_string);
+        self.line.bytes_up = self.came.get();
         self.line.total_ms = took.into();
         if let Some((began, waited)) = self.served {
             self.line.service_ms = Millis((now.since(began).as_millis_f64() - waited).max(0.0));

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use dynomesh_core::dispatch::Verdict;
 use dynomesh_runtime::http::headers;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use http::{Response, StatusCode};
+use http::{Response, StatusCode, Version};
 
 use crate::attempt::Failure;
 
@@ -19,9 +19,15 @@ const SHOWN: [HeaderName; 5] = [headers::BLOCK, headers::EPOCH, headers::DYNO, h
 pub(crate) enum Fault {
     /// No usable `Host`.
     BadHost,
+    /// A target that is no path.
+    BadTarget,
+    /// It goes round in a circle of proxies.
+    Loop,
+    /// It expects what nobody here can do.
+    Expectation,
     /// The client's body broke off.
     BadBody,
-    /// The client's body did not come before the deadline.
+    /// The client's body stood still, or did not come before the deadline.
     BodyLate,
     /// No app has this host.
     UnknownHost,
@@ -51,8 +57,11 @@ pub(crate) enum Fault {
 
 impl Fault {
     /// All of them, for metrics that must exist before they count.
-    pub(crate) const ALL: [Fault; 15] = [
+    pub(crate) const ALL: [Fault; 18] = [
         Fault::BadHost,
+        Fault::BadTarget,
+        Fault::Loop,
+        Fault::Expectation,
         Fault::BadBody,
         Fault::BodyLate,
         Fault::UnknownHost,
@@ -73,8 +82,11 @@ impl Fault {
     pub(crate) const fn told(self) -> (&'static str, StatusCode, &'static str) {
         match self {
             Fault::BadHost => ("bad-host", StatusCode::BAD_REQUEST, "the request needs exactly one valid Host"),
+            Fault::BadTarget => ("bad-target", StatusCode::BAD_REQUEST, "the request's target is not a path of this server"),
+            Fault::Loop => ("loop", StatusCode::LOOP_DETECTED, "the request came through this mesh too often"),
+            Fault::Expectation => ("expectation", StatusCode::EXPECTATION_FAILED, "of expectations only 100-continue is known"),
             Fault::BadBody => ("bad-body", StatusCode::BAD_REQUEST, "the request body broke off"),
-            Fault::BodyLate => ("body-late", StatusCode::REQUEST_TIMEOUT, "the request body did not come before the deadline"),
+            Fault::BodyLate => ("body-late", StatusCode::REQUEST_TIMEOUT, "the request body did not come in time"),
             Fault::UnknownHost => ("unknown-host", StatusCode::NOT_FOUND, "no app serves this host"),
             Fault::Unsupported => {
                 ("unsupported", StatusCode::NOT_IMPLEMENTED, "CONNECT and transfer codings other than chunked are not supported")
@@ -120,8 +132,8 @@ impl Fault {
         }
     }
 
-    /// The whole answer, without the headers every answer has.
-    pub(crate) fn response(self) -> Response<Bytes> {
+    /// The whole answer to a request of this version, without the headers every answer has.
+    pub(crate) fn response(self, asked: Version) -> Response<Bytes> {
         let (code, status, sentence) = self.told();
         let mut response = Response::new(Bytes::from(format!("dynomesh: {sentence}\n")));
         *response.status_mut() = status;
@@ -131,7 +143,7 @@ impl Fault {
         if matches!(self, Fault::Overloaded | Fault::NoLeader) {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
-        if matches!(self, Fault::BodyLate | Fault::BadBody) {
+        if asked != Version::HTTP_2 && matches!(self, Fault::BodyLate | Fault::BadBody) {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response
@@ -167,7 +179,7 @@ mod tests {
         codes.dedup();
         assert_eq!(codes.len(), Fault::ALL.len());
         for fault in Fault::ALL {
-            let response = fault.response();
+            let response = fault.response(Version::HTTP_11);
             assert!(response.status().is_client_error() || response.status().is_server_error());
             assert_eq!(response.headers()[headers::ERROR], fault.code());
         }

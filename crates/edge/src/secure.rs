@@ -31,7 +31,7 @@ impl Secure {
         }
         let metrics = TlsMetrics::register(registry);
         Ok(Secure {
-            clients: config.tls.as_ref().map(|section| ServerTls::for_clients(section, true, &metrics)).transpose()?,
+            clients: config.tls.as_ref().map(|section| ServerTls::for_clients(section, config.http2.is_some(), &metrics)).transpose()?,
             blocks: config.tiers.as_ref().map(|section| ClientTls::for_tiers(section, &metrics)).transpose()?,
         })
     }

@@ -19,22 +19,27 @@ use dynomesh_core::time::{Span, Time};
 use dynomesh_runtime::http::headers::{self, Leader};
 use dynomesh_runtime::http::serve::Peer;
 use http::header::{self, HeaderValue};
-use http::{Method, Request, Response, Version};
+use http::{Method, Request, Response, StatusCode, Version};
 use http_body::Body;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
+use tokio::task::spawn_local;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, info};
 
 use crate::access_log::AccessLog;
+use crate::arriving::Arriving;
 use crate::attempt::{Answer, End, Failure, Means};
 use crate::body::{BodyError, BoxError, Upload};
+use crate::forward::{Arrival, Manner, sign_way};
 use crate::inbound::{self, Inbound};
 use crate::outgoing::{Outgoing, Terms};
 use crate::record::Record;
 use crate::relay::{Relay, ReplyBody};
 use crate::reply::{self, Fault};
 use crate::routes::{App, Directory, Place};
+use crate::switch::{Switch, carry};
+use crate::unread::Unread;
 
 /// As much counts as waiting between two looks for a leader. What is more, an edge has not waited for others but was stopped itself.
 const WAIT_STEP_MAX: Span = Span::from_secs(1);
@@ -59,8 +64,12 @@ pub(crate) struct ServiceSettings {
     pub(crate) patience: Span,
     /// Bytes of a request's body that are gathered before a block is asked.
     pub(crate) replay_buffer: usize,
-    /// Longest silence within a response's body.
+    /// Longest silence within a request's body that somebody waits for.
+    pub(crate) body_idle: Span,
+    /// Longest silence within a response's body, from its block and, with HTTP/2, from who reads it; and within a tunnel.
     pub(crate) idle_stream: Span,
+    /// What is told about a request's way.
+    pub(crate) manner: Manner,
 }
 
 /// Answers the requests of one data thread.
@@ -77,6 +86,8 @@ pub(crate) struct Service<B> {
     pub(crate) means: Means<B>,
     /// Where requests are logged.
     pub(crate) log: AccessLog,
+    /// Finds answers that nobody reads.
+    pub(crate) unread: Rc<Unread>,
     /// This thread's chance.
     pub(crate) rng: RefCell<StdRng>,
     /// When an unknown host was last told of.
@@ -119,25 +130,31 @@ where
 {
     /// Answers one request of `client`.
     pub(crate) async fn answer(self: Rc<Self>, request: Request<B>, peer: Peer) -> Response<ReplyBody<B>> {
-        let client = peer.address;
         let (head, body) = request.into_parts();
+        let arrival = Arrival::of(&peer, head.version, &self.means.clock);
         let inbound = Inbound::read(&head, &mut self.rng.borrow_mut());
         let mut record = Record::new(&self.means.clock, &self.means.metrics, &self.log, &self.edge, &inbound.request_id);
-        record.asked(head.method.as_str(), inbound.target(), inbound.host.as_deref().unwrap_or(""), client);
+        record.asked(head.method.as_str(), inbound.target(), inbound.host.as_deref().unwrap_or(""), &arrival);
+        let switch = inbound.switch;
         let id = HeaderValue::try_from(inbound.request_id.as_str()).expect("a request id is visible ASCII");
-        let (answer, app) = match self.route(&head.method, &inbound) {
+        let (answer, app) = match self.route(&inbound) {
             Err(fault) => (Err(fault), None),
             Ok(app) => {
                 record.app(&app.name);
-                (self.serve(head, inbound, body, client, app.clone(), &mut record).await, Some(app))
+                (self.serve(head, inbound, body, arrival, app.clone(), &mut record).await, Some(app))
             }
         };
+        let answer = answer.and_then(|answer| match Switch::is_sound(switch, answer.response.status()) {
+            true => Ok(answer),
+            false => Err(Fault::DynoFailed),
+        });
         let mut response = match answer {
-            Ok((answer, version)) => self.relay(*answer, version, record),
+            Ok(answer) if answer.response.status() == StatusCode::SWITCHING_PROTOCOLS => self.hand_over(*answer, switch, &peer, record),
+            Ok(answer) => self.relay(*answer, arrival.version, record),
             Err(fault) => {
                 debug!(request_id = ?id, fault = fault.code(), app = ?app.map(|app| app.name.to_string()), "answered with an error of our own");
                 let attempts = record.attempts();
-                let mut response = fault.response();
+                let mut response = fault.response(arrival.version);
                 record.blame(fault, response.headers_mut());
                 record.fault(fault, response.body().len() as u64);
                 response.headers_mut().insert(headers::ATTEMPTS, HeaderValue::from(attempts));
@@ -149,9 +166,9 @@ where
     }
 
     /// The app a request is for.
-    fn route(&self, method: &Method, inbound: &Inbound) -> Result<Arc<App>, Fault> {
-        if method == Method::CONNECT || inbound.coded {
-            return Err(Fault::Unsupported);
+    fn route(&self, inbound: &Inbound) -> Result<Arc<App>, Fault> {
+        if let Some(fault) = inbound.refused {
+            return Err(fault);
         }
         let host = inbound.host.as_deref().ok_or(Fault::BadHost)?;
         let routes = self.directory.routes();
@@ -175,32 +192,51 @@ where
         head: http::request::Parts,
         inbound: Inbound,
         body: B,
-        client: std::net::SocketAddr,
+        arrival: Arrival,
         app: Arc<App>,
         record: &mut Record,
-    ) -> Result<(Box<Answer<B>>, Version), Fault> {
+    ) -> Result<Box<Answer<B>>, Fault> {
         let deadline = record.began() + self.settings.deadline;
         app.pay_in(record.began());
         if app.places.is_empty() {
             return Err(Fault::NoBlock);
         }
         let left = |now: Time| now.until(deadline).to_std();
-        let gathered = Upload::gather(body, inbound.framed, self.settings.replay_buffer);
+        // The sides of a conversation listen for long: the deadline bounds it before its answer, `idle_stream` after that.
+        let body = Arriving::new(body, (!inbound.talks).then_some(self.settings.body_idle), record.came());
+        let gathered = self.upload(body, &inbound);
         let upload = match timeout(left(self.means.clock.now()), gathered).await {
             Ok(Ok(upload)) => upload,
-            Ok(Err(BodyError::Client(_) | BodyError::Withdrawn)) => return Err(Fault::BadBody),
+            Ok(Err(error)) => return Err(error.fault()),
             Err(_) => return Err(Fault::BodyLate),
         };
         let key = app.idempotency_key && head.headers.contains_key(headers::IDEMPOTENCY_KEY);
-        let class = Class::of(head.method.as_str(), key);
+        // An extended CONNECT stands for a GET.
+        let method = if inbound.switch.is_some() { Method::GET } else { head.method };
+        let class = Class::of(method.as_str(), key);
         let (target, host) = (inbound.uri.clone(), inbound.host.clone());
-        let outgoing = Outgoing { method: head.method, target, headers: inbound.forward(head.headers, client), class, upload };
+        let mut headers = inbound.forward(head.headers, &arrival, self.settings.manner);
+        if let Some(switch) = inbound.switch {
+            switch.ask(&mut headers, &mut *self.rng.borrow_mut());
+        }
+        let outgoing = Outgoing { method, target, headers, class, upload };
         // The attempt in flight is dropped with the time-out, which withdraws its body and closes its connection.
         let attempts = self.attempts(&outgoing, host.as_deref().unwrap_or(""), app, deadline, record);
         match timeout(left(self.means.clock.now()), attempts).await {
-            Ok(end) => end.map(|answer| (answer, head.version)),
+            Ok(end) => end,
             Err(_) => Err(Fault::Deadline),
         }
+    }
+
+    /// The request's body, gathered unless the client waits for the dyno to ask for it.
+    async fn upload(&self, mut body: Arriving<B>, inbound: &Inbound) -> Result<Upload<B>, BodyError> {
+        if inbound.expects {
+            match Upload::expecting(body) {
+                Ok(upload) => return Ok(upload),
+                Err(back) => body = back,
+            }
+        }
+        Upload::gather(body, inbound.framed, inbound.talks, self.settings.replay_buffer).await
     }
 
     /// Asks one block after the other.
@@ -257,8 +293,8 @@ where
             if let Some(dyno) = &failure.dyno {
                 record.at_dyno(block, dyno);
             }
-            if outgoing.upload.broken() {
-                return Err(Fault::BadBody);
+            if let Some(fault) = outgoing.upload.broken() {
+                return Err(fault);
             }
             match self.next(&mut progress, &failure, outgoing, &app, block, deadline) {
                 Next::Attempt => {}
@@ -354,21 +390,44 @@ where
         Span::from_nanos(self.rng.borrow_mut().random_range(0..ARRIVAL_SPREAD.as_nanos()))
     }
 
+    /// A dyno's 101 as the client gets it; what follows goes both ways without being looked at.
+    fn hand_over(&self, answer: Answer<B>, switch: Option<Switch>, peer: &Peer, record: Record) -> Response<ReplyBody<B>> {
+        let (mut head, body) = answer.response.into_parts();
+        let attempts = record.attempts();
+        reply::clean(&mut head.headers);
+        sign_way(&mut head.headers);
+        head.extensions.clear();
+        if let Some(switch) = switch {
+            switch.answer(&mut head);
+        }
+        head.headers.insert(headers::ATTEMPTS, HeaderValue::from(attempts));
+        spawn_local(carry(peer.take_over(), body, (answer.gate, answer.in_flight), record, self.settings.idle_stream));
+        Response::from_parts(head, ReplyBody::Own(None))
+    }
+
     /// A dyno's response as the client gets it.
     fn relay(&self, answer: Answer<B>, asked: Version, record: Record) -> Response<ReplyBody<B>> {
         let (mut head, body) = answer.response.into_parts();
         let close_delimited = inbound::close_delimited(&head);
         let attempts = record.attempts();
         reply::clean(&mut head.headers);
+        sign_way(&mut head.headers);
         head.extensions.clear();
-        // An answer in HTTP/1.0 without a length is delimited by the end of the connection, as the dyno's was (P27).
-        head.version = if close_delimited || asked == Version::HTTP_10 { Version::HTTP_10 } else { Version::HTTP_11 };
-        if close_delimited {
+        // An answer in HTTP/1.0 without a length is delimited by the end of the connection, as the dyno's was (P27). HTTP/2 delimits
+        // every answer.
+        head.version = match asked {
+            Version::HTTP_2 => Version::HTTP_2,
+            asked if close_delimited || asked == Version::HTTP_10 => Version::HTTP_10,
+            _ => Version::HTTP_11,
+        };
+        if close_delimited && asked != Version::HTTP_2 {
             head.headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         head.headers.insert(headers::ATTEMPTS, HeaderValue::from(attempts));
-        let relay = Relay::new(body, answer.gate, answer.in_flight, record, self.settings.idle_stream);
-        Response::from_parts(head, ReplyBody::Relay(Box::new(relay)))
+        // With HTTP/1.1 a client that does not read is cut with its connection.
+        let unread = (asked == Version::HTTP_2).then_some(&self.unread);
+        let body = Relay::body(body, (answer.gate, answer.in_flight), record, self.settings.idle_stream, unread);
+        Response::from_parts(head, body)
     }
 }
 

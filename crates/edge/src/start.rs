@@ -15,7 +15,7 @@ use dynomesh_runtime::gossip::Gossip;
 use dynomesh_runtime::http::admin::{Admin, Readiness};
 use dynomesh_runtime::http::client::{Pool, PoolSettings};
 use dynomesh_runtime::http::door::Door;
-use dynomesh_runtime::http::serve::{Http2Settings, ServeSettings, serve};
+use dynomesh_runtime::http::serve::{ServeSettings, serve};
 use dynomesh_runtime::net::reachable;
 use dynomesh_runtime::shutdown::Shutdown;
 use dynomesh_runtime::telemetry::Registry;
@@ -38,6 +38,7 @@ use crate::presence::{self, Presence};
 use crate::routes::Directory;
 use crate::secure::{Listeners, Secure};
 use crate::service::{Service, ServiceSettings, chance};
+use crate::unread::Unread;
 
 /// How often the gauges that nobody counts by events are read.
 const GAUGES_EVERY: Duration = Duration::from_secs(1);
@@ -75,7 +76,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Error> {
     info!(
         edge = %config.name, %listen, ?listen_tls, tiers_tls = secure.blocks.is_some(), admin = %admin.address(), gossip = %gossip.address(), seeds = ?config.gossip.seeds,
         cluster = config.gossip.cluster, threads = config.threads, block_choice = ?config.block_choice, access_log = ?config.access_log,
-        limits = told(&config.limits), retry = told(&config.retry), beat = told(&config.beat),
+        limits = told(&config.limits), http2 = ?config.http2, retry = told(&config.retry), beat = told(&config.beat),
         "edge started"
     );
     let directory = Arc::new(Directory::new(config.retry.budget()));
@@ -126,7 +127,7 @@ async fn carry(shared: Shared, listeners: Listeners) {
         finish: limits.drain,
         door: shared.door.clone(),
         write_idle: limits.idle_stream,
-        http2: Some(Http2Settings::default()),
+        http2: shared.config.http2.clone(),
         ..ServeSettings::default()
     };
     let service = service(&shared);
@@ -156,7 +157,9 @@ pub(crate) fn service(shared: &Shared) -> Rc<Service<Incoming>> {
             deadline: config.limits.deadline,
             patience: config.retry.patience,
             replay_buffer: config.limits.replay_buffer,
+            body_idle: config.limits.body_idle,
             idle_stream: config.limits.idle_stream,
+            manner: config.manner,
         },
         edge: config.name.as_str().into(),
         edge_header: HeaderValue::try_from(config.name.as_str()).expect("a node's name is visible ASCII"),
@@ -169,6 +172,7 @@ pub(crate) fn service(shared: &Shared) -> Rc<Service<Incoming>> {
             missed_max: config.beat.missed,
         },
         log: log.clone(),
+        unread: Unread::start(config.limits.idle_stream),
         rng: chance(),
         told_unknown: Cell::new(Time::ZERO),
     })

@@ -3,7 +3,10 @@
 use std::collections::VecDeque;
 use std::convert::Infallible;
 
-use futures::FutureExt;
+use dynomesh_core::time::Span;
+use dynomesh_runtime::http::headers;
+use futures::StreamExt;
+use http::HeaderMap;
 use http_body_util::{Empty, Full, StreamBody};
 
 use super::*;
@@ -13,6 +16,17 @@ type Frames = StreamBody<futures::stream::Iter<std::vec::IntoIter<Result<Frame<B
 fn frames(pieces: &[&'static str]) -> Frames {
     let frames: Vec<_> = pieces.iter().map(|piece| Ok(Frame::data(Bytes::from_static(piece.as_bytes())))).collect();
     StreamBody::new(futures::stream::iter(frames))
+}
+
+/// A limit of silence that no test reaches.
+const PATIENT: Option<Span> = Some(Span::from_secs(60));
+
+async fn gather<B>(body: B, framed: bool, limit: usize) -> Result<Upload<B>, BodyError>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<BoxError>,
+{
+    Upload::gather(Arriving::new(body, PATIENT, Rc::default()), framed, false, limit).await
 }
 
 /// Reads all an attempt hands out.
@@ -32,7 +46,7 @@ where
 
 #[tokio::test]
 async fn a_small_body_is_replayed_as_often_as_needed() {
-    let upload = Upload::gather(frames(&["one ", "two ", "three"]), true, 64).await.unwrap();
+    let upload = gather(frames(&["one ", "two ", "three"]), true, 64).await.unwrap();
     assert_eq!(upload.length(), Length::Chunked);
     for _ in 0..3 {
         let (body, gate) = upload.attempt(false);
@@ -45,7 +59,7 @@ async fn a_small_body_is_replayed_as_often_as_needed() {
 #[tokio::test]
 async fn a_large_body_is_replayable_until_it_is_drawn_past_the_prefix() {
     let piece: &'static str = "x".repeat(2000).leak();
-    let upload = Upload::gather(frames(&[piece; 5]), true, 4000).await.unwrap();
+    let upload = gather(frames(&[piece; 5]), true, 4000).await.unwrap();
     let (mut body, gate) = upload.attempt(false);
     for _ in 0..2 {
         body.frame().await.unwrap().unwrap();
@@ -63,7 +77,7 @@ async fn a_large_body_is_replayable_until_it_is_drawn_past_the_prefix() {
 #[tokio::test]
 async fn a_body_that_ends_at_the_limit_stays_replayable() {
     let piece: &'static str = "x".repeat(2000).leak();
-    let upload = Upload::gather(frames(&[piece]), true, 2000).await.unwrap();
+    let upload = gather(frames(&[piece]), true, 2000).await.unwrap();
     for _ in 0..2 {
         let (body, _) = upload.attempt(false);
         assert_eq!(read(body).await.unwrap().len(), 2000);
@@ -72,7 +86,7 @@ async fn a_body_that_ends_at_the_limit_stays_replayable() {
 
 #[tokio::test]
 async fn a_withheld_body_gives_nothing_before_its_gate_opens() {
-    let upload = Upload::gather(Full::new(Bytes::from_static(b"order")), true, 64).await.unwrap();
+    let upload = gather(Full::new(Bytes::from_static(b"order")), true, 64).await.unwrap();
     assert_eq!(upload.length(), Length::Known(5));
     let (mut body, gate) = upload.attempt(true);
     assert!(body.frame().now_or_never().is_none());
@@ -84,7 +98,7 @@ async fn a_withheld_body_gives_nothing_before_its_gate_opens() {
 
 #[tokio::test]
 async fn a_withdrawn_body_never_starts() {
-    let upload = Upload::gather(Full::new(Bytes::from_static(b"order")), true, 64).await.unwrap();
+    let upload = gather(Full::new(Bytes::from_static(b"order")), true, 64).await.unwrap();
     let (body, gate) = upload.attempt(true);
     assert!(!gate.withdraw(), "nothing was handed out");
     gate.open();
@@ -96,7 +110,7 @@ async fn a_withdrawn_body_never_starts() {
 
 #[tokio::test]
 async fn the_end_of_an_empty_body_is_withheld_too() {
-    let upload = Upload::gather(Empty::<Bytes>::new(), false, 64).await.unwrap();
+    let upload = gather(Empty::<Bytes>::new(), false, 64).await.unwrap();
     assert_eq!(upload.length(), Length::None);
     let (mut body, gate) = upload.attempt(true);
     assert!(!body.is_end_stream(), "or hyper would send the end with the head");
@@ -110,7 +124,7 @@ async fn the_end_of_an_empty_body_is_withheld_too() {
 
 #[tokio::test]
 async fn an_empty_body_that_was_framed_stays_framed() {
-    let upload = Upload::gather(Empty::<Bytes>::new(), true, 64).await.unwrap();
+    let upload = gather(Empty::<Bytes>::new(), true, 64).await.unwrap();
     assert_eq!(upload.length(), Length::Known(0));
 }
 
@@ -118,12 +132,12 @@ async fn an_empty_body_that_was_framed_stays_framed() {
 async fn a_body_that_breaks_off_is_an_error_and_never_an_end() {
     let piece = || Ok(Frame::data(Bytes::from(vec![b'x'; 2000])));
     let broken = |n: usize| -> VecDeque<_> { (0..n).map(|_| piece()).chain([Err("reset")]).collect() };
-    let gathered = Upload::gather(StreamBody::new(futures::stream::iter(broken(1))), true, 4000).await;
+    let gathered = gather(StreamBody::new(futures::stream::iter(broken(1))), true, 4000).await;
     assert!(matches!(gathered, Err(BodyError::Client(_))));
-    let upload = Upload::gather(StreamBody::new(futures::stream::iter(broken(3))), true, 4000).await.unwrap();
+    let upload = gather(StreamBody::new(futures::stream::iter(broken(3))), true, 4000).await.unwrap();
     let (body, gate) = upload.attempt(false);
     assert!(matches!(read(body).await, Err(BodyError::Client(_))));
-    assert!(upload.broken() && !gate.ended());
+    assert_eq!((upload.broken(), gate.ended()), (Some(Fault::BadBody), false));
 }
 
 #[tokio::test]
@@ -132,10 +146,57 @@ async fn trailers_pass_without_the_words_of_the_mesh() {
     trailers.insert("x-sum", "1".parse().unwrap());
     trailers.insert("x-dynomesh-verdict", "answered".parse().unwrap());
     let frames = vec![Ok::<_, Infallible>(Frame::data(Bytes::from_static(b"a"))), Ok(Frame::trailers(trailers))];
-    let upload = Upload::gather(StreamBody::new(futures::stream::iter(frames)), true, 64).await.unwrap();
+    let upload = gather(StreamBody::new(futures::stream::iter(frames)), true, 64).await.unwrap();
     let (mut body, _) = upload.attempt(false);
     body.frame().await.unwrap().unwrap();
-    let trailers = body.frame().await.unwrap().unwrap().into_trailers().unwrap();
+    let packed = body.frame().await.unwrap().unwrap();
+    assert!(packed.trailers_ref().unwrap().contains_key(headers::TRAILERS));
+    let trailers = trailers::unpack(packed).into_trailers().unwrap();
     assert_eq!(trailers.keys().map(|name| name.as_str()).collect::<Vec<_>>(), ["x-sum"]);
     assert!(body.frame().await.is_none());
+}
+
+#[tokio::test]
+async fn a_body_that_is_expected_is_not_touched_and_its_attempt_has_begun() {
+    let body = Arriving::new(Full::new(Bytes::from_static(b"order")), PATIENT, Rc::default());
+    let upload = Upload::expecting(body).unwrap();
+    assert_eq!((upload.length(), upload.course(), upload.replayable()), (Length::Known(5), Course::Expected, true));
+    let (mut body, gate) = upload.attempt(true);
+    assert!(body.frame().now_or_never().is_none());
+    assert!(gate.started() && gate.withdraw(), "a dyno has seen the head");
+    let (body, gate) = upload.attempt(true);
+    gate.open();
+    assert_eq!(read(body).await.unwrap(), "order");
+    assert!(!upload.replayable());
+    let empty = Arriving::new(Empty::<Bytes>::new(), PATIENT, Rc::default());
+    assert!(Upload::expecting(empty).is_err(), "there is nothing to wait for");
+}
+
+#[tokio::test]
+async fn a_body_that_stands_still_is_an_error_and_one_that_nobody_asks_for_is_not() {
+    let (came, idle) = (Rc::default(), Span::from_millis(60));
+    let first = futures::stream::iter([Ok::<_, Infallible>(Frame::data(Bytes::from_static(b"half")))]);
+    let body = StreamBody::new(first.chain(futures::stream::pending()));
+    let mut body = Arriving::new(body, Some(idle), Rc::clone(&came));
+    assert!(body.frame().await.unwrap().is_ok());
+    tokio::time::sleep(idle.times(2).to_std()).await;
+    let asked = tokio::time::Instant::now();
+    assert!(matches!(body.frame().await, Some(Err(BodyError::Silent))));
+    assert!(asked.elapsed() >= idle.to_std());
+    assert_eq!(came.get(), 4);
+}
+
+#[tokio::test]
+async fn of_a_conversation_only_what_is_at_hand_is_gathered() {
+    let gather = |at_hand: &'static [&'static str]| {
+        let words = at_hand.iter().map(|word| Ok::<_, Infallible>(Frame::data(Bytes::from(*word))));
+        let body = StreamBody::new(futures::stream::iter(words).chain(futures::stream::pending()));
+        Upload::gather(Arriving::new(body, PATIENT, Rc::default()), true, true, 64)
+    };
+    let upload = gather(&["word"]).await.unwrap();
+    assert_eq!(upload.course(), Course::Withheld);
+    let upload = gather(&[]).await.unwrap();
+    assert_eq!((upload.course(), upload.replayable()), (Course::Talk, true));
+    let (_, gate) = upload.attempt(false);
+    assert!(gate.started(), "the dyno has the head");
 }

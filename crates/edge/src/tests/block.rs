@@ -8,7 +8,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 use dynomesh_core::id::Address;
 use dynomesh_runtime::http::headers;
-use dynomesh_runtime::http::serve::{ServeSettings, serve};
+use dynomesh_runtime::http::serve::{Peer, ServeSettings, serve};
 use dynomesh_runtime::shutdown::{Trigger, channel};
 use futures::future::LocalBoxFuture;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
@@ -29,6 +29,7 @@ pub(super) struct Hop {
     pub(super) path: String,
     pub(super) headers: HeaderMap,
     pub(super) body: Incoming,
+    pub(super) peer: Peer,
 }
 
 impl Hop {
@@ -86,7 +87,7 @@ impl PlayedBlock {
         let act: Rc<Act> = Rc::new(move |hop| Box::pin(act(hop)));
         let (stop, stopped) = channel();
         let shared = state.clone();
-        let service = move |request: Request<Incoming>, _| shared.clone().answer(request, act.clone());
+        let service = move |request: Request<Incoming>, peer| shared.clone().answer(request, peer, act.clone());
         let settings =
             ServeSettings { linger: dynomesh_core::time::Span::ZERO, finish: dynomesh_core::time::Span::ZERO, ..ServeSettings::default() };
         let served = spawn_local(serve(listener, settings, stopped, service));
@@ -129,7 +130,7 @@ impl PlayedBlock {
 }
 
 impl State {
-    async fn answer(self: Rc<Self>, request: Request<Incoming>, act: Rc<Act>) -> Result<Reply, BoxError> {
+    async fn answer(self: Rc<Self>, request: Request<Incoming>, peer: Peer, act: Rc<Act>) -> Result<Reply, BoxError> {
         let beat = request.headers().contains_key(headers::BEAT);
         let count = if beat { &self.beats } else { &self.requests };
         count.set(count.get() + 1);
@@ -143,7 +144,7 @@ impl State {
             return Ok(response.body(empty())?);
         }
         let (head, body) = request.into_parts();
-        act(Hop { method: head.method, path: head.uri.to_string(), headers: head.headers, body }).await
+        act(Hop { method: head.method, path: head.uri.to_string(), headers: head.headers, body, peer }).await
     }
 }
 
@@ -151,7 +152,7 @@ pub(super) fn full(bytes: impl Into<Bytes>) -> UnsyncBoxBody<Bytes, BoxError> {
     Full::new(bytes.into()).map_err(|never: Infallible| match never {}).boxed_unsync()
 }
 
-fn empty() -> UnsyncBoxBody<Bytes, BoxError> {
+pub(super) fn empty() -> UnsyncBoxBody<Bytes, BoxError> {
     full(Bytes::new())
 }
 

@@ -166,7 +166,7 @@ fn a_drained_edge_serves_on_asks_its_clients_to_leave_and_says_when_nobody_is_le
 async fn ask_on(stream: &mut TcpStream) -> String {
     stream.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
     let mut got = Vec::new();
-    while !got.ends_with(b"b1") {
+    while !got.ends_with(b"\r\n\r\nb1") {
         assert_ne!(within(stream.read_buf(&mut got)).await.unwrap(), 0, "closed after {:?}", String::from_utf8_lossy(&got));
     }
     String::from_utf8(got).unwrap()

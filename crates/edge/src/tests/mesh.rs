@@ -17,11 +17,15 @@ use dynomesh_runtime::clock::Clock;
 use dynomesh_runtime::gossip::GossipConfig;
 use dynomesh_runtime::http::client::Connection;
 use dynomesh_runtime::http::door::Door;
-use dynomesh_runtime::http::serve::{ServeSettings, serve};
+use dynomesh_runtime::http::serve::{Http2Settings, ServeSettings, serve};
 use dynomesh_runtime::shutdown::{Trigger, channel};
 use dynomesh_runtime::telemetry::Registry;
-use http::{HeaderMap, Request, StatusCode};
+use http::{HeaderMap, Request, Response, StatusCode};
+use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::client::conn::http2::SendRequest;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -29,6 +33,7 @@ use tokio::task::spawn_local;
 
 use super::PlayedBlock;
 use crate::access_log::{AccessLog, Target};
+use crate::body::BoxError;
 use crate::config::{Config, Limits, RetrySettings};
 use crate::metrics::Metrics;
 use crate::routes::Directory;
@@ -73,8 +78,10 @@ pub(super) fn config() -> Config {
         threads: 1,
         block_choice: BlockChoice::Two,
         access_log: Target::Off,
+        manner: Default::default(),
         gossip: GossipConfig::new(name, "test", any, Vec::new()),
         limits: Limits::default(),
+        http2: Some(Http2Settings::default()),
         retry: RetrySettings::default(),
         beat: crate::BeatSettings::default(),
         tls: None,
@@ -114,7 +121,8 @@ impl Mesh {
             let service = service.clone();
             async move { Ok::<_, Infallible>(service.answer(request, client).await) }
         };
-        spawn_local(serve(listener, ServeSettings::default(), shutdown, answer));
+        let settings = ServeSettings { http2: shared.config.http2.clone(), ..ServeSettings::default() };
+        spawn_local(serve(listener, settings, shutdown, answer));
         let mut mesh = Mesh { edge, shared, log: path, map: MapView::new(), seq: 0, _stop: stop, _dir: dir };
         mesh.app("demo", "*");
         for block in blocks {
@@ -158,6 +166,14 @@ impl Mesh {
         Connection::over(TcpStream::connect(self.edge).await.unwrap()).await.unwrap()
     }
 
+    /// A connection that speaks HTTP/2.
+    pub(super) async fn http2(&self) -> Http2 {
+        let stream = TokioIo::new(TcpStream::connect(self.edge).await.unwrap());
+        let (sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), stream).await.unwrap();
+        spawn_local(connection);
+        Http2(sender)
+    }
+
     /// Sends one request on a connection of its own and reads the whole answer.
     pub(super) async fn send(&self, request: Request<Full<Bytes>>) -> Got {
         let response = within(self.connect().await.send(request)).await.unwrap();
@@ -196,6 +212,25 @@ impl Mesh {
             }
         })
         .await
+    }
+}
+
+/// A client's connection that speaks HTTP/2.
+#[derive(Clone)]
+pub(super) struct Http2(SendRequest<UnsyncBoxBody<Bytes, BoxError>>);
+
+impl Http2 {
+    /// Sends a request and waits for the answer's head.
+    pub(super) async fn begin(&mut self, request: Request<UnsyncBoxBody<Bytes, BoxError>>) -> hyper::Result<Response<Incoming>> {
+        within(self.0.send_request(request)).await
+    }
+
+    /// Sends a request and reads the whole answer, trailers and all.
+    pub(super) async fn send(&mut self, request: Request<UnsyncBoxBody<Bytes, BoxError>>) -> (Got, Option<HeaderMap>) {
+        let (head, body) = self.begin(request).await.unwrap().into_parts();
+        let collected = within(body.collect()).await.unwrap();
+        let trailers = collected.trailers().cloned();
+        (Got { status: head.status, headers: head.headers, body: collected.to_bytes() }, trailers)
     }
 }
 

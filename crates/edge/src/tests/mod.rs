@@ -6,13 +6,18 @@
 mod block;
 mod choice;
 mod daemon;
+mod expect;
+mod http2;
 mod mesh;
 mod outside;
+mod patience;
 mod retries;
 mod silence;
 mod streams;
+mod switches;
+mod trailers;
 
-use block::{Hop, PlayedBlock, answered, refused};
+use block::{Hop, PlayedBlock, answered, empty, full, refused};
 use mesh::{Mesh, within};
 
 /// Runs a test on a local runtime, as a data thread has it.

@@ -34,7 +34,9 @@ fn a_request_goes_to_a_dyno_and_its_answer_comes_back_explained() {
         let (method, path, headers, names) = seen.borrow_mut().take().unwrap();
         assert_eq!((method.as_str(), path.as_str()), ("GET", "/x?y=1"));
         assert_eq!((&headers["host"], &headers["x-dynomesh-app"]), (&"shop.example".parse().unwrap(), &"demo".parse().unwrap()));
-        assert_eq!(headers["x-forwarded-for"], "127.0.0.1");
+        assert_eq!((&headers["x-forwarded-for"], &headers["x-forwarded-proto"]), (&"127.0.0.1".parse().unwrap(), &"http".parse().unwrap()));
+        assert_eq!(headers["x-forwarded-port"], mesh.edge.port().to_string());
+        assert_eq!((&headers["via"], got.header("via")), (&"1.1 dynomesh".parse().unwrap(), "1.1 dynomesh"));
         assert_eq!(headers["x-request-id"], got.header("x-request-id"));
         let left: u64 = headers["x-dynomesh-deadline-ms"].to_str().unwrap().parse().unwrap();
         assert!((1..=60_000).contains(&left), "{left} ms left");
@@ -80,6 +82,9 @@ fn errors_of_the_edges_own_say_whose_fault_it_was() {
         let got = mesh.send(Request::get("/").header("host", "a b").body(Full::default()).unwrap()).await;
         assert_eq!(code(&got), (400, "bad-host".into()));
         assert!(!got.header("x-request-id").is_empty());
+        let round = ["1.1 dynomesh"; 6].join(", ");
+        let got = mesh.send(Request::get("/").header("host", "a").header("via", round).body(Full::default()).unwrap()).await;
+        assert_eq!(code(&got), (508, "loop".into()));
         assert_eq!(b1.requests(), 0);
     });
 }
@@ -139,8 +144,16 @@ fn every_request_is_logged_with_its_attempts_and_times() {
         assert_eq!(line["attempts"][0]["reason"], "no-dyno");
         assert_eq!(line["attempts"][1]["block"], "b2");
         assert_eq!(line["attempts"][1]["reason"], "answered");
-        for (key, value) in [("method", "GET"), ("path", "/path?q=1"), ("host", "any"), ("dyno", "d1"), ("app", "demo"), ("edge", "edge-1")]
-        {
+        for (key, value) in [
+            ("method", "GET"),
+            ("path", "/path?q=1"),
+            ("protocol", "HTTP/1.1"),
+            ("scheme", "http"),
+            ("host", "any"),
+            ("dyno", "d1"),
+            ("app", "demo"),
+            ("edge", "edge-1"),
+        ] {
             assert_eq!(line[key], value, "{key}");
         }
         assert_eq!((line["status"].as_u64(), line["bytes"].as_u64(), line["complete"].as_bool()), (Some(200), Some(2), Some(true)));

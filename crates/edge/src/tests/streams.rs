@@ -118,7 +118,7 @@ fn a_client_that_does_not_read_holds_the_block_back() {
 }
 
 /// The stream of a test is not `Send`, and need not be: it is boxed behind a channel of its own.
-fn unsync<S>(body: StreamBody<S>) -> http_body_util::combinators::UnsyncBoxBody<Bytes, BoxError>
+pub(super) fn unsync<S>(body: StreamBody<S>) -> http_body_util::combinators::UnsyncBoxBody<Bytes, BoxError>
 where
     S: futures::Stream<Item = Result<Frame<Bytes>, BoxError>> + 'static,
 {

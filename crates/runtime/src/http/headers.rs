@@ -82,6 +82,10 @@ names! {
     FORWARDED_HOST = "x-forwarded-host";
     /// The scheme the client used.
     FORWARDED_PROTO = "x-forwarded-proto";
+    /// The port the client connected to.
+    FORWARDED_PORT = "x-forwarded-port";
+    /// When the request came: `t=` and milliseconds since 1970.
+    REQUEST_START = "x-request-start";
     /// `Keep-Alive`, which the `http` crate does not name.
     KEEP_ALIVE = "keep-alive";
     /// `Proxy-Connection`, obsolete and still sent.

@@ -1,0 +1,60 @@
+//! A client's request body as it comes: how much of it has come, and whether it stands still.
+
+use std::cell::Cell;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use dynomesh_core::time::Span;
+use http_body::{Body, Frame, SizeHint};
+
+use crate::body::{BodyError, BoxError};
+use crate::idle::Idle;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Arriving<B> {
+    body: B,
+    idle: Option<Idle>,
+    came: Rc<Cell<u64>>,
+}
+
+impl<B> Arriving<B> {
+    /// A body that may be silent for `idle` if that is limited; what comes of it is counted in `came`.
+    pub(crate) fn new(body: B, idle: Option<Span>, came: Rc<Cell<u64>>) -> Self {
+        Arriving { body, idle: idle.map(Idle::new), came }
+    }
+}
+
+impl<B> Body for Arriving<B>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<BoxError>,
+{
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = &mut *self;
+        let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(cx) else {
+            ready!(this.idle.as_mut().map_or(Poll::Pending, |idle| idle.poll(cx)));
+            return Poll::Ready(Some(Err(BodyError::Silent)));
+        };
+        if let Some(idle) = &mut this.idle {
+            idle.moved();
+        }
+        if let Some(data) = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref()) {
+            this.came.set(this.came.get() + data.len() as u64);
+        }
+        Poll::Ready(frame.map(|frame| frame.map_err(|cause| BodyError::Client(Some(cause.into())))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
