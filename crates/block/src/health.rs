@@ -14,7 +14,7 @@ use http::Request;
 use http_body_util::Empty;
 use tracing::{debug, info};
 
-use crate::grant::{Claim, DueProbe, Shared, commit};
+use crate::grant::{Claim, DueProbe, Question, Shared, commit};
 use crate::upstream::probe;
 
 /// How often due probes are looked for.
@@ -63,6 +63,7 @@ fn lock(lessons: &Mutex<Lessons>) -> MutexGuard<'_, Lessons> {
 async fn ask(shared: Arc<Shared>, due: DueProbe) {
     let (app, dyno) = (due.app.name.clone(), due.dyno.clone());
     let passed = match due.app.policy.probe.clone() {
+        Probe::Connect if due.is_open => Some(true),
         Probe::Connect => Some(probe::accepts(due.address, PROBE_LIMIT).await),
         Probe::Get(path) => get(&shared, due, &path).await,
     };
@@ -82,6 +83,8 @@ async fn get(shared: &Arc<Shared>, due: DueProbe, path: &str) -> Option<bool> {
         Some(pick) => Some(commit(shared, Claim::new(shared.clone(), pick)).await.ok().flatten()?),
         None => None,
     };
+    // The connection of a probe is its slot's, and only that.
+    drop(claim.as_mut().and_then(Claim::take_link));
     let Ok(stream) = dynomesh_runtime::net::connect(due.address, PROBE_LIMIT).await else {
         return Some(false);
     };
@@ -106,7 +109,9 @@ async fn get(shared: &Arc<Shared>, due: DueProbe, path: &str) -> Option<bool> {
 /// Sends one idle question behind a running request and sees which ends first. A dyno that takes several at a time answers while the
 /// request goes on and on; one that takes one at a time answers just as the request ends. What lies between says nothing.
 async fn learn(shared: Arc<Shared>, lessons: Arc<Mutex<Lessons>>, (dyno, epoch, address, slot): (DynoId, Epoch, Address, SlotId)) {
+    let question = Question::begin(&shared, &dyno);
     let lesson = watch(&shared, address, slot).await;
+    drop(question);
     let serial = lock(&lessons).note(&dyno, lesson);
     let Some(serial) = serial else { return };
     info!(%dyno, serial, "dyno learned to take {}", if serial { "one request at a time" } else { "several requests at a time" });

@@ -186,7 +186,8 @@ fn figures(shared: &Shared) {
     let role = shared.replica().role().borrow().clone();
     metrics.leader.set(i64::from(matches!(role.state, State::Leader { ready: true })));
     metrics.term.set(i64::try_from(role.term.0).unwrap_or(i64::MAX));
-    let router = shared.router();
+    let mut router = shared.router();
+    metrics.dyno_idle.set(i64::try_from(router.idle().len()).unwrap_or(i64::MAX));
     metrics.applied.set(i64::try_from(router.state().applied().0).unwrap_or(i64::MAX));
     metrics.running.set(i64::try_from(router.running()).unwrap_or(i64::MAX));
     for (app, load) in router.loads(shared.clock.now()) {

@@ -167,11 +167,14 @@ fn start_workers(
             let listener = tokio::net::TcpListener::from_std(listener).expect("a listener made for tokio is taken by it");
             tokio::task::spawn_local(ticks.tick(number, shared.clock.clone()));
             let ingress = Ingress::new(shared);
-            serve(listener, settings, stopping, move |request, _peer| {
+            let host = ingress.host();
+            serve(listener, settings, stopping, move |request, peer| {
                 let ingress = ingress.clone();
-                async move { Ok::<_, std::convert::Infallible>(ingress.answer(request).await) }
+                async move { Ok::<_, std::convert::Infallible>(ingress.answer(request, peer).await) }
             })
             .await;
+            // Connections to dynos end with the thread that drives them, and another may have a request there.
+            host.until_alone().await;
         }
     };
     Workers::start_each("data", listeners, work).map_err(RunError::Thread)

@@ -28,6 +28,10 @@ pub(crate) struct Metrics {
     pub(crate) grant_seconds: Histogram,
     pub(crate) connect_seconds: Histogram,
     pub(crate) service_seconds: Histogram,
+    pub(crate) dyno_connects: Counter,
+    pub(crate) dyno_reuses: Counter,
+    pub(crate) dyno_resends: Counter,
+    pub(crate) dyno_idle: Gauge,
     pub(crate) grants_refused: Counter,
     pub(crate) late: Counter,
     pub(crate) holds: Counter,
@@ -64,6 +68,10 @@ impl Metrics {
             grant_seconds: seconds(),
             connect_seconds: seconds(),
             service_seconds: seconds(),
+            dyno_connects: Counter::default(),
+            dyno_reuses: Counter::default(),
+            dyno_resends: Counter::default(),
+            dyno_idle: Gauge::default(),
             grants_refused: Counter::default(),
             late: Counter::default(),
             holds: Counter::default(),
@@ -93,6 +101,10 @@ impl Metrics {
         registry.register("block_commit_seconds", "Wait for a grant to commit", m.grant_seconds.clone());
         registry.register("block_connect_seconds", "Wait for a connection to a dyno", m.connect_seconds.clone());
         registry.register("block_service_seconds", "From dispatch to the head of the dyno's response", m.service_seconds.clone());
+        registry.register("block_dyno_connects", "Connections to dynos begun for requests", m.dyno_connects.clone());
+        registry.register("block_dyno_reuses", "Requests sent over a connection used before", m.dyno_reuses.clone());
+        registry.register("block_dyno_resends", "Requests sent over a fresh connection after a used one had ended", m.dyno_resends.clone());
+        registry.register("block_dyno_idle", "Idle connections to dynos", m.dyno_idle.clone());
         registry.register("block_grants_refused", "Grants that the log refused", m.grants_refused.clone());
         registry.register("block_late", "Requests stopped by the write gate", m.late.clone());
         registry.register("block_holds", "Slots held after an error", m.holds.clone());

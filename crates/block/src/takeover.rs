@@ -18,7 +18,7 @@ use dynomesh_proto::raft::v1::peer_client::PeerClient;
 use dynomesh_runtime::net;
 use tracing::{debug, info};
 
-use crate::grant::{Doubt, Shared};
+use crate::grant::{Doubt, Question, Shared};
 use crate::upstream::{USER_TIMEOUT, probe};
 
 /// How often doubtful slots are looked at, and how often for the first.
@@ -102,8 +102,10 @@ fn ask_dyno(shared: &Arc<Shared>, findings: &Arc<Mutex<Findings>>, doubt: &Doubt
     lock(findings).dynos.insert(doubt.dyno.clone(), Asked::Waiting);
     let (shared, findings, dyno, address) = (shared.clone(), findings.clone(), doubt.dyno.clone(), doubt.address);
     tokio::spawn(async move {
+        let question = Question::begin(&shared, &dyno);
         let asked = shared.clock.now();
         let answer = probe::until_idle(address, shared.limits.connect, IDLE_LIMIT).await;
+        drop(question);
         if answer.is_err() {
             // A dyno that is down is asked again, but not at every look.
             tokio::time::sleep(ANSWER_LIMIT.to_std()).await;

@@ -5,10 +5,14 @@ use serde::{Deserialize, Serialize};
 use crate::id::{Address, AppName, DynoId, Host, Invalid};
 use crate::time::Span;
 
+mod form;
+
 /// Most hosts an app may have.
 pub const HOSTS_MAX: usize = 64;
 /// Most requests in flight a dyno may be allowed.
 pub const MAX_CONNS_MAX: u32 = 65_535;
+/// Longest time an idle connection to a dyno may be kept.
+pub const KEEP_ALIVE_MAX: Span = Span::from_secs(600);
 
 /// An app as the operator described it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,9 +25,8 @@ pub struct AppSpec {
     pub policy: Policy,
 }
 
-/// How an app's requests are treated.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+/// How an app's requests are treated. Its written forms are in the module `form`.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
     /// Requests in flight at a dyno that does not set its own limit; at least 1.
     pub max_conns: u32,
@@ -41,6 +44,11 @@ pub struct Policy {
     pub idempotency_key: bool,
     /// What becomes of a dispatched request whose client left (P13).
     pub client_gone: ClientGone,
+    /// How long an idle connection to a dyno is kept for the next request; zero: every request has a connection of its own. Shorter than
+    /// the dyno's own limit, or requests meet connections that are just being closed.
+    pub keep_alive: Span,
+    /// What its dynos speak.
+    pub dyno_protocol: DynoProtocol,
 }
 
 /// Whether a dyno takes one request at a time.
@@ -89,6 +97,17 @@ pub enum ClientGone {
     Cut,
 }
 
+/// What a dyno speaks, known before the first byte is sent.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DynoProtocol {
+    /// HTTP/1.1.
+    #[default]
+    Http1,
+    /// HTTP/2 without TLS, by prior knowledge; still one request at a time on a connection.
+    Http2,
+}
+
 /// A dyno as the operator added it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DynoSpec {
@@ -125,6 +144,8 @@ impl Default for Policy {
             queue_wait: Span::from_secs(10),
             idempotency_key: false,
             client_gone: ClientGone::Finish,
+            keep_alive: Span::ZERO,
+            dyno_protocol: DynoProtocol::Http1,
         }
     }
 }
@@ -143,6 +164,9 @@ impl AppSpec {
         }
         if self.policy.queue_len.is_some_and(|len| len > 1_000_000) {
             return Err(Invalid::new("queue_len", "over 1000000", "must be at most 1000000"));
+        }
+        if self.policy.keep_alive > KEEP_ALIVE_MAX {
+            return Err(Invalid::new("keep_alive", &self.policy.keep_alive.to_string(), "must be at most 10m"));
         }
         check_max_conns(self.policy.max_conns)
     }

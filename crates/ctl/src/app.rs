@@ -8,7 +8,7 @@ use crate::Session;
 use crate::error::CliError;
 use crate::options::WriteArgs;
 use crate::output::Row;
-use crate::word::{ClientGone, Orphans, Serial};
+use crate::word::{ClientGone, DynoProtocol, Orphans, Serial};
 
 /// Verbs on apps.
 #[derive(Debug, Clone, clap::Subcommand)]
@@ -64,6 +64,12 @@ pub struct SpecArgs {
     /// What becomes of a dispatched request whose client left [default: finish]
     #[arg(long, value_enum, value_name = "WORD")]
     pub client_gone: Option<ClientGone>,
+    /// How long an idle connection to a dyno is kept for the next request, at most 10m; shorter than the dyno keeps it [default: 0s, none is]
+    #[arg(long, value_name = "DURATION")]
+    pub keep_alive: Option<Span>,
+    /// What its dynos speak [default: http1]
+    #[arg(long, value_enum, value_name = "WORD")]
+    pub dyno_protocol: Option<DynoProtocol>,
     /// What the write carries
     #[command(flatten)]
     pub write: WriteArgs,
@@ -99,6 +105,8 @@ struct AppRow {
     queue_wait_ms: u64,
     idempotency_key: bool,
     client_gone: &'static str,
+    keep_alive_ms: u64,
+    dyno_protocol: &'static str,
     version: u64,
     dynos: u32,
 }
@@ -110,6 +118,8 @@ impl From<wire::App> for AppRow {
             serial: Serial::word(policy.serial()),
             orphans: Orphans::word(policy.orphans()),
             client_gone: ClientGone::word(policy.client_gone()),
+            keep_alive_ms: policy.keep_alive_ms.unwrap_or_default(),
+            dyno_protocol: DynoProtocol::word(policy.dyno_protocol()),
             max_conns: policy.max_conns.unwrap_or_default(),
             probe: if policy.probe_path.is_empty() { "connect".into() } else { policy.probe_path },
             queue_len: policy.queue_len,
@@ -139,7 +149,7 @@ impl Row for AppRow {
 }
 
 impl AppRow {
-    fn fields(&self) -> [(&'static str, String); 12] {
+    fn fields(&self) -> [(&'static str, String); 14] {
         [
             ("name", self.name.clone()),
             ("hosts", self.hosts.join(" ")),
@@ -151,6 +161,8 @@ impl AppRow {
             ("queue_wait", Span::from_millis(self.queue_wait_ms).to_string()),
             ("idempotency_key", self.idempotency_key.to_string()),
             ("client_gone", self.client_gone.into()),
+            ("keep_alive", Span::from_millis(self.keep_alive_ms).to_string()),
+            ("dyno_protocol", self.dyno_protocol.into()),
             ("version", self.version.to_string()),
             ("dynos", self.dynos.to_string()),
         ]
@@ -215,6 +227,8 @@ impl SpecArgs {
             queue_wait_ms: self.queue_wait.map(Span::as_millis),
             idempotency_key: self.idempotency_key,
             client_gone: self.client_gone.map_or(wire::ClientGone::Unspecified, ClientGone::wire).into(),
+            keep_alive_ms: self.keep_alive.map(Span::as_millis),
+            dyno_protocol: self.dyno_protocol.map_or(wire::DynoProtocol::Unspecified, DynoProtocol::wire).into(),
         }
     }
 

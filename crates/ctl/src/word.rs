@@ -48,6 +48,10 @@ word!(
     ClientGone = ClientGone or "" { Finish "finish" "the dyno finishes it into the void", Cut "cut" "its connection is cut" }
 );
 word!(
+    /// What a dyno speaks.
+    DynoProtocol = DynoProtocol or "" { Http1 "http1" "HTTP/1.1", Http2 "http2" "HTTP/2 without TLS, by prior knowledge" }
+);
+word!(
     /// Where a dyno stands between the directory's wish and its owner's word.
     Phase = DynoPhase or "unknown" {
         Pending "pending" "not adopted by any block yet",

@@ -16,11 +16,12 @@ use dynomesh_core::time::{Span, Time};
 use dynomesh_runtime::clock::Clock;
 use tracing::debug;
 
-pub(crate) use router::{Admission, Ask, Doubt, DueProbe, DynoReport, Load, Pick, Refusal, Right, Router};
+pub(crate) use router::{Admission, Ask, Doubt, DueProbe, DynoReport, Load, Manner, Pick, Refusal, Right, Router};
 
 use crate::config::Limits;
 use crate::machine::BlockMachine;
 use crate::metrics::Metrics;
+use crate::upstream::{Freedom, Link};
 
 /// What every thread of the daemon shares.
 pub(crate) struct Shared {
@@ -98,6 +99,8 @@ impl Shared {
 pub(crate) struct Claim {
     shared: Arc<Shared>,
     pub(crate) pick: Pick,
+    /// The slot's connection to its dyno: idle before the request, and again, if it may rest, after it.
+    link: Option<Link>,
     /// What dropping it now would mean.
     fate: Outcome,
     settled: bool,
@@ -110,6 +113,12 @@ pub(crate) struct Waited {
     pub(crate) grant: Span,
 }
 
+/// A question to a dyno that an idle connection would stand in the way of; none rests before it ends.
+pub(crate) struct Question {
+    shared: Arc<Shared>,
+    dyno: DynoId,
+}
+
 /// A place in the queue that is given up when its request goes away.
 struct Place<'a> {
     shared: &'a Shared,
@@ -120,8 +129,26 @@ struct Place<'a> {
 // === impl Claim ===
 
 impl Claim {
-    pub(crate) fn new(shared: Arc<Shared>, pick: Pick) -> Self {
-        Claim { shared, pick, fate: Outcome::Done, settled: false }
+    pub(crate) fn new(shared: Arc<Shared>, mut pick: Pick) -> Self {
+        let link = pick.link.take();
+        Claim { shared, pick, link, fate: Outcome::Done, settled: false }
+    }
+
+    /// The connection that came with the slot or was used in it, if there is one.
+    pub(crate) fn link(&self) -> Option<&Link> {
+        self.link.as_ref()
+    }
+
+    pub(crate) fn link_mut(&mut self) -> Option<&mut Link> {
+        self.link.as_mut()
+    }
+
+    pub(crate) fn take_link(&mut self) -> Option<Link> {
+        self.link.take()
+    }
+
+    pub(crate) fn set_link(&mut self, link: Link) {
+        self.link = Some(link);
     }
 
     /// From here on something may have reached the dyno: dropping the claim leaves the slot in doubt.
@@ -135,16 +162,43 @@ impl Claim {
     }
 
     fn settle(&mut self, outcome: Outcome) {
-        if !std::mem::replace(&mut self.settled, true) {
-            let now = self.shared.clock.now();
-            self.shared.router().end(now, self.pick.slot, outcome);
+        if std::mem::replace(&mut self.settled, true) {
+            return;
         }
+        let rests = |link: &Link| {
+            outcome == Outcome::Done
+                && self.pick.manner.keep_alive > Span::ZERO
+                && !self.pick.cut.is_cut()
+                && link.freedom() == Freedom::Free
+        };
+        // One that does not rest is closed here, before its slot is free.
+        let link = self.link.take().filter(rests);
+        let now = self.shared.clock.now();
+        let mut router = self.shared.router();
+        if let Some(link) = link {
+            router.rest(now, &self.pick, link);
+        }
+        router.end(now, self.pick.slot, outcome);
     }
 }
 
 impl Drop for Claim {
     fn drop(&mut self) {
         self.settle(self.fate);
+    }
+}
+
+impl Question {
+    /// Closes what rests at `dyno`.
+    pub(crate) fn begin(shared: &Arc<Shared>, dyno: &DynoId) -> Self {
+        shared.router().idle().begin_question(dyno);
+        Question { shared: shared.clone(), dyno: dyno.clone() }
+    }
+}
+
+impl Drop for Question {
+    fn drop(&mut self) {
+        self.shared.router().idle().end_question(&self.dyno);
     }
 }
 

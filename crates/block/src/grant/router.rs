@@ -10,7 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use dynomesh_core::app::{AppSpec, Phase, Probe, Serial};
+use dynomesh_core::app::{AppSpec, DynoProtocol, Phase, Policy, Probe, Serial};
 use dynomesh_core::balance::{
     DynoShape, DynoView, Ended, Floor, LedgerSettings, Occupied, Outcome, Place, Probed, QueueSettings, Standing,
 };
@@ -24,7 +24,7 @@ use tokio::sync::oneshot;
 use super::Proposer;
 use crate::config::Limits;
 use crate::metrics::Metrics;
-use crate::upstream::Cut;
+use crate::upstream::{Cut, Idle, Link};
 
 mod housekeeping;
 mod log;
@@ -34,8 +34,17 @@ mod reports;
 #[cfg(test)]
 mod tests;
 
+/// How an app wants its dynos to be spoken to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Manner {
+    /// How long an idle connection is kept; zero: not at all.
+    pub(crate) keep_alive: Span,
+    pub(crate) protocol: DynoProtocol,
+    /// Whether an `Idempotency-Key` counts.
+    pub(crate) keyed: bool,
+}
+
 /// A slot and the dyno it is for, picked but not yet known to be committed.
-#[derive(Debug, Clone)]
 pub(crate) struct Pick {
     pub(crate) slot: SlotId,
     pub(crate) dyno: DynoId,
@@ -48,6 +57,9 @@ pub(crate) struct Pick {
     pub(crate) cut: Arc<Cut>,
     /// Whether the grant must be committed before the slot is used.
     pub(crate) commit_first: bool,
+    pub(crate) manner: Manner,
+    /// An idle connection to the dyno, to be used or closed before another is opened.
+    pub(crate) link: Option<Link>,
 }
 
 /// Why a request gets no slot here. Nothing was sent to any dyno.
@@ -114,7 +126,6 @@ pub(crate) struct Doubt {
 }
 
 /// A dyno whose probe is due, its place already taken in the ledger.
-#[derive(Debug, Clone)]
 pub(crate) struct DueProbe {
     pub(crate) app: AppSpec,
     pub(crate) dyno: DynoId,
@@ -123,6 +134,8 @@ pub(crate) struct DueProbe {
     pub(crate) term: Term,
     /// The slot of a probe that is a request; its grant is to be committed first.
     pub(crate) pick: Option<Pick>,
+    /// Whether an idle connection shows that it accepts them.
+    pub(crate) is_open: bool,
 }
 
 struct Waiter {
@@ -171,6 +184,12 @@ pub(crate) enum Right {
     Evicted,
 }
 
+impl Manner {
+    fn of(policy: &Policy) -> Self {
+        Manner { keep_alive: policy.keep_alive, protocol: policy.dyno_protocol, keyed: policy.idempotency_key }
+    }
+}
+
 /// Slots freed in one go by a sweep.
 const SWEEP_MAX: usize = 1024;
 
@@ -192,6 +211,7 @@ pub(crate) struct Router {
     office: Option<Office>,
     right: Right,
     drains: Drains,
+    idle: Idle,
     /// Whose blank entry was applied last.
     led: Option<(Term, ReplicaId)>,
     stopping: bool,
@@ -214,6 +234,7 @@ impl Router {
             office: None,
             right: Right::Unheard,
             drains: Drains::default(),
+            idle: Idle::default(),
             led: None,
             stopping: false,
         }
@@ -286,6 +307,30 @@ impl Router {
         }
     }
 
+    /// A connection may rest once the request of `pick` is over, and right before its slot is freed. Otherwise it is closed: the dyno or
+    /// this leader's right to it has changed meanwhile.
+    pub(crate) fn rest(&mut self, now: Time, pick: &Pick, link: Link) {
+        let counts = self.own.get(&pick.slot).is_some_and(|own| own.holding == Holding::Running);
+        let leads = self.leads() == Some(pick.term) && self.right == Right::Full && !self.stopping;
+        let record = self.state.dyno(&pick.dyno);
+        let same = record.is_some_and(|record| {
+            record.phase == Phase::Active && record.epoch == pick.epoch && self.manner(&record.spec.app) == pick.manner
+        });
+        if counts && leads && same {
+            self.idle.put(now, &pick.dyno, link, pick.manner.keep_alive);
+        }
+    }
+
+    /// The connections that rest.
+    pub(crate) fn idle(&mut self) -> &mut Idle {
+        &mut self.idle
+    }
+
+    fn manner(&self, app: &AppName) -> Manner {
+        let policy = self.state.app(app).map(|record| &record.spec.policy);
+        policy.map_or_else(|| Manner::of(&Policy::default()), Manner::of)
+    }
+
     /// A slot's request is over, or was never dispatched (`Outcome::Done`).
     pub(crate) fn end(&mut self, now: Time, slot: SlotId, outcome: Outcome) {
         let Some(own) = self.own.get_mut(&slot) else { return };
@@ -328,8 +373,10 @@ impl Router {
 
     #[expect(clippy::too_many_arguments, reason = "called twice, with what both callers already hold")]
     fn register(&mut self, now: Time, app: &AppName, slot: SlotId, dyno: DynoId, span: Span, term: Term, leased: bool) -> Pick {
-        let record = self.state.dyno(&dyno).expect("the ledger holds only dynos of the state");
         let cut = Arc::new(Cut::default());
+        let manner = self.manner(app);
+        let link = self.idle.take(now, &dyno);
+        let record = self.state.dyno(&dyno).expect("the ledger holds only dynos of the state");
         let pick = Pick {
             slot,
             address: record.spec.address,
@@ -339,6 +386,8 @@ impl Router {
             span,
             cut: cut.clone(),
             commit_first: !leased,
+            manner,
+            link,
         };
         let own = Own { app: app.clone(), dyno, holding: Holding::Running, logged: !leased, since: now, span, cut };
         self.own.insert(slot, own);
@@ -358,7 +407,10 @@ impl Router {
                 continue;
             }
             let picked = self.pick(now, app, &waiter.exclude, waiter.span).ok_or(Refusal::NoDyno);
-            if let Err(Ok(unclaimed)) = waiter.answer.send(picked) {
+            if let Err(Ok(mut unclaimed)) = waiter.answer.send(picked) {
+                if let Some(link) = unclaimed.link.take() {
+                    self.rest(now, &unclaimed, link);
+                }
                 self.withdraw(now, unclaimed.slot);
             }
         }

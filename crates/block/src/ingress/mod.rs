@@ -5,48 +5,39 @@
 //! nothing was sent: a failure after that goes back to the edge, which knows whether the request may be repeated (P23).
 
 mod marks;
+mod outbound;
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use dynomesh_core::balance::Outcome;
 use dynomesh_core::dispatch::{self, another_dyno};
-use dynomesh_core::id::{AppName, DynoId};
-use dynomesh_core::time::{Span, Time};
-use dynomesh_runtime::http::headers::{self, Length};
-use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
-use http_body::Frame;
-use http_body_util::BodyExt;
+use dynomesh_core::id::DynoId;
+use dynomesh_core::time::Span;
+use dynomesh_runtime::http::serve::Peer;
+use dynomesh_runtime::http::{headers, trailers};
+use http::header::CONTENT_LENGTH;
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use hyper::body::{Body, Incoming};
 use tracing::debug;
 
 use crate::grant::{Claim, Refusal, Shared, Waited, acquire};
 use crate::metrics::AnswerLabels;
-use crate::upstream::{self, Answer, Drain, DynoBody, Failure, RequestBody, Socket};
+use crate::upstream::{self, Answer, Dispatch, Drain, DynoBody, Failure, Host, Way};
 use marks::{Marks, Reason, Verdict};
+use outbound::{First, Hop, Outbound};
 
 /// One data thread's service.
 #[derive(Clone)]
 pub(crate) struct Ingress {
     shared: Arc<Shared>,
     drain: Drain,
+    host: Host,
 }
 
-/// What the edge said about a request.
-struct Hop {
-    app: AppName,
-    deadline: Time,
-    attempts: u32,
-    must_queue: bool,
-    length: Option<Length>,
-}
-
-/// A request with the words between the tiers taken out.
-struct Outbound {
-    head: http::request::Parts,
-    body: Incoming,
-    withheld: Option<Length>,
+/// What an answer must know of its request.
+struct Asked {
+    is_head: bool,
+    peer: Peer,
 }
 
 // === impl Ingress ===
@@ -54,35 +45,38 @@ struct Outbound {
 impl Ingress {
     /// The service of the calling data thread.
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Ingress { shared, drain: Drain::start() }
+        Ingress { shared, drain: Drain::start(), host: Host::default() }
+    }
+
+    /// The calling data thread, as the one that drives connections to dynos.
+    pub(crate) fn host(&self) -> Host {
+        self.host.clone()
     }
 
     /// Answers one request of an edge.
-    pub(crate) async fn answer(self, request: Request<Incoming>) -> Response<DynoBody> {
+    pub(crate) async fn answer(self, request: Request<Incoming>, peer: Peer) -> Response<DynoBody> {
         if request.headers().contains_key(headers::BEAT) {
             return marks::beat(&self.shared);
         }
-        let (mut head, body) = request.into_parts();
+        let (head, body) = request.into_parts();
         let hop = match Hop::read(&head.headers, self.shared.clock.now(), self.shared.limits.deadline) {
             Ok(hop) => hop,
             Err(problem) => return marks::bad_request(&self.shared, problem),
         };
-        headers::strip_hop_by_hop(&mut head.headers);
-        headers::strip_mesh(&mut head.headers);
-        head.headers.remove(EXPECT);
-        let outbound = Outbound { head, body, withheld: hop.length };
-        let (response, verdict, reason) = self.route(&hop, outbound).await;
+        let asked = Asked { is_head: head.method == Method::HEAD, peer };
+        let outbound = Outbound::new(&hop, head, body);
+        let (response, verdict, reason) = self.route(&hop, &asked, outbound).await;
         let labels = AnswerLabels { verdict: verdict.as_str(), reason: reason.as_str() };
         self.shared.metrics.requests.get_or_create(&labels).inc();
         response
     }
 
-    async fn route(&self, hop: &Hop, mut outbound: Outbound) -> (Response<DynoBody>, Verdict, Reason) {
+    async fn route(&self, hop: &Hop, asked: &Asked, mut outbound: Outbound) -> (Response<DynoBody>, Verdict, Reason) {
         let shared = &self.shared;
         let mut tried: Vec<DynoId> = Vec::new();
         let mut marks = Marks::default();
         loop {
-            let (claim, waited) = match acquire(shared, &hop.app, hop.deadline, &tried, hop.must_queue).await {
+            let (mut claim, waited) = match acquire(shared, &hop.app, hop.deadline, &tried, hop.must_queue).await {
                 Ok(granted) => granted,
                 Err(refusal) => return self.refuse(hop, &marks, refusal.into()),
             };
@@ -91,8 +85,9 @@ impl Ingress {
             tried.push(claim.pick.dyno.clone());
             marks.dyno_attempts += 1;
             let began = shared.clock.now();
-            let socket = match upstream::connect(claim.pick.address, shared.limits.connect).await {
-                Ok(socket) => socket,
+            let sending = outbound.sending(&claim.pick.manner);
+            let way = match upstream::connect(shared, &mut claim, &self.host, sending).await {
+                Ok(way) => way,
                 Err(error) => {
                     debug!(dyno = %claim.pick.dyno, address = %claim.pick.address, %error, "dyno does not accept");
                     claim.end(Outcome::Error);
@@ -111,49 +106,48 @@ impl Ingress {
             };
             marks.connect = shared.clock.now().since(began);
             shared.metrics.connect_seconds.observe(marks.connect.as_secs_f64());
-            let request = match self.prepare(&mut outbound, &claim).await {
-                Ok(request) => request,
+            let first = match self.begin(&mut outbound, &claim).await {
+                Ok(first) => first,
                 Err(reason) => {
-                    drop(claim);
+                    drop((way, claim));
                     return self.refuse(hop, &marks, reason);
                 }
             };
-            return self.finish(hop, marks, outbound, claim, socket, request).await;
+            return self.finish(hop, asked, marks, outbound, claim, way, first).await;
         }
     }
 
-    /// Makes the dyno's request. A withheld body is asked for only now, and must start at once (P22).
-    async fn prepare(&self, outbound: &mut Outbound, claim: &Claim) -> Result<PreparedRequest, Reason> {
-        let mut first = None;
-        if outbound.withheld.is_some() {
-            let asking = outbound.body.frame();
-            first = match tokio::time::timeout(self.shared.limits.body_start.to_std(), asking).await {
-                Ok(None) => None,
-                Ok(Some(Ok(frame))) => Some(frame),
-                Ok(Some(Err(_))) | Err(_) => return Err(Reason::BodyLate),
-            };
+    /// A withheld body is asked for only now, and must start at once (P22).
+    async fn begin(&self, outbound: &mut Outbound, claim: &Claim) -> Result<First, Reason> {
+        if !outbound.begins_with_body(&claim.pick.manner) {
+            return Ok(First::default());
         }
-        let mut headers = std::mem::take(&mut outbound.head.headers);
-        marks::for_dyno(&mut headers, &self.shared, claim);
-        Ok(PreparedRequest { headers, first })
+        match tokio::time::timeout(self.shared.limits.body_start.to_std(), outbound.first()).await {
+            Ok(Ok(first)) => Ok(first),
+            Ok(Err(_)) | Err(_) => Err(Reason::BodyLate),
+        }
     }
 
+    #[expect(clippy::too_many_arguments, reason = "all that was gathered on the way is used up here")]
     async fn finish(
         &self,
         hop: &Hop,
+        asked: &Asked,
         mut marks: Marks,
         outbound: Outbound,
         claim: Claim,
-        socket: Socket,
-        prepared: PreparedRequest,
+        way: Way,
+        first: First,
     ) -> (Response<DynoBody>, Verdict, Reason) {
         let shared = &self.shared;
-        let head_request = outbound.head.method == Method::HEAD;
         marks.dyno = Some((claim.pick.dyno.clone(), claim.pick.epoch));
         let head_by = (shared.clock.now() + shared.limits.first_byte).min(hop.deadline.max(shared.clock.now() + Span::from_millis(1)));
         let abandon_by = shared.clock.now() + shared.limits.first_byte.min(shared.limits.abandon_limit);
-        let request = outbound.into_request(prepared);
-        let mut answering = upstream::dispatch(shared, claim, socket, request, abandon_by);
+        let manner = claim.pick.manner;
+        let (sending, may_switch) = (outbound.sending(&manner), outbound.may_switch(&manner));
+        let request = outbound.into_request(first, &manner, |words| marks::for_dyno(words, shared, &claim));
+        let dispatch = Dispatch { claim, way, host: self.host.clone(), request, sending, may_switch, head_by: abandon_by };
+        let mut answering = upstream::dispatch(shared, dispatch);
         let limit = shared.clock.now().until(head_by).to_std();
         let answered = match tokio::time::timeout(limit, &mut answering).await {
             Ok(Ok(answered)) => answered,
@@ -161,7 +155,7 @@ impl Ingress {
             Ok(Err(_)) | Err(_) => Err(Failure::Unknown),
         };
         match answered {
-            Ok(answer) => self.respond(hop, &marks, answer, head_request),
+            Ok(answer) => self.respond(hop, asked, &marks, answer),
             Err(Failure::Late) => {
                 shared.metrics.late.inc();
                 self.refuse(hop, &marks, Reason::Late)
@@ -173,23 +167,55 @@ impl Ingress {
         }
     }
 
-    fn respond(&self, hop: &Hop, marks: &Marks, answer: Answer, head_request: bool) -> (Response<DynoBody>, Verdict, Reason) {
+    fn respond(&self, hop: &Hop, asked: &Asked, marks: &Marks, answer: Answer) -> (Response<DynoBody>, Verdict, Reason) {
         let shared = &self.shared;
         shared.metrics.service_seconds.observe(answer.service.as_secs_f64());
         let (mut head, incoming) = answer.response.into_parts();
-        let framed = head.headers.contains_key(CONTENT_LENGTH) || head.headers.contains_key(TRANSFER_ENCODING);
-        let bodiless = head_request || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+        if head.status == StatusCode::SWITCHING_PROTOCOLS {
+            return self.switch(hop, asked, marks, head, answer.claim);
+        }
+        let is_framed = head.version == Version::HTTP_2 || outbound::is_framed(&head.headers);
+        let is_bodiless = asked.is_head || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
         headers::strip_hop_by_hop(&mut head.headers);
         headers::strip_mesh(&mut head.headers);
         head.version = Version::HTTP_11;
-        if !framed && !bodiless {
+        if head.status == StatusCode::NO_CONTENT {
+            // It has no length (RFC 9110, section 8.6).
+            head.headers.remove(CONTENT_LENGTH);
+        }
+        if !is_framed && !is_bodiless {
             // Its end was the end of the connection, and a cut looks the same: the edge passes it on as such (P27). Between the tiers it
             // goes in chunks, so that a block that dies in the middle of it is not mistaken for its end.
             head.headers.insert(headers::FRAMING, HeaderValue::from_static("close"));
         }
+        if !is_bodiless && !incoming.is_end_stream() && !head.headers.contains_key(CONTENT_LENGTH) {
+            trailers::announce(&mut head.headers);
+        }
         marks.write(&mut head.headers, shared, &hop.app, Verdict::Answered, Reason::None);
         let body = DynoBody::streaming(incoming, answer.claim, self.drain.clone(), shared.limits.idle_stream);
         (Response::from_parts(head, body), Verdict::Answered, Reason::None)
+    }
+
+    /// The dyno goes on by another protocol, as the client wished: the connections are joined once the edge has the answer.
+    fn switch(
+        &self,
+        hop: &Hop,
+        asked: &Asked,
+        marks: &Marks,
+        mut head: http::response::Parts,
+        claim: Claim,
+    ) -> (Response<DynoBody>, Verdict, Reason) {
+        if !outbound::is_websocket(&head.headers) {
+            claim.end(Outcome::Error);
+            return self.fail(hop, marks, StatusCode::BAD_GATEWAY, Verdict::Over, Reason::DynoFailed);
+        }
+        headers::strip_hop_by_hop(&mut head.headers);
+        headers::strip_mesh(&mut head.headers);
+        head.headers.remove(CONTENT_LENGTH);
+        outbound::put_upgrade(&mut head.headers);
+        marks.write(&mut head.headers, &self.shared, &hop.app, Verdict::Answered, Reason::None);
+        upstream::carry(claim, asked.peer.take_over(), self.shared.limits.idle_stream);
+        (Response::from_parts(head, upstream::whole(b"")), Verdict::Answered, Reason::None)
     }
 
     fn refuse(&self, hop: &Hop, marks: &Marks, reason: Reason) -> (Response<DynoBody>, Verdict, Reason) {
@@ -213,58 +239,6 @@ impl Ingress {
     fn observe(&self, waited: Waited) {
         self.shared.metrics.queue_seconds.observe(waited.queue.as_secs_f64());
         self.shared.metrics.grant_seconds.observe(waited.grant.as_secs_f64());
-    }
-}
-
-struct PreparedRequest {
-    headers: HeaderMap,
-    first: Option<Frame<Bytes>>,
-}
-
-// === impl Hop ===
-
-impl Hop {
-    fn read(from: &HeaderMap, now: Time, deadline: Span) -> Result<Self, &'static str> {
-        let app = headers::text(from, &headers::APP).ok_or("x-dynomesh-app is missing: this port is for edges")?;
-        let remaining = headers::parsed::<u64>(from, &headers::DEADLINE_MS).map_or(deadline, Span::from_millis);
-        Ok(Hop {
-            app: AppName::new(app).map_err(|_| "x-dynomesh-app is not an app name")?,
-            deadline: now + remaining,
-            attempts: headers::parsed(from, &headers::DYNO_ATTEMPTS).unwrap_or(0),
-            must_queue: from.contains_key(headers::MUST_QUEUE),
-            length: match from.get(headers::LENGTH) {
-                None => None,
-                Some(_) => Some(headers::parsed(from, &headers::LENGTH).ok_or("x-dynomesh-length is not a length")?),
-            },
-        })
-    }
-}
-
-// === impl Outbound ===
-
-impl Outbound {
-    fn into_request(self, prepared: PreparedRequest) -> Request<RequestBody> {
-        let PreparedRequest { mut headers, first } = prepared;
-        let declared = headers::parsed::<u64>(&headers, &CONTENT_LENGTH);
-        let body = match self.withheld {
-            Some(Length::None) => {
-                headers.remove(CONTENT_LENGTH);
-                RequestBody::none()
-            }
-            Some(Length::Known(bytes)) => {
-                headers.insert(CONTENT_LENGTH, HeaderValue::from(bytes));
-                RequestBody::new(first, self.body, Some(bytes))
-            }
-            Some(Length::Chunked) => RequestBody::new(first, self.body, None),
-            None if self.body.is_end_stream() => RequestBody::none(),
-            None => RequestBody::new(None, self.body, declared),
-        };
-        headers.insert(CONNECTION, HeaderValue::from_static("close"));
-        let mut request = Request::new(body);
-        *request.method_mut() = self.head.method;
-        *request.uri_mut() = self.head.uri;
-        *request.headers_mut() = headers;
-        request
     }
 }
 

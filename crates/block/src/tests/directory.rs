@@ -33,6 +33,7 @@ pub(super) struct PlayedDirectory {
     gossip: Gossip,
     said: BTreeMap<String, Fact>,
     epoch: u64,
+    described: u64,
     owners: BTreeMap<DynoId, Predecessor>,
 }
 
@@ -41,10 +42,9 @@ impl PlayedDirectory {
     pub(super) fn start(address: SocketAddr) -> Self {
         let name = NodeName::new("control-1").unwrap();
         let gossip = Gossip::start(GossipConfig::new(name.clone(), CLUSTER, address, vec![key()]), &Clock::system()).unwrap();
-        let mut directory = PlayedDirectory { gossip, said: BTreeMap::new(), epoch: 0, owners: BTreeMap::new() };
-        let (app, at) = (AppName::new(APP).unwrap(), Address::new(directory.address()).unwrap());
-        let policy = Policy { serial: Serial::Yes, ..Policy::default() };
-        let spec = AppSpec { name: app.clone(), hosts: vec!["*".parse().unwrap()], policy };
+        let mut directory = PlayedDirectory { gossip, said: BTreeMap::new(), epoch: 0, described: 0, owners: BTreeMap::new() };
+        let at = Address::new(directory.address()).unwrap();
+        directory.describe(Policy { serial: Serial::Yes, ..Policy::default() });
         let node = NodeFact {
             node: name,
             run: 1,
@@ -57,8 +57,16 @@ impl PlayedDirectory {
             keys: Vec::new(),
             role: NodeRole::Control { replica: ReplicaId(1), grpc: at, leads: true },
         };
-        directory.say([Fact::Node(node), Fact::App(AppFact { name: app, version: Version(1), spec: Some(spec) })]);
+        directory.say([Fact::Node(node)]);
         directory
+    }
+
+    /// Says how the app is to be treated from now on.
+    pub(super) fn describe(&mut self, policy: Policy) {
+        self.described += 1;
+        let name = AppName::new(APP).unwrap();
+        let spec = AppSpec { name: name.clone(), hosts: vec!["*".parse().unwrap()], policy };
+        self.say([Fact::App(AppFact { name, version: Version(self.described), spec: Some(spec) })]);
     }
 
     pub(super) fn address(&self) -> SocketAddr {
@@ -72,14 +80,19 @@ impl PlayedDirectory {
 
     /// Assigns the dyno to `block` under the next epoch, and returns that.
     pub(super) fn assign(&mut self, dyno: &PlayedDyno, block: Option<&str>, drain: bool, cut: Span) -> Epoch {
+        let app = AppName::new(APP).unwrap();
+        self.assign_spec(DynoSpec { id: dyno.id.clone(), app, address: dyno.address, max_conns: 1 }, block, drain, cut)
+    }
+
+    pub(super) fn assign_spec(&mut self, spec: DynoSpec, block: Option<&str>, drain: bool, cut: Span) -> Epoch {
         self.epoch += 1;
-        let spec = DynoSpec { id: dyno.id.clone(), app: AppName::new(APP).unwrap(), address: dyno.address, max_conns: 1 };
+        let dyno = spec.id.clone();
         let block = block.map(|name| BlockName::new(name).unwrap());
         let epoch = Epoch(self.epoch);
         // As long as the directory waits for a promise, the block does not forget it.
-        let after = self.owners.get(&dyno.id).filter(|owner| Some(&owner.block) != block.as_ref()).cloned().into_iter().collect();
+        let after = self.owners.get(&dyno).filter(|owner| Some(&owner.block) != block.as_ref()).cloned().into_iter().collect();
         if let Some(block) = block.clone() {
-            self.owners.insert(dyno.id.clone(), Predecessor { block, epoch });
+            self.owners.insert(dyno, Predecessor { block, epoch });
         }
         self.say([Fact::Assigned(AssignedFact { dyno: spec, epoch, block, drain, after, cut })]);
         epoch

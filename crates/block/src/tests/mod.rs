@@ -5,6 +5,7 @@ mod directory;
 mod drain;
 mod dyno;
 mod evicted;
+mod http;
 mod replica;
 
 use std::time::{Duration, Instant};

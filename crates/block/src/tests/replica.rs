@@ -74,7 +74,17 @@ fn config(dir: &Path, number: usize, seeds: &[SocketAddr]) -> Config {
 
 /// Founds a block of so many replicas.
 pub(super) fn found(dir: &Path, replicas: usize, seeds: &[SocketAddr]) -> (Vec<Running>, GroupId) {
-    let running: Vec<Running> = (1..=replicas).map(|number| Running::start(config(dir, number, seeds))).collect();
+    found_with(dir, replicas, seeds, |_| {})
+}
+
+/// As [`found`], with a word on their configuration.
+pub(super) fn found_with(dir: &Path, replicas: usize, seeds: &[SocketAddr], adjust: impl Fn(&mut Config)) -> (Vec<Running>, GroupId) {
+    let adjusted = |number| {
+        let mut config = config(dir, number, seeds);
+        adjust(&mut config);
+        config
+    };
+    let running: Vec<Running> = (1..=replicas).map(|number| Running::start(adjusted(number))).collect();
     let addresses: Vec<Address> = running.iter().map(|replica| replica.config.grpc_advertise).collect();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let group = until("the block is founded", || runtime.block_on(bootstrap_group(&addresses)).ok());
@@ -131,12 +141,14 @@ impl Running {
 
     /// Sends a request as an edge does.
     pub(super) fn send(&self, path: &str) -> io::Result<Hop> {
+        self.begin(&format!("GET {path}"), "connection: close\r\n", "")
+    }
+
+    /// Sends a request as an edge does: method and target, more header lines, and what of its body goes with the head.
+    pub(super) fn begin(&self, line: &str, more: &str, body: &str) -> io::Result<Hop> {
         let mut stream = TcpStream::connect(self.config.http)?;
         stream.set_read_timeout(Some(TEST_TIME_MAX))?;
-        write!(
-            stream,
-            "GET {path} HTTP/1.1\r\nhost: h\r\nconnection: close\r\nx-dynomesh-app: {APP}\r\nx-dynomesh-deadline-ms: 20000\r\n\r\n"
-        )?;
+        write!(stream, "{line} HTTP/1.1\r\nhost: h\r\nx-dynomesh-app: {APP}\r\nx-dynomesh-deadline-ms: 20000\r\n{more}\r\n{body}")?;
         Ok(Hop { stream, got: String::new() })
     }
 
@@ -159,6 +171,31 @@ pub(super) struct Hop {
 }
 
 impl Hop {
+    /// Says more.
+    #[track_caller]
+    pub(super) fn say(&mut self, text: &str) {
+        self.stream.write_all(text.as_bytes()).expect("the connection goes on");
+    }
+
+    /// Says no more.
+    #[track_caller]
+    pub(super) fn end(&mut self) {
+        self.stream.shutdown(std::net::Shutdown::Write).expect("the connection goes on");
+    }
+
+    /// What has come by now and in the next moments.
+    pub(super) fn got_within(&mut self, ms: u64) -> String {
+        self.stream.set_read_timeout(Some(Duration::from_millis(ms))).unwrap();
+        let mut buf = [0; 1024];
+        while let Ok(read) = self.stream.read(&mut buf)
+            && read > 0
+        {
+            self.got += &String::from_utf8_lossy(&buf[..read]);
+        }
+        self.stream.set_read_timeout(Some(TEST_TIME_MAX)).unwrap();
+        self.got.clone()
+    }
+
     /// Reads until this has come.
     #[track_caller]
     pub(super) fn read_until(&mut self, text: &str) {

@@ -2,27 +2,55 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use dynomesh_core::balance::Outcome;
 use dynomesh_core::time::Span;
-use dynomesh_runtime::http::headers;
+use dynomesh_runtime::http::{headers, trailers};
+use futures::task::AtomicWaker;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 
 use super::Drain;
+use super::line::Line;
 use crate::grant::Claim;
 
 /// Why a body ended before its end. The connection is then closed without a clean end (P27).
 pub(crate) type BodyError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Time a dyno has to say that it wants a body; without a word it gets it then (RFC 9110, section 10.1.1).
+const WANTED_WAIT: Span = Span::from_secs(1);
 
 /// A request's body: what was asked for first, to learn that it starts, then the rest.
 pub(crate) struct RequestBody {
     first: Option<Frame<Bytes>>,
     rest: Option<Incoming>,
     length: Option<u64>,
+    /// Bytes given so far.
+    given: u64,
+    /// What it waits for before it asks the edge for anything.
+    wanted: Option<Wanted>,
+    /// Told when its end has been taken.
+    line: Option<Arc<Line>>,
+}
+
+/// A dyno's word that it wants the body, `100 Continue`.
+#[derive(Clone, Default)]
+pub(crate) struct Permission(Arc<Permitted>);
+
+#[derive(Default)]
+struct Permitted {
+    given: AtomicBool,
+    waker: AtomicWaker,
+}
+
+struct Wanted {
+    permission: Permission,
+    timer: Option<Pin<Box<Sleep>>>,
 }
 
 /// A response's body. While it streams it holds the slot of its dyno; its end frees it.
@@ -47,12 +75,57 @@ pub(crate) struct Streaming {
 impl RequestBody {
     /// No body.
     pub(crate) fn none() -> Self {
-        RequestBody { first: None, rest: None, length: Some(0) }
+        RequestBody { first: None, rest: None, length: Some(0), given: 0, wanted: None, line: None }
     }
 
     /// The frame read first, if any, and what follows it; `length` where it was told.
     pub(crate) fn new(first: Option<Frame<Bytes>>, rest: Incoming, length: Option<u64>) -> Self {
-        RequestBody { first, rest: Some(rest), length }
+        RequestBody { first, rest: Some(rest), length, given: 0, wanted: None, line: None }
+    }
+
+    /// Asks for nothing before the dyno has said that it wants the body, or has said nothing for a while.
+    pub(crate) fn when_wanted(self, permission: Permission) -> Self {
+        RequestBody { wanted: Some(Wanted { permission, timer: None }), ..self }
+    }
+
+    /// The connection it goes over.
+    pub(super) fn goes_over(&mut self, line: Arc<Line>) {
+        self.line = Some(line);
+    }
+
+    /// All of it has been given. Where its length is known it is dropped then, and nobody asks for its end.
+    fn ended(&mut self) {
+        if let Some(line) = self.line.take() {
+            line.note_sent();
+        }
+    }
+
+    fn poll_wanted(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some(wanted) = self.wanted.as_mut() {
+            ready!(wanted.poll(cx));
+            self.wanted = None;
+        }
+        Poll::Ready(())
+    }
+}
+
+impl Wanted {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Permitted { given, waker } = &*self.permission.0;
+        waker.register(cx.waker());
+        if given.load(Ordering::Acquire) {
+            return Poll::Ready(());
+        }
+        // The head is on its way when the body is first asked for.
+        self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(WANTED_WAIT.to_std()))).as_mut().poll(cx)
+    }
+}
+
+impl Permission {
+    /// The dyno wants the body.
+    pub(crate) fn give(&self) {
+        self.0.given.store(true, Ordering::Release);
+        self.0.waker.wake();
     }
 }
 
@@ -61,13 +134,31 @@ impl Body for RequestBody {
     type Error = BodyError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        if let Some(frame) = self.first.take() {
-            return Poll::Ready(Some(Ok(frame)));
-        }
-        match self.rest.as_mut() {
-            Some(rest) => Pin::new(rest).poll_frame(cx).map_err(Into::into),
-            None => Poll::Ready(None),
-        }
+        ready!(self.poll_wanted(cx));
+        let frame = match (self.first.take(), self.rest.as_mut()) {
+            (Some(frame), _) => Some(Ok(frame)),
+            (None, Some(rest)) => ready!(Pin::new(rest).poll_frame(cx)),
+            (None, None) => None,
+        };
+        Poll::Ready(match frame.map(|frame| frame.map(trailers::unpack)) {
+            // Trailers are the last frame, and none are not told of.
+            Some(Ok(frame)) if frame.is_trailers() => {
+                self.ended();
+                Some(Ok(frame)).filter(|frame| frame.as_ref().is_ok_and(|f| f.trailers_ref().is_some_and(|t| !t.is_empty())))
+            }
+            Some(Ok(frame)) => {
+                self.given += frame.data_ref().map_or(0, |data| data.len() as u64);
+                if self.length.is_some_and(|length| self.given >= length) || self.is_end_stream() {
+                    self.ended();
+                }
+                Some(Ok(frame))
+            }
+            Some(Err(error)) => Some(Err(error.into())),
+            None => {
+                self.ended();
+                None
+            }
+        })
     }
 
     fn is_end_stream(&self) -> bool {
@@ -94,11 +185,14 @@ impl DynoBody {
 impl Streaming {
     fn end(&mut self, outcome: Outcome) {
         self.inner = None;
-        if let Some(claim) = self.claim.take() {
-            if outcome == Outcome::Unknown {
+        let Some(claim) = self.claim.take() else { return };
+        match outcome {
+            Outcome::Done => self.drain.finish(claim),
+            Outcome::Error => claim.end(outcome),
+            Outcome::Unknown => {
                 claim.pick.cut.cut();
+                claim.end(outcome);
             }
-            claim.end(outcome);
         }
     }
 
@@ -112,7 +206,7 @@ impl Streaming {
                     if let Some(trailers) = frame.trailers_mut() {
                         headers::strip_mesh(trailers);
                     }
-                    return Poll::Ready(Some(Ok(frame)));
+                    return Poll::Ready(Some(Ok(trailers::pack(frame))));
                 }
                 Some(Err(error)) => {
                     let was_cut = self.claim.as_ref().is_some_and(|claim| claim.pick.cut.is_cut());
@@ -165,7 +259,7 @@ impl Drop for Streaming {
         match (self.inner.take(), self.claim.take()) {
             (Some(inner), Some(claim)) if inner.is_end_stream() => {
                 drop(inner);
-                claim.end(Outcome::Done);
+                self.drain.finish(claim);
             }
             (Some(inner), Some(claim)) => self.drain.take(inner, claim),
             _ => {}

@@ -3,24 +3,24 @@
 //! A committed grant proves the past. A leader that is frozen after the commit, and wakes after another has taken over and granted the
 //! same dyno, must not write (P7). So the check sits inside `poll_write`, with nothing awaited between it and the system call, reads
 //! a clock that counts suspended time, and asks that the very term of the grant still holds the lease.
+//!
+//! Each request has a gate of its own, also over a connection that was used before. HTTP/2 says things that belong to no request: they
+//! are looked at as well while a request waits to be written, but only its own first frame opens the gate.
 
 use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::task::{Context, Poll};
 
 use dynomesh_consensus::Lease;
 use dynomesh_core::id::Term;
 use dynomesh_core::time::Time;
 use dynomesh_runtime::clock::Clock;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 const UNTOUCHED: u8 = 0;
 const OPEN: u8 = 1;
 const SHUT: u8 = 2;
 
-/// Decides once, at the first write, whether a request may still go out; remembers the answer.
+/// Decides, up to the request's first write, whether it may still go out; remembers the answer.
 pub(crate) struct Gate {
     clock: Clock,
     lease: Arc<Lease>,
@@ -29,21 +29,13 @@ pub(crate) struct Gate {
     state: AtomicU8,
 }
 
-/// A connection whose first write passes a [`Gate`].
-pub(crate) struct Gated<T> {
-    inner: T,
-    gate: Arc<Gate>,
-}
-
-// === impl Gate ===
-
 impl Gate {
     /// A gate for a slot granted in `term`, to be used before `dispatch_by`.
     pub(crate) fn new(clock: Clock, lease: Arc<Lease>, term: Term, dispatch_by: Time) -> Arc<Self> {
         Arc::new(Gate { clock, lease, term, dispatch_by, state: AtomicU8::new(UNTOUCHED) })
     }
 
-    /// Whether a byte may have reached the dyno.
+    /// Whether a byte of the request may have reached the dyno.
     pub(crate) fn passed(&self) -> bool {
         self.state.load(Ordering::Acquire) == OPEN
     }
@@ -53,7 +45,8 @@ impl Gate {
         self.state.load(Ordering::Acquire) == SHUT
     }
 
-    fn check(&self) -> io::Result<()> {
+    /// Called right before a write, which `begins` the request or goes before it.
+    pub(super) fn check(&self, begins: bool) -> io::Result<()> {
         match self.state.load(Ordering::Acquire) {
             OPEN => return Ok(()),
             SHUT => return Err(late()),
@@ -61,8 +54,14 @@ impl Gate {
         }
         let now = self.clock.now();
         let in_time = now < self.dispatch_by && self.lease.valid_in(self.term, now);
-        self.state.store(if in_time { OPEN } else { SHUT }, Ordering::Release);
-        if in_time { Ok(()) } else { Err(late()) }
+        if !in_time {
+            self.state.store(SHUT, Ordering::Release);
+            return Err(late());
+        }
+        if begins {
+            self.state.store(OPEN, Ordering::Release);
+        }
+        Ok(())
     }
 }
 
@@ -70,41 +69,17 @@ fn late() -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, "the grant or the lease ended before the request was written")
 }
 
-// === impl Gated ===
-
-impl<T> Gated<T> {
-    /// Puts `gate` before the writes of `inner`.
-    pub(crate) fn new(inner: T, gate: Arc<Gate>) -> Self {
-        Gated { inner, gate }
-    }
-}
-
-impl<T: AsyncRead + Unpin> AsyncRead for Gated<T> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_read(cx, buf)
-    }
-}
-
-impl<T: AsyncWrite + Unpin> AsyncWrite for Gated<T> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.gate.check()?;
-        Pin::new(&mut self.inner).poll_write(cx, buf)
+#[cfg(test)]
+impl Gate {
+    /// One that has let its request pass.
+    pub(super) fn opened() -> Arc<Self> {
+        let gate = Self::without_lease();
+        gate.state.store(OPEN, Ordering::Release);
+        gate
     }
 
-    fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bufs: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        self.gate.check()?;
-        Pin::new(&mut self.inner).poll_write_vectored(cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.inner.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_shutdown(cx)
+    /// One whose replica does not lead.
+    pub(super) fn without_lease() -> Arc<Self> {
+        Gate::new(Clock::system(), Arc::new(Lease::default()), Term(1), Time::FAR)
     }
 }

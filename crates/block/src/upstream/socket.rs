@@ -12,15 +12,21 @@
 
 use std::future::Future;
 use std::io;
+use std::net::Shutdown;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
+use dynomesh_core::app::DynoProtocol;
 use dynomesh_core::time::Span;
 use dynomesh_runtime::net;
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 use tracing::debug;
+
+use super::frames::Frames;
+use super::line::Line;
 
 /// Time a head may stay unacknowledged before the kernel gives the connection up (P7).
 pub(crate) const USER_TIMEOUT: Span = Span::from_secs(1);
@@ -30,19 +36,22 @@ const LOOK: Span = Span::from_millis(USER_TIMEOUT.as_millis() / 5);
 
 /// See the module.
 pub(crate) struct Socket {
-    stream: TcpStream,
+    line: Arc<Line>,
+    /// The request `head` is about.
+    turn: u64,
     head: Head,
+    /// Whether the limit was taken back.
+    is_free: bool,
+    /// With HTTP/2.
+    frames: Option<Frames>,
 }
 
 /// What is known of the request's head.
 enum Head {
-    Unsent,
-    /// Of `len` bytes; `written` bytes were written with what follows it.
-    Sent {
-        len: u64,
-        written: u64,
-        look: Option<Pin<Box<Sleep>>>,
-    },
+    /// `written` bytes went out before it.
+    Unsent { written: u64 },
+    /// It ends with byte `len`; `written` bytes were written with what goes before and follows it.
+    Sent { len: u64, written: u64, look: Option<Pin<Box<Sleep>>> },
     /// Acknowledged, or not to be known.
     Settled,
 }
@@ -50,43 +59,100 @@ enum Head {
 // === impl Socket ===
 
 impl Socket {
-    /// Puts the limit on a connection over which nothing was written.
-    pub(crate) fn new(stream: TcpStream) -> io::Result<Self> {
-        net::set_user_timeout(&stream, Some(USER_TIMEOUT))?;
-        Ok(Socket { stream, head: Head::Unsent })
+    /// The bytes of a connection over which nothing was written.
+    pub(crate) fn new(line: Arc<Line>) -> Self {
+        let frames = (line.protocol() == DynoProtocol::Http2).then(Frames::new);
+        Socket { line, turn: 0, head: Head::Unsent { written: 0 }, is_free: false, frames }
     }
 
-    /// Counts what of `bytes` went out. The first ones hold the whole head, even where the kernel took less.
-    fn wrote(&mut self, bytes: &[u8], taken: &Poll<io::Result<usize>>) {
+    /// The look before a write: at the request that begins, if one does, and at its gate (P7).
+    fn admit(&mut self, bufs: &[io::IoSlice<'_>]) -> io::Result<()> {
+        let turn = self.line.turn();
+        if turn != self.turn {
+            self.turn = turn;
+            self.head = Head::Unsent { written: 0 };
+            if std::mem::take(&mut self.is_free) {
+                net::set_user_timeout(self.line.stream(), Some(USER_TIMEOUT))?;
+            }
+        }
+        let begins = self.begins(bufs);
+        match (&*self.line.gate(), self.frames) {
+            (Some(gate), _) => gate.check(begins),
+            (None, Some(_)) if !begins => Ok(()),
+            (None, _) => Err(io::Error::other("nothing is to be written between two requests")),
+        }
+    }
+
+    fn begins(&self, bufs: &[io::IoSlice<'_>]) -> bool {
+        let Some(mut frames) = self.frames else { return true };
+        bufs.iter().fold(false, |begins, buf| begins | frames.feed(buf))
+    }
+
+    /// Counts what of `bufs` went out. The first ones hold the whole head, even where the kernel took less.
+    fn wrote(&mut self, bufs: &[io::IoSlice<'_>], taken: &Poll<io::Result<usize>>) {
         let Poll::Ready(Ok(taken)) = taken else { return };
+        let (begins, mut left) = (self.begins(bufs), *taken);
         let taken = *taken as u64;
         match &mut self.head {
-            Head::Unsent => {
-                let end = bytes.windows(4).position(|four| four == b"\r\n\r\n");
-                self.head = end.map_or(Head::Settled, |end| Head::Sent { len: end as u64 + 4, written: taken, look: None });
+            Head::Unsent { written } if begins => {
+                let end = match self.frames {
+                    None => bufs.first().and_then(|first| first.windows(4).position(|four| four == b"\r\n\r\n")).map(|end| end + 4),
+                    // Where in it the head ends is not looked for: behind all of it, it has ended.
+                    Some(_) => Some(bufs.iter().map(|buf| buf.len()).sum()),
+                };
+                let before = *written;
+                self.head = end.map_or(Head::Settled, |end| Head::Sent { len: before + end as u64, written: before + taken, look: None });
             }
-            Head::Sent { written, .. } => *written += taken,
+            Head::Unsent { written } | Head::Sent { written, .. } => *written += taken,
             Head::Settled => {}
+        }
+        if let Some(frames) = self.frames.as_mut() {
+            for buf in bufs {
+                let of_it = left.min(buf.len());
+                frames.feed(&buf[..of_it]);
+                left -= of_it;
+            }
         }
     }
 
     /// Takes the limit back once the head is acknowledged. Called at every turn of the connection, so that the timer wakes it.
     fn look(&mut self, cx: &mut Context<'_>) {
         let Head::Sent { len, written, look } = &mut self.head else { return };
-        if written <= len {
+        if written <= len || self.turn != self.line.turn() {
             return;
         }
         let look = look.get_or_insert_with(|| Box::pin(tokio::time::sleep(LOOK.to_std())));
         while look.as_mut().poll(cx).is_ready() {
-            match net::unacknowledged(&self.stream) {
+            match net::unacknowledged(self.line.stream()) {
                 Ok(waiting) if written.saturating_sub(waiting) < *len => look.as_mut().reset(Instant::now() + LOOK.to_std()),
                 known => {
-                    if let Err(error) = known.and_then(|_| net::set_user_timeout(&self.stream, None)) {
-                        debug!(%error, "a dyno's connection keeps its limit");
+                    match known.and_then(|_| net::set_user_timeout(self.line.stream(), None)) {
+                        Ok(()) => self.is_free = true,
+                        Err(error) => debug!(%error, "a dyno's connection keeps its limit"),
                     }
                     self.head = Head::Settled;
                     return;
                 }
+            }
+        }
+    }
+
+    fn write(&mut self, cx: &mut Context<'_>, bufs: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let taken = self.try_write(cx, bufs);
+        self.wrote(bufs, &taken);
+        // Also where the kernel took nothing: the limit is then the one thing that runs.
+        self.look(cx);
+        taken
+    }
+
+    fn try_write(&mut self, cx: &mut Context<'_>, bufs: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.line.stream().poll_write_ready(cx))?;
+            // Nothing is awaited between this look and the system call.
+            self.admit(bufs)?;
+            match self.line.stream().try_write_vectored(bufs) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                taken => return Poll::Ready(taken),
             }
         }
     }
@@ -95,45 +161,55 @@ impl Socket {
 impl AsyncRead for Socket {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         self.look(cx);
-        Pin::new(&mut self.stream).poll_read(cx, buf)
+        loop {
+            ready!(self.line.stream().poll_read_ready(cx))?;
+            match self.line.stream().try_read_buf(buf) {
+                Ok(read) => {
+                    if read > 0 {
+                        self.line.note_heard();
+                    }
+                    return Poll::Ready(Ok(()));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
     }
 }
 
 impl AsyncWrite for Socket {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let taken = Pin::new(&mut self.stream).poll_write(cx, buf);
-        self.wrote(buf, &taken);
-        self.look(cx);
-        taken
+        self.write(cx, &[io::IoSlice::new(buf)])
     }
 
     fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bufs: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        let taken = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
-        self.wrote(bufs.first().map_or(&[], |first| first), &taken);
-        self.look(cx);
-        taken
+        self.write(cx, bufs)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        true
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.look(cx);
-        Pin::new(&mut self.stream).poll_flush(cx)
+        Poll::Ready(Ok(()))
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match SockRef::from(self.line.stream()).shutdown(Shutdown::Write) {
+            Err(error) if error.kind() != io::ErrorKind::NotConnected => Poll::Ready(Err(error)),
+            _ => Poll::Ready(Ok(())),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use tokio::io::AsyncWriteExt;
-    use tokio::net::{TcpListener, TcpSocket};
+    use tokio::net::{TcpListener, TcpSocket, TcpStream};
     use tokio::time::timeout;
 
+    use super::super::gate::Gate;
     use super::*;
 
     /// Longer than the head of the first test, shorter than the one of the second.
@@ -146,7 +222,9 @@ mod tests {
         listener.bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let listener = listener.listen(8).unwrap();
         let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        (Socket::new(stream).unwrap(), listener)
+        let line = Line::over(stream, DynoProtocol::Http1).unwrap();
+        line.begin(Gate::opened(), true);
+        (Socket::new(line), listener)
     }
 
     fn head(len: usize) -> Vec<u8> {
@@ -161,6 +239,40 @@ mod tests {
         let ended = timeout(Span::from_secs(4).to_std(), socket.write_all(&body)).await;
         assert!(ended.is_err(), "the connection has ended: {ended:?}");
         assert!(matches!(socket.head, Head::Settled));
+    }
+
+    /// P7. Fails when the gate that the first request passed stands open for the second.
+    #[tokio::test]
+    async fn each_request_of_a_connection_passes_a_gate_of_its_own() {
+        let (mut socket, _listener) = to_a_silent_peer().await;
+        socket.write_all(&head(10)).await.unwrap();
+        let line = socket.line.clone();
+        line.rest();
+        assert!(socket.write_all(b"x").await.is_err(), "written between two requests");
+        let late = Gate::without_lease();
+        line.begin(late.clone(), false);
+        assert!(socket.write_all(&head(10)).await.is_err(), "written without a lease");
+        assert!(late.refused() && !late.passed());
+    }
+
+    /// With HTTP/2 bytes of no request go out before one does; they do not open its gate.
+    #[tokio::test]
+    async fn only_its_own_first_frame_opens_the_gate_of_a_request_by_http2() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let line = Line::over(stream, DynoProtocol::Http2).unwrap();
+        let mut socket = Socket::new(line.clone());
+        let preface = [&[b'x'; 24][..], &[0, 0, 0, 4, 0, 0, 0, 0, 0]].concat();
+        let late = Gate::without_lease();
+        line.begin(late.clone(), false);
+        assert!(socket.write_all(&preface).await.is_err(), "the preface was written without a lease");
+        assert!(late.refused());
+        line.rest();
+        socket.write_all(&preface).await.unwrap();
+        let late = Gate::without_lease();
+        line.begin(late.clone(), false);
+        assert!(socket.write_all(&[0, 0, 1, 1, 5, 0, 0, 0, 1, 0x82]).await.is_err(), "a request was written without a lease");
+        assert!(!late.passed());
     }
 
     #[tokio::test]

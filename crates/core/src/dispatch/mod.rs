@@ -10,6 +10,7 @@ pub mod correct;
 pub mod load;
 mod method;
 pub mod retry;
+pub mod reuse;
 pub mod verdict;
 
 pub use abandon::{Hearing, may_abandon};
@@ -19,4 +20,5 @@ pub use correct::{Correction, LeaderAt, correct};
 pub use load::{RAMP, estimate, told_used};
 pub use method::Class;
 pub use retry::{Attempted, DYNO_ATTEMPTS_MAX, DYNO_ATTEMPTS_PER_BLOCK_MAX, Reason, Retry, RetryLimits, another_dyno, pause, retry};
+pub use reuse::{Reached, Sending};
 pub use verdict::{Mark, Verdict};

@@ -1,6 +1,6 @@
 //! Requests of the admin API to core types, and core types to its answers.
 
-use dynomesh_core::app::{AppSpec, ClientGone, Orphans, Phase, Policy, Probe, Serial, check_max_conns};
+use dynomesh_core::app::{AppSpec, ClientGone, DynoProtocol, Orphans, Phase, Policy, Probe, Serial, check_max_conns};
 use dynomesh_core::id::{Address, AppName, BlockName, DynoId, Host, NodeName, Version};
 use dynomesh_core::time::Span;
 
@@ -59,6 +59,7 @@ fn spec(name: &str, hosts: &[String], wanted: Option<wire::Policy>) -> Result<Ap
             "hosts" => "hosts",
             "probe path" => "policy.probe_path",
             "queue_len" => "policy.queue_len",
+            "keep_alive" => "policy.keep_alive_ms",
             "max_conns" => "policy.max_conns",
             _ => "policy",
         };
@@ -89,6 +90,12 @@ fn policy(wire: wire::Policy) -> Result<Policy, FieldError> {
         Ok(wire::ClientGone::Cut) => ClientGone::Cut,
         Err(_) => return Err(unknown("policy.client_gone", wire.client_gone, "FINISH, CUT")),
     };
+    let dyno_protocol = match wire::DynoProtocol::try_from(wire.dyno_protocol) {
+        Ok(wire::DynoProtocol::Unspecified) => default.dyno_protocol,
+        Ok(wire::DynoProtocol::Http1) => DynoProtocol::Http1,
+        Ok(wire::DynoProtocol::Http2) => DynoProtocol::Http2,
+        Err(_) => return Err(unknown("policy.dyno_protocol", wire.dyno_protocol, "HTTP1, HTTP2")),
+    };
     Ok(Policy {
         max_conns: wire.max_conns.unwrap_or(default.max_conns),
         serial,
@@ -98,6 +105,8 @@ fn policy(wire: wire::Policy) -> Result<Policy, FieldError> {
         queue_wait: wire.queue_wait_ms.map_or(default.queue_wait, Span::from_millis),
         idempotency_key: wire.idempotency_key,
         client_gone,
+        keep_alive: wire.keep_alive_ms.map_or(default.keep_alive, Span::from_millis),
+        dyno_protocol,
     })
 }
 
@@ -184,6 +193,7 @@ pub fn app(spec: &AppSpec, version: Version, dynos: u32) -> wire::App {
         queue_len: policy.queue_len,
         queue_wait_ms: Some(policy.queue_wait.as_millis()),
         idempotency_key: policy.idempotency_key,
+        keep_alive_ms: Some(policy.keep_alive.as_millis()),
         ..wire::Policy::default()
     };
     wire_policy.set_serial(match policy.serial {
@@ -198,6 +208,10 @@ pub fn app(spec: &AppSpec, version: Version, dynos: u32) -> wire::App {
     wire_policy.set_client_gone(match policy.client_gone {
         ClientGone::Finish => wire::ClientGone::Finish,
         ClientGone::Cut => wire::ClientGone::Cut,
+    });
+    wire_policy.set_dyno_protocol(match policy.dyno_protocol {
+        DynoProtocol::Http1 => wire::DynoProtocol::Http1,
+        DynoProtocol::Http2 => wire::DynoProtocol::Http2,
     });
     wire::App {
         name: spec.name.to_string(),
@@ -252,6 +266,8 @@ mod tests {
             queue_wait: Span::from_millis(250),
             idempotency_key: true,
             client_gone: ClientGone::Cut,
+            keep_alive: Span::from_millis(4_500),
+            dyno_protocol: DynoProtocol::Http2,
         };
         let spec = AppSpec { policy, ..app_spec(request()).unwrap() };
         let wire = app(&spec, Version(3), 1);
@@ -262,7 +278,7 @@ mod tests {
 
     #[test]
     fn a_refused_app_names_the_field() {
-        let cases: [(&str, wire::CreateAppRequest); 8] = [
+        let cases: [(&str, wire::CreateAppRequest); 11] = [
             ("name", wire::CreateAppRequest { name: "Shop".into(), ..request() }),
             ("hosts", wire::CreateAppRequest { hosts: vec![], ..request() }),
             ("hosts", wire::CreateAppRequest { hosts: vec!["a:80".into()], ..request() }),
@@ -271,6 +287,9 @@ mod tests {
             ("policy.probe_path", with(wire::Policy { probe_path: "health".into(), ..Default::default() })),
             ("policy.queue_len", with(wire::Policy { queue_len: Some(u32::MAX), ..Default::default() })),
             ("policy.serial", with(wire::Policy { serial: 77, ..Default::default() })),
+            ("policy.keep_alive_ms", with(wire::Policy { keep_alive_ms: Some(600_001), ..Default::default() })),
+            ("policy.keep_alive_ms", with(wire::Policy { keep_alive_ms: Some(u64::MAX), ..Default::default() })),
+            ("policy.dyno_protocol", with(wire::Policy { dyno_protocol: 3, ..Default::default() })),
         ];
         for (field, request) in cases {
             let error = app_spec(request).unwrap_err();

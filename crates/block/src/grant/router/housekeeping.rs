@@ -11,6 +11,7 @@ impl Router {
             self.settle(now, slot);
         }
         self.cut_drained(now);
+        self.idle.reap(now);
         let apps: Vec<AppName> = self.office.iter().flat_map(|office| office.floors.keys().cloned()).collect();
         for app in &apps {
             if let Some(floor) = self.office.as_mut().and_then(|office| office.floors.get_mut(app)) {

@@ -16,7 +16,10 @@ impl Router {
                 self.note_ownership(now, &dyno, owned);
                 self.sync_dyno(now, &dyno);
             }
-            Touched::App(app) => self.sync_app(&app),
+            Touched::App(app) => {
+                self.close_idle_of(&app);
+                self.sync_app(&app);
+            }
             Touched::Granted(slot, dyno) => {
                 if matches!(reply, Reply::Granted) {
                     self.seen.insert(slot, now);
@@ -88,7 +91,16 @@ impl Router {
         }
     }
 
+    /// How its dynos are spoken to may have changed.
+    fn close_idle_of(&mut self, app: &AppName) {
+        for record in self.state.dynos().filter(|record| record.spec.app == *app) {
+            self.idle.close(&record.spec.id);
+        }
+    }
+
     pub(super) fn sync_dyno(&mut self, now: Time, dyno: &DynoId) {
+        // Whatever changed, no connection made before it rests any longer.
+        self.idle.close(dyno);
         let Some(office) = self.office.as_mut() else { return };
         let record = self.state.dyno(dyno);
         for (app, floor) in &mut office.floors {
@@ -150,6 +162,7 @@ impl Router {
         let shape = DynoShape { max_conns: record.spec.max_conns, epoch: record.epoch, phase: Phase::Draining };
         let Some(floor) = self.office.as_mut().and_then(|office| office.floors.get_mut(&record.spec.app)) else { return false };
         floor.ledger.upsert(dyno.clone(), shape);
+        self.idle.close(dyno);
         let unsure = floor.ledger.dyno(dyno).is_some_and(|view| view.quarantined);
         let unlogged = self.own.values().any(|own| own.dyno == *dyno && !own.logged);
         !(releases && (unsure || unlogged))

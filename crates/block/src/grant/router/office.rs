@@ -51,6 +51,7 @@ impl Router {
 
     /// This replica does not lead, or can no longer prove it: who waits is told at once (P6).
     pub(crate) fn stand_down(&mut self, reason: Refusal) {
+        self.idle.close_all();
         let Some(office) = self.office.take() else { return };
         for mut floor in office.floors.into_values() {
             for waiter in floor.queue.drain_all() {
@@ -61,6 +62,8 @@ impl Router {
 
     /// The lease lapsed while leading: whoever waits may go elsewhere, new requests are refused by the caller.
     pub(crate) fn turn_away(&mut self, reason: Refusal) {
+        // Whoever grants these dynos next may find them busy with an idle connection.
+        self.idle.close_all();
         for floor in self.office.iter_mut().flat_map(|office| office.floors.values_mut()) {
             for waiter in floor.queue.drain_all() {
                 let _ = waiter.answer.send(Err(reason.clone()));

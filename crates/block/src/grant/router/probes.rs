@@ -31,7 +31,9 @@ impl Router {
         // A connect sends nothing and needs no grant; nor does a GET in the place of a request that ended and is still counted.
         let is_request = matches!(app.policy.probe, Probe::Get(_)) && place == Place::Free;
         let pick = is_request.then(|| self.register(now, &app.name, slot, dyno.clone(), self.limits.slot_span, term, leased));
-        Some(DueProbe { app: app.clone(), dyno, address, term, pick })
+        // An open connection accepts without being asked, and one more might be one too many.
+        let is_open = app.policy.probe == Probe::Connect && self.idle.proves_up(&dyno);
+        Some(DueProbe { app: app.clone(), dyno, address, term, pick, is_open })
     }
 
     /// A probe came to nothing: it says nothing about the dyno.

@@ -100,7 +100,7 @@ fn who_waits_is_told_at_once_when_the_office_ends() {
     let _running = [go(router.admit(at(1), &ask(&app))), go(router.admit(at(1), &ask(&app)))];
     let mut waiting = wait(router.admit(at(2), &ask(&app)));
     router.lead(at(3), Term(2), ReplicaId(2));
-    assert_eq!(waiting.try_recv().unwrap().unwrap_err(), Refusal::NotLeader);
+    assert_eq!(waiting.try_recv().unwrap().err(), Some(Refusal::NotLeader));
     assert!(matches!(router.admit(at(4), &ask(&app)), Admission::Refuse(Refusal::NotLeader)));
 }
 

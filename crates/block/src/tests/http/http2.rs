@@ -1,0 +1,88 @@
+//! Dynos that speak HTTP/2.
+
+use std::convert::Infallible;
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use dynomesh_core::app::{DynoProtocol, DynoSpec};
+use dynomesh_core::id::{Address, AppName, DynoId};
+use http::{HeaderMap, Request, Response};
+use http_body::Frame;
+use http_body_util::{BodyExt, StreamBody};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+
+use super::*;
+use crate::tests::directory::APP;
+
+/// Answers with what it was told, in the body and in a trailer; counts the connections on which it was told anything.
+async fn echo(request: Request<Incoming>) -> Result<Response<impl hyper::body::Body<Data = Bytes, Error = Infallible>>, Infallible> {
+    let (head, body) = request.into_parts();
+    let all = body.collect().await.unwrap();
+    let sum = all.trailers().and_then(|trailers| trailers.get("x-sum")).map_or("none", |sum| sum.to_str().unwrap()).to_owned();
+    let te = head.headers.get("te").map_or("", |te| te.to_str().unwrap());
+    let told = format!("{} {} {:?} te={te} sum={sum} {:?}", head.method, head.uri, head.version, all.to_bytes());
+    let mut trailers = HeaderMap::new();
+    trailers.insert("grpc-status", "0".parse().unwrap());
+    let frames = [Frame::data(Bytes::from(told)), Frame::trailers(trailers)].map(Ok::<_, Infallible>);
+    Ok(Response::new(StreamBody::new(futures::stream::iter(frames))))
+}
+
+fn start() -> (DynoSpec, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = Address::new(listener.local_addr().unwrap()).unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let connections = Arc::new(AtomicUsize::new(0));
+    let counted = connections.clone();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async move {
+            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+            while let Ok((stream, _)) = listener.accept().await {
+                let counted = counted.clone();
+                tokio::spawn(async move {
+                    if stream.peek(&mut [0]).await.is_ok_and(|peeked| peeked > 0) {
+                        counted.fetch_add(1, Ordering::SeqCst);
+                        let server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+                        let _ = server.serve_connection(TokioIo::new(stream), service_fn(echo)).await;
+                    }
+                });
+            }
+        });
+    });
+    let spec = DynoSpec { id: DynoId::new("d1").unwrap(), app: AppName::new(APP).unwrap(), address, max_conns: 1 };
+    (spec, connections)
+}
+
+#[test]
+fn requests_bodies_and_trailers_go_by_http2_over_one_connection_after_the_other() {
+    let policy = Policy { dyno_protocol: DynoProtocol::Http2, ..kept() };
+    let mut scene = scene(policy);
+    let (spec, connections) = start();
+    let other = DynoSpec { id: DynoId::new("d2").unwrap(), ..spec };
+    // In the place of the one that speaks for itself.
+    scene.directory.assign_spec(scene.dyno.spec(), None, false, Span::ZERO);
+    let epoch = scene.directory.assign_spec(other, Some("b1"), false, LONG);
+    scene.directory.await_owned(epoch, Phase::Active);
+    let ask = |line: &str, more: &str, body: &str| {
+        until("it is answered", || {
+            let (got, _) = scene.replica.begin(line, more, body).unwrap().finish();
+            got.starts_with("HTTP/1.1 200").then_some(got)
+        })
+    };
+    let got = ask("GET /one?x=1", "connection: close\r\nte: trailers\r\n", "");
+    assert!(got.contains("GET http://h/one?x=1 HTTP/2.0 te=trailers sum=none"), "{got}");
+    assert!(got.ends_with("0\r\nx-dynomesh-trailers: grpc-status:0\r\n\r\n") && !got.contains("x-dynomesh-framing"), "{got}");
+    // An upgrade is an ordinary request there.
+    let got = ask("GET /two", "connection: close, upgrade\r\nupgrade: websocket\r\nte: trailers\r\n", "");
+    assert!(got.contains("GET http://h/two"), "{got}");
+    assert_eq!(connections.load(Ordering::SeqCst), 1);
+    let more = "connection: close\r\nte: trailers\r\ntransfer-encoding: chunked\r\ntrailer: x-dynomesh-trailers\r\n";
+    let got = ask("POST /three", more, "2\r\nhi\r\n0\r\nx-dynomesh-trailers: x-sum:7\r\n\r\n");
+    assert!(got.contains("POST http://h/three HTTP/2.0 te=trailers sum=7 b\"hi\""), "{got}");
+    assert_eq!(connections.load(Ordering::SeqCst), 2, "a request that must not run twice went over a used connection");
+    assert_eq!(scene.metric("dyno_connects_total"), 2.0);
+}

@@ -1,0 +1,112 @@
+//! WebSocket through the block: one slot for its whole life.
+
+use super::*;
+use crate::tests::replica::pass;
+
+const UPGRADE: &str = "connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-key: k\r\n";
+
+/// A switched connection: both ends.
+fn switched(scene: &Scene) -> (Hop, Said) {
+    switched_by(scene, UPGRADE)
+}
+
+fn switched_by(scene: &Scene, more: &str) -> (Hop, Said) {
+    let mut hop = scene.replica.begin("GET /ws", more, "").unwrap();
+    let mut said = scene.dyno.next();
+    let head = said.read_head();
+    assert!(
+        head.contains("connection: upgrade\r\n") && head.contains("upgrade: websocket\r\n") && head.contains("sec-websocket-key: k\r\n"),
+        "{head}"
+    );
+    said.say("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-accept: a\r\n\r\nearly");
+    hop.read_until("early");
+    let got = hop.got_within(1);
+    assert!(
+        got.starts_with("HTTP/1.1 101") && got.contains("x-dynomesh-verdict: answered\r\n") && got.contains("sec-websocket-accept: a\r\n"),
+        "{got}"
+    );
+    assert!(got.contains("connection: upgrade\r\n") && got.contains("upgrade: websocket\r\n"), "{got}");
+    (hop, said)
+}
+
+#[test]
+fn bytes_go_both_ways_until_each_side_has_ended() {
+    let scene = scene(kept());
+    let (mut hop, mut said) = switched(&scene);
+    hop.say("ping");
+    said.read_to("ping");
+    said.say("pong");
+    hop.read_until("pong");
+    hop.end();
+    said.say("a last word");
+    said.end();
+    assert!(hop.finish().0.ends_with("a last word"));
+    said.await_closed();
+    scene.answered(scene.get("/next"));
+}
+
+/// Fails when the slot is freed with the answer's head.
+#[test]
+fn a_switched_connection_holds_its_slot_until_it_ends() {
+    let scene = scene(kept());
+    let (hop, said) = switched(&scene);
+    let mut waiting = scene.get("/next");
+    assert_eq!(waiting.got_within(300), "");
+    assert!(scene.dyno.nobody_came());
+    drop(said);
+    drop(hop);
+    scene.answered(waiting);
+}
+
+/// P10: whoever lives longer than a slot's span has it renewed. Fails when only responses are.
+#[test]
+fn a_switched_connection_outlives_the_span_of_its_slot() {
+    let span = Span::from_secs(2);
+    let scene = scene_of(kept(), RawDyno::start(1), |config| {
+        config.limits.slot_span = span;
+        config.limits.deadline = span;
+    });
+    // Of two deadlines none counts, and the slot is granted for no longer than its span.
+    let (mut hop, mut said) = switched_by(&scene, &format!("{UPGRADE}x-dynomesh-deadline-ms: 1\r\n"));
+    for turn in 0..4 {
+        pass(span.over(2).as_millis());
+        hop.say(&format!("ping {turn};"));
+        said.read_to(&format!("ping {turn};"));
+    }
+}
+
+#[test]
+fn a_drain_cuts_a_switched_connection_at_its_deadline_and_not_before() {
+    let mut scene = scene(kept());
+    let (mut hop, mut said) = switched(&scene);
+    let epoch = scene.directory.assign_spec(scene.dyno.spec(), Some("b1"), true, Span::from_millis(600));
+    scene.directory.await_owned(epoch, Phase::Draining);
+    hop.say("still here");
+    said.read_to("still here");
+    said.await_closed();
+    let _ = hop.finish();
+    assert_eq!(scene.metric("drain_cuts_total"), 1.0);
+}
+
+#[test]
+fn an_answer_that_switches_to_something_else_is_the_dynos_failure_and_another_answer_is_one() {
+    let scene = scene(kept());
+    let hop = scene.replica.begin("GET /ws", UPGRADE, "").unwrap();
+    let mut said = scene.dyno.next();
+    said.read_head();
+    said.say("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\n");
+    let mut hop = hop;
+    hop.read_until("x-dynomesh-reason: dyno-failed");
+    said.await_closed();
+    drop(hop);
+
+    let mut hop = scene.replica.begin("GET /ws", UPGRADE, "").unwrap();
+    let mut said = scene.dyno.next();
+    said.read_head();
+    said.say("HTTP/1.1 403 Forbidden\r\ncontent-length: 2\r\n\r\nno");
+    hop.read_until("\r\n\r\nno");
+    let hop = scene.get("/next");
+    said.read_head();
+    said.answer("ok");
+    assert_ok(hop);
+}

@@ -1,0 +1,266 @@
+//! A connection to a dyno that speaks HTTP: for one request, or, where the app allows it, for one after the other.
+//!
+//! Its driver runs on the data thread that made it; requests may be sent over it from any thread. Dropped, it is closed at once, and the
+//! dyno is told before the drop is over: whoever opens a fresh connection next does not open one too many.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use dynomesh_core::app::DynoProtocol;
+use dynomesh_core::time::Time;
+use dynomesh_runtime::http::tunnel::{Rewound, Tunnel};
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{Request, Response, Uri, header};
+use hyper::body::Incoming;
+use hyper::client::conn::{TrySendError, http1, http2};
+use hyper_util::rt::TokioIo;
+use tokio::sync::oneshot;
+use tokio::task::AbortHandle;
+use tracing::debug;
+
+use super::body::RequestBody;
+use super::line::Line;
+use super::socket::Socket;
+
+/// Bytes buffered per connection and direction.
+const BUFFER_MAX: usize = 64 * 1024;
+/// Bytes of a response that an HTTP/2 dyno may send ahead of its reader.
+const WINDOW: u32 = 256 * 1024;
+
+/// See the module. Small, since it travels with its slot.
+pub(crate) struct Link(Box<Wired>);
+
+struct Wired {
+    line: Arc<Line>,
+    sender: Sender,
+    driver: AbortHandle,
+    /// What is left of the connection when HTTP/1.1 has let go of it in order.
+    after: Option<oneshot::Receiver<(Bytes, Socket)>>,
+    host: Host,
+    /// While a request of another thread uses it.
+    guest: Option<Guest>,
+    /// Whether it has served a request.
+    used: bool,
+    /// Since when it is idle.
+    since: Time,
+}
+
+enum Sender {
+    Http1(http1::SendRequest<RequestBody>),
+    Http2(http2::SendRequest<RequestBody>),
+}
+
+/// Whether a link may take another request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Freedom {
+    Free,
+    /// Its driver has still to see that the last one is over.
+    Soon,
+    /// It is closed, is to be closed, or a request's rest stands in the way.
+    Never,
+}
+
+/// A data thread, as the one whose drivers other threads use.
+#[derive(Clone, Default)]
+pub(crate) struct Host(Arc<AtomicUsize>);
+
+struct Guest(Host);
+
+// === impl Link ===
+
+impl Link {
+    /// Speaks HTTP over a fresh connection. With HTTP/2 that writes the first bytes, so a request must have begun on the line.
+    pub(super) async fn shake(line: Arc<Line>, host: Host, now: Time) -> hyper::Result<Link> {
+        let io = TokioIo::new(stream(&line));
+        let (sender, driver, after) = match line.protocol() {
+            DynoProtocol::Http1 => {
+                let (sender, connection) = http1::Builder::new().max_buf_size(BUFFER_MAX).handshake(io).await?;
+                let (over, after) = oneshot::channel();
+                let driver = tokio::task::spawn_local(async move {
+                    match connection.without_shutdown().await {
+                        Ok(parts) => drop(over.send((parts.read_buf, parts.io.into_inner()))),
+                        Err(error) => debug!(%error, "dyno connection ended"),
+                    }
+                });
+                (Sender::Http1(sender), driver.abort_handle(), Some(after))
+            }
+            DynoProtocol::Http2 => {
+                let mut builder = http2::Builder::new(Local);
+                builder.initial_stream_window_size(WINDOW).initial_connection_window_size(WINDOW).max_send_buf_size(BUFFER_MAX);
+                let (sender, connection) = builder.handshake(io).await?;
+                let driver = tokio::task::spawn_local(async move {
+                    if let Err(error) = connection.await {
+                        debug!(%error, "dyno connection ended");
+                    }
+                });
+                (Sender::Http2(sender), driver.abort_handle(), None)
+            }
+        };
+        Ok(Link(Box::new(Wired { line, sender, driver, after, host, guest: None, used: false, since: now })))
+    }
+
+    pub(super) fn line(&self) -> &Arc<Line> {
+        &self.0.line
+    }
+
+    pub(super) fn driver(&self) -> AbortHandle {
+        self.0.driver.clone()
+    }
+
+    /// Sends a request that has begun on the line.
+    pub(super) async fn send(&mut self, request: Request<RequestBody>) -> Result<Response<Incoming>, TrySendError<Request<RequestBody>>> {
+        self.0.used = true;
+        match &mut self.0.sender {
+            Sender::Http1(sender) => sender.try_send_request(request).await,
+            Sender::Http2(sender) => sender.try_send_request(for_http2(request)).await,
+        }
+    }
+
+    pub(crate) fn freedom(&self) -> Freedom {
+        let (is_closed, is_ready) = match &self.0.sender {
+            Sender::Http1(sender) => (sender.is_closed(), sender.is_ready() || !self.0.used),
+            Sender::Http2(sender) => (sender.is_closed(), true),
+        };
+        match self.0.line.has_sent() || !self.0.used {
+            true if is_closed => Freedom::Never,
+            true if is_ready => Freedom::Free,
+            true => Freedom::Soon,
+            false => Freedom::Never,
+        }
+    }
+
+    /// Waits until its driver has seen the end of the last request.
+    pub(crate) async fn settled(&mut self) {
+        // What came of it is for `freedom` to say.
+        let _ = match &mut self.0.sender {
+            Sender::Http1(sender) => sender.ready().await,
+            Sender::Http2(sender) => sender.ready().await,
+        };
+    }
+
+    /// Whether an idle one is still good: its driver knows of no end and the kernel of nothing that came (P26).
+    pub(crate) fn is_good(&self) -> bool {
+        self.freedom() == Freedom::Free && self.0.line.is_quiet()
+    }
+
+    /// Since when it is idle.
+    pub(crate) fn since(&self) -> Time {
+        self.0.since
+    }
+
+    /// Nobody uses it from `now` on.
+    pub(crate) fn rest(&mut self, now: Time) {
+        self.0.line.rest();
+        self.0.guest = None;
+        self.0.since = now;
+    }
+
+    /// A request of the thread `by` uses it.
+    pub(super) fn visit(&mut self, by: &Host) {
+        if !Arc::ptr_eq(&by.0, &self.0.host.0) {
+            self.0.guest = Some(Guest::new(self.0.host.clone()));
+        }
+    }
+
+    /// The connection itself, once the dyno has switched protocols.
+    pub(crate) async fn into_tunnel(mut self) -> io::Result<Tunnel> {
+        let gone = || io::Error::other("the dyno's connection broke before it was handed over");
+        let (early, socket) = self.0.after.take().ok_or_else(gone)?.await.map_err(|_| gone())?;
+        Ok(Box::new(Rewound::new(early, Closing(socket, self))))
+    }
+}
+
+impl Drop for Wired {
+    fn drop(&mut self) {
+        self.line.close();
+        self.driver.abort();
+    }
+}
+
+/// What a dyno's connection reads and writes through: the one place to put another layer around it.
+fn stream(line: &Arc<Line>) -> Socket {
+    Socket::new(line.clone())
+}
+
+/// A request as HTTP/2 wants it: the host goes into the target.
+fn for_http2(mut request: Request<RequestBody>) -> Request<RequestBody> {
+    let host = request.headers_mut().remove(header::HOST);
+    let authority = host.and_then(|host| Authority::try_from(host.as_bytes()).ok()).unwrap_or_else(|| Authority::from_static("localhost"));
+    let mut target = http::uri::Parts::default();
+    target.scheme = Some(Scheme::HTTP);
+    target.authority = Some(authority);
+    target.path_and_query = Some(request.uri().path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/")));
+    if let Ok(uri) = Uri::from_parts(target) {
+        *request.uri_mut() = uri;
+    }
+    *request.version_mut() = http::Version::HTTP_2;
+    request
+}
+
+/// Runs what hyper starts for HTTP/2 on this thread.
+#[derive(Clone)]
+struct Local;
+
+impl<F: Future + 'static> hyper::rt::Executor<F> for Local {
+    fn execute(&self, task: F) {
+        tokio::task::spawn_local(task);
+    }
+}
+
+// === impl Host ===
+
+impl Host {
+    /// Waits until no other thread uses a connection driven by this one.
+    pub(crate) async fn until_alone(&self) {
+        while self.0.load(Ordering::Acquire) > 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    }
+}
+
+impl Guest {
+    fn new(host: Host) -> Self {
+        host.0.fetch_add(1, Ordering::AcqRel);
+        Guest(host)
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// A switched connection; dropped, it is closed as its link is.
+struct Closing(Socket, #[expect(dead_code, reason = "closes the connection when dropped")] Link);
+
+mod io_of_closing {
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
+    use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+    use super::{Closing, io};
+
+    impl AsyncRead for Closing {
+        fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.0).poll_read(cx, buf)
+        }
+    }
+
+    impl AsyncWrite for Closing {
+        fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+            Pin::new(&mut self.0).poll_write(cx, buf)
+        }
+
+        fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.0).poll_flush(cx)
+        }
+
+        fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.0).poll_shutdown(cx)
+        }
+    }
+}
