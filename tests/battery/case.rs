@@ -13,8 +13,6 @@ pub(crate) enum Step {
     Await(u16),
     /// Waits until so many final answers have come whole.
     AwaitLast(usize),
-    /// Waits until the dyno has seen a request's head.
-    AwaitDyno,
     /// Ends the sending half.
     Shut,
     /// Closes the connection and reads no more.
@@ -83,6 +81,8 @@ pub(crate) enum Reach {
     These(Vec<Seen>),
     /// All of these requests or a part from the front, nothing else.
     AtMost(Vec<Seen>),
+    /// Whatever is well-formed.
+    Any,
 }
 
 /// Whether the connection is closed behind the last answer.
@@ -269,12 +269,6 @@ impl Case {
     /// Its last answer has no such field.
     pub(crate) fn without(mut self, name: &str) -> Self {
         self.without.push(name.into());
-        self
-    }
-
-    /// The request may not reach the dyno twice.
-    pub(crate) fn once(mut self) -> Self {
-        self.repeats = false;
         self
     }
 }

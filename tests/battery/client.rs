@@ -28,6 +28,8 @@ pub(crate) struct Client {
     /// What came.
     pub(crate) heard: Vec<u8>,
     pub(crate) state: State,
+    /// Whether bytes could not be sent: the other side does not read, or is gone.
+    pub(crate) failed: bool,
 }
 
 impl Client {
@@ -37,13 +39,13 @@ impl Client {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(LOOK_EVERY))?;
         stream.set_write_timeout(Some(WRITE_MAX))?;
-        Ok(Client { stream, heard: Vec::new(), state: State::Open })
+        Ok(Client { stream, heard: Vec::new(), state: State::Open, failed: false })
     }
 
     /// Sends bytes. Whether the other side takes them is seen by what it says.
     pub(crate) fn send(&mut self, bytes: &[u8]) {
         // An edge that has refused a request need not read the rest of it.
-        let _ = self.stream.write_all(bytes);
+        self.failed |= self.stream.write_all(bytes).is_err();
     }
 
     /// Ends the sending half.

@@ -26,8 +26,7 @@ pub(crate) struct Seen {
 }
 
 /// Whether the dyno waits for more of a request, so that there is more to see.
-pub(crate) fn is_unsettled(connections: &[Connection], case: &Case) -> bool {
-    let _ = case;
+pub(crate) fn is_unsettled(connections: &[Connection]) -> bool {
     connections.iter().any(|connection| !connection.closed && reading::PLAIN.stream(&connection.bytes).rest == Rest::Partial)
 }
 
@@ -42,7 +41,7 @@ pub(crate) fn of(case: &Case, seen: &Seen, host: &str) -> Vec<String> {
 /// The same for a client that did not wait for an answer.
 pub(crate) fn of_leaver(case: &Case, seen: &Seen, host: &str) -> Vec<String> {
     let mut faults: Vec<String> = seen.next.clone().err().into_iter().collect();
-    reached(case, seen, host, &mut faults);
+    faults.extend(reached(&case.reach, case.repeats, &seen.good, &seen.connections, host));
     faults
 }
 
@@ -111,9 +110,11 @@ fn is_told(told: &Told, answer: Option<&Answer>, state: State) -> bool {
 
 // === The dyno's side ===
 
-fn reached(case: &Case, seen: &Seen, host: &str, faults: &mut Vec<String>) {
+/// All that is wrong with what reached the dyno.
+pub(crate) fn reached(reach: &Reach, repeats: bool, good: &[Good], connections: &[Connection], host: &str) -> Vec<String> {
+    let mut faults = Vec::new();
     let mut came: Vec<Request> = Vec::new();
-    for connection in &seen.connections {
+    for connection in connections {
         faults.extend(reading::faults(&connection.bytes).into_iter().map(|fault| format!("the dyno was sent what none may send: {fault}")));
         match reading::agreed(&connection.bytes) {
             Err(fault) => faults.push(format!("readings differ: {fault}")),
@@ -129,23 +130,22 @@ fn reached(case: &Case, seen: &Seen, host: &str, faults: &mut Vec<String>) {
             }
         }
     }
-    let (good, mut came): (Vec<Request>, Vec<Request>) = came.into_iter().partition(|request| request.target.starts_with("/good/"));
-    for request in good {
-        let known = seen
-            .good
-            .iter()
-            .any(|good| good.method == request.method && good.target == request.target && good.body.as_bytes() == request.body);
+    let (kept, mut came): (Vec<Request>, Vec<Request>) = came.into_iter().partition(|request| request.target.starts_with("/good/"));
+    for request in kept {
+        let known =
+            good.iter().any(|good| good.method == request.method && good.target == request.target && good.body.as_bytes() == request.body);
         if !known {
             faults.push(format!("the dyno was sent {request}, which nobody sent"));
         }
     }
-    if case.repeats {
+    if repeats {
         came.dedup_by(|later, earlier| later.method == earlier.method && later.target == earlier.target && later.body == earlier.body);
     }
-    let (wanted, most) = match &case.reach {
+    let (wanted, most) = match reach {
         Reach::Nothing => (&[][..], true),
         Reach::These(wanted) => (&wanted[..], false),
         Reach::AtMost(wanted) => (&wanted[..], true),
+        Reach::Any => return faults,
     };
     for (n, request) in came.iter().enumerate() {
         match wanted.get(n) {
@@ -158,6 +158,7 @@ fn reached(case: &Case, seen: &Seen, host: &str, faults: &mut Vec<String>) {
     if came.len() < wanted.len() && !most {
         faults.push(format!("the dyno was sent {} of {} requests", came.len(), wanted.len()));
     }
+    faults
 }
 
 fn differences(wanted: &crate::case::Seen, request: &Request, host: &str) -> Vec<String> {

@@ -12,6 +12,7 @@ mod case;
 mod cases;
 mod client;
 mod dyno;
+mod http2;
 mod judge;
 mod reading;
 mod run;
@@ -34,4 +35,16 @@ fn mesh() -> Cluster {
 #[test]
 fn no_bytes_of_http_1_bring_the_mesh_out_of_step() {
     run::run(&mesh(), cases::all());
+}
+
+#[test]
+fn no_bytes_of_http_2_bring_the_mesh_out_of_step() {
+    run::run(&mesh(), http2::all());
+}
+
+#[test]
+fn no_flood_makes_the_mesh_grow_or_others_wait() {
+    let mesh = mesh();
+    let lanes = run::lanes(&mesh, 2);
+    http2::floods::run(&mesh, &lanes);
 }

@@ -20,18 +20,18 @@ use crate::dyno::{Connection, Recorder};
 use crate::judge::{self, Good, Seen};
 
 /// How long an answer may take.
-const ANSWER_MAX: Duration = Duration::from_secs(6);
+pub(crate) const ANSWER_MAX: Duration = Duration::from_secs(6);
 /// How long a close may take that must come.
-const CLOSE_MAX: Duration = Duration::from_secs(3);
+pub(crate) const CLOSE_MAX: Duration = Duration::from_secs(3);
 /// Cases at once.
-const LANES: usize = 8;
+pub(crate) const LANES: usize = 8;
 /// Bytes of each side that are shown of a failure.
 const SHOWN_MAX: usize = 1500;
 
 /// A family of cases.
-pub(crate) struct Family {
+pub(crate) struct Family<J> {
     pub(crate) name: &'static str,
-    pub(crate) cases: Vec<Case>,
+    pub(crate) cases: Vec<J>,
 }
 
 /// An app with a dyno of its own.
@@ -63,13 +63,31 @@ struct Outcome {
     told: Option<String>,
 }
 
+/// Something that a lane can judge.
+pub(crate) trait Judged: Send {
+    /// From which RFC and section it is, and its name.
+    fn name(&self) -> (&'static str, &str);
+    /// Plays it and says what is wrong.
+    fn judge(&self, lane: &Lane, number: usize) -> Result<(), String>;
+}
+
+impl Judged for Case {
+    fn name(&self) -> (&'static str, &str) {
+        (self.section, &self.name)
+    }
+
+    fn judge(&self, lane: &Lane, number: usize) -> Result<(), String> {
+        lane.judge(self, number)
+    }
+}
+
 /// Runs all cases and prints the table; panics if one failed. `BATTERY` in the environment picks the cases whose name contains it.
 #[track_caller]
-pub(crate) fn run(cluster: &Cluster, families: Vec<Family>) {
+pub(crate) fn run<J: Judged>(cluster: &Cluster, families: Vec<Family<J>>) {
     let picked = std::env::var("BATTERY").unwrap_or_default();
     let cases = families.into_iter().flat_map(|family| family.cases.into_iter().map(move |case| (family.name, case)));
-    let due: Vec<(usize, (&'static str, Case))> =
-        cases.enumerate().filter(|(_, (family, case))| format!("{family}: {}", case.name).contains(&picked)).collect();
+    let due: Vec<(usize, (&'static str, J))> =
+        cases.enumerate().filter(|(_, (family, case))| format!("{family}: {}", case.name().1).contains(&picked)).collect();
     let due = Mutex::new(due.into_iter());
     let lanes = lanes(cluster, LANES);
     let outcomes = Mutex::new(Vec::new());
@@ -79,8 +97,13 @@ pub(crate) fn run(cluster: &Cluster, families: Vec<Family>) {
                 loop {
                     let next = due.lock().unwrap_or_else(PoisonError::into_inner).next();
                     let Some((number, (family, case))) = next else { return };
-                    let told =
-                        lane.judge(&case, number).err().map(|told| format!("--- {family}: {} [{}]\n{told}", case.name, case.section));
+                    let (section, name) = case.name();
+                    let told = case.judge(lane, number).err().map(|told| {
+                        format!(
+                            "--- {family}: {name} [{section}]
+{told}"
+                        )
+                    });
                     outcomes.lock().unwrap_or_else(PoisonError::into_inner).push(Outcome { family, told });
                 }
             });
@@ -128,7 +151,7 @@ impl Lane {
                 state: State::Open,
                 next: told.map(drop),
                 good: vec![good_post(number)],
-                connections: self.settled(case),
+                connections: self.settled(),
             };
             return self.tell(judge::of_leaver(case, &seen, &self.host), &sent, &[], &seen);
         }
@@ -152,7 +175,7 @@ impl Lane {
         let state = client.state;
         drop(client);
         let next = next.and(self.good_on_new(number));
-        let seen = Seen { answers, state, next, good, connections: self.settled(case) };
+        let seen = Seen { answers, state, next, good, connections: self.settled() };
         self.tell(judge::of(case, &seen, &self.host), &sent, &heard, &seen)
     }
 
@@ -175,9 +198,6 @@ impl Lane {
             Step::AwaitLast(count) => {
                 client.until(ANSWER_MAX, |heard| Answers::read(heard, &case.methods, false).whole() >= *count);
             }
-            Step::AwaitDyno => {
-                client.until(ANSWER_MAX, |_| !self.recorder.seen().is_empty());
-            }
             Step::Shut => client.shut(),
             Step::Leave => return true,
         }
@@ -194,7 +214,7 @@ impl Lane {
         good.judge(heard).map_err(|told| format!("the next request of its connection: {told}"))
     }
 
-    fn good_on_new(&self, number: usize) -> Result<(), String> {
+    pub(crate) fn good_on_new(&self, number: usize) -> Result<(), String> {
         let good = good_post(number);
         let mut client = Client::connect(self.edge).map_err(|error| format!("connect: {error}"))?;
         client.send(&good.bytes(&self.host));
@@ -203,11 +223,11 @@ impl Lane {
     }
 
     /// What came at the dyno, once it has all come: a request that was left unfinished is given up a little later.
-    fn settled(&self, case: &Case) -> Vec<Connection> {
+    pub(crate) fn settled(&self) -> Vec<Connection> {
         let patience = std::time::Instant::now() + CLOSE_MAX;
         loop {
             let connections = self.recorder.seen();
-            if std::time::Instant::now() > patience || !judge::is_unsettled(&connections, case) {
+            if std::time::Instant::now() > patience || !judge::is_unsettled(&connections) {
                 return connections;
             }
             thread::sleep(Duration::from_millis(10));
@@ -234,16 +254,16 @@ fn good_get(number: usize) -> Good {
     Good { method: "GET", target: format!("/good/{number}"), body: String::new() }
 }
 
-fn good_post(number: usize) -> Good {
+pub(crate) fn good_post(number: usize) -> Good {
     Good { method: "POST", target: format!("/good/new-{number}"), body: format!("good {number}") }
 }
 
-fn shown(bytes: &[u8]) -> String {
+pub(crate) fn shown(bytes: &[u8]) -> String {
     let cut = if bytes.len() > SHOWN_MAX { format!("... ({} bytes)", bytes.len()) } else { String::new() };
     format!("\"{}\"{cut}", bytes[..bytes.len().min(SHOWN_MAX)].escape_ascii())
 }
 
-fn filled(bytes: &[u8], slot: &[u8], text: &str) -> Vec<u8> {
+pub(crate) fn filled(bytes: &[u8], slot: &[u8], text: &str) -> Vec<u8> {
     let mut filled = Vec::with_capacity(bytes.len());
     let mut rest = bytes;
     while let Some(at) = find(rest, slot) {

@@ -1,5 +1,6 @@
 //! The cases, as data: one file per family. Where the RFCs leave a choice, every safe outcome is allowed.
 
+use crate::case::Case;
 use crate::run::Family;
 
 mod answers;
@@ -20,7 +21,7 @@ mod targets;
 pub(crate) const MORE: &str = "GET {marker} HTTP/1.1\r\nhost: {host}\r\n\r\n";
 
 /// Every family of HTTP/1.
-pub(crate) fn all() -> Vec<Family> {
+pub(crate) fn all() -> Vec<Family<Case>> {
     vec![
         Family { name: "requests: content length", cases: length::cases() },
         Family { name: "requests: transfer coding", cases: coding::cases() },
