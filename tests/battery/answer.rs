@@ -121,8 +121,11 @@ fn answer(bytes: &[u8], method: &str, closed: bool) -> Result<Option<(Answer, us
     }
     let mut lines = head.split("\r\n");
     let line = lines.next().unwrap_or_default();
-    let status =
-        line.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)?.parse().ok().filter(|_| rest.as_bytes().get(3) == Some(&b' ')));
+    let status = line
+        .strip_prefix("HTTP/1.1 ")
+        // An answer to HTTP/1.0 may call itself so.
+        .or_else(|| line.strip_prefix("HTTP/1.0 "))
+        .and_then(|rest| rest.get(..3)?.parse().ok().filter(|_| rest.as_bytes().get(3) == Some(&b' ')));
     let status: u16 = status.ok_or_else(|| format!("the status line {line:?}"))?;
     let fields = fields(lines)?;
     let mut answer = Answer { status, fields, body: Vec::new(), trailers: Vec::new(), end: End::Told };

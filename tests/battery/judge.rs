@@ -180,7 +180,12 @@ fn differences(wanted: &crate::case::Seen, request: &Request, host: &str) -> Vec
         }
     }
     for name in &wanted.without {
-        if request.all(name).next().is_some() || trailer(request, name).is_some() {
+        // A name alone, or with the value that it may not have.
+        let has = match name.split_once(": ") {
+            Some((name, value)) => request.all(name).any(|known| known == value),
+            None => request.all(name).next().is_some() || trailer(request, name).is_some(),
+        };
+        if has {
             faults.push(format!("it has {name}"));
         }
     }
@@ -209,3 +214,6 @@ impl Good {
         if right && alone { Ok(()) } else { Err(format!("{} {} was told \"{}\"", self.method, self.target, heard.escape_ascii())) }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -333,7 +333,7 @@ pub(crate) fn faults(bytes: &[u8]) -> Vec<String> {
             if !is_token(name) {
                 fault(&format!("field name {name:?}"));
             }
-            if value.chars().any(|c| c.is_control() && c != '\t') {
+            if value.chars().any(|c| c.is_ascii_control() && c != '\t') {
                 fault(&format!("the value of {name} is {value:?}"));
             }
         }

