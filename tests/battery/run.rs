@@ -60,6 +60,7 @@ pub(crate) fn lanes(cluster: &Cluster, count: usize) -> Vec<Lane> {
 /// What became of one case.
 struct Outcome {
     family: &'static str,
+    section: &'static str,
     told: Option<String>,
 }
 
@@ -104,7 +105,7 @@ pub(crate) fn run<J: Judged>(cluster: &Cluster, families: Vec<Family<J>>) {
 {told}"
                         )
                     });
-                    outcomes.lock().unwrap_or_else(PoisonError::into_inner).push(Outcome { family, told });
+                    outcomes.lock().unwrap_or_else(PoisonError::into_inner).push(Outcome { family, section, told });
                 }
             });
         }
@@ -114,20 +115,28 @@ pub(crate) fn run<J: Judged>(cluster: &Cluster, families: Vec<Family<J>>) {
 
 #[track_caller]
 fn tell(outcomes: Vec<Outcome>) {
-    let mut table: BTreeMap<&str, (u32, u32)> = BTreeMap::new();
-    for outcome in &outcomes {
-        for name in [outcome.family, "~ all"] {
-            let (cases, passed) = table.entry(name).or_default();
-            *cases += 1;
-            *passed += u32::from(outcome.told.is_none());
-        }
-    }
-    println!("\n| family | cases | passed |\n|---|---|---|");
-    table.iter().for_each(|(family, (cases, passed))| println!("| {} | {cases} | {passed} |", family.trim_start_matches("~ ")));
+    table("family", &outcomes, |outcome| outcome.family.into());
+    table("section", &outcomes, |outcome| {
+        // A section alone is one of RFC 9112.
+        let alone = outcome.section.starts_with(|c: char| c.is_ascii_digit()) && !outcome.section.contains(' ');
+        if alone { format!("9112 {}", outcome.section) } else { outcome.section.into() }
+    });
     let mut failed: Vec<&String> = outcomes.iter().filter_map(|outcome| outcome.told.as_ref()).collect();
     failed.sort();
     failed.iter().for_each(|told| println!("\n{told}"));
+    println!("\n{} of {} cases passed", outcomes.len() - failed.len(), outcomes.len());
     assert!(failed.is_empty(), "{} of {} cases failed", failed.len(), outcomes.len());
+}
+
+fn table(title: &str, outcomes: &[Outcome], row: impl Fn(&Outcome) -> String) {
+    let mut rows: BTreeMap<String, (u32, u32)> = BTreeMap::new();
+    for outcome in outcomes {
+        let (cases, passed) = rows.entry(row(outcome)).or_default();
+        *cases += 1;
+        *passed += u32::from(outcome.told.is_none());
+    }
+    println!("\n| {title} | cases | passed |\n|---|---|---|");
+    rows.iter().for_each(|(name, (cases, passed))| println!("| {name} | {cases} | {passed} |"));
 }
 
 impl Lane {

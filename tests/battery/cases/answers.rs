@@ -214,9 +214,9 @@ pub(crate) fn heads() -> Vec<Case> {
         answered("9110 15", "a status of 999", bytes("HTTP/1.1 999 x\r\ncontent-length: 2\r\n\r\nok"))
             .whole(999, "ok")
             .or(Told::Mesh(&[502])),
-        may(field("9112 5", "90 fields", &ninety), "ok"),
-        may(field("9112 5", "5000 fields", &many), "ok"),
-        may(field("9112 5", "a field of 2 MB", &format!("x-a: {}\r\n", "b".repeat(2 << 20))), "ok"),
+        may(field("5", "90 fields", &ninety), "ok"),
+        may(field("5", "5000 fields", &many), "ok"),
+        may(field("5", "a field of 2 MB", &format!("x-a: {}\r\n", "b".repeat(2 << 20))), "ok"),
         bad(answered("4", "an answer whose status line never ends", bytes(&format!("HTTP/1.1 200 {}", "x".repeat(4 << 20)))))
             .or(Told::Mesh(&[504])),
         // What belongs to the dyno's connection ends there; the client's own goes on.

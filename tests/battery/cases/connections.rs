@@ -52,6 +52,14 @@ pub(crate) fn cases() -> Vec<Case> {
             .after(After::Either),
         refused("2.2", "a good request behind a bad one", format!("GET /case HTTP/1.1\r\nhost : x\r\n\r\n{MORE}")),
         refused("6.3", "a good request behind a bad length", format!("{}{MORE}", post("content-length: x\r\n", ""))),
+        // A body that nobody wants is read, or the connection ends: it is never taken for the next request.
+        unwanted("a body for a host that nobody has", "content-length: 40\r\n", "GET /smuggled HTTP/1.1\r\nhost: a.test\r\n\r\n"),
+        unwanted(
+            "300 KB for a host that nobody has",
+            &format!("content-length: {}\r\n", 300 << 10),
+            &"GET /smuggled HTTP/1.1\r\n".repeat(13_000)[..300 << 10],
+        ),
+        unwanted("chunks for a host that nobody has", "transfer-encoding: chunked\r\n", "18\r\nGET /smuggled HTTP/1.1\r\n\r\n0\r\n\r\n"),
         // Close is close.
         passed("9.6", "Connection: close", get("connection: close\r\n"), seen()).after(After::Closed),
         passed("9.6", "Connection: CLOSE", get("connection: CLOSE\r\n"), seen()).after(After::Closed),
@@ -95,6 +103,12 @@ pub(crate) fn cases() -> Vec<Case> {
         left("a client that leaves while the dyno is asked", small.clone()).reach(Reach::AtMost(vec![body()])),
         left("a client that leaves with two requests", small.repeat(2)).reach(Reach::AtMost(vec![body(), body()])),
     ]
+}
+
+/// A request for a host that nobody has, with a body.
+fn unwanted(name: &str, framing: &str, body: &str) -> Case {
+    let bytes = format!("POST /case HTTP/1.1\r\nhost: unknown.test\r\n{framing}\r\n{body}");
+    refused("9.3", name, bytes).status(&[404, 421]).after(After::Either)
 }
 
 /// A client that closes its half may be taken for one that has gone.

@@ -130,6 +130,19 @@ pub(super) fn cases() -> Vec<Case> {
         passed("9113 8.1", "a body of a length", upload(&[("content-length", "4")], b"body"), body()),
         passed("9113 8.1", "a body of no length", upload(&[], b"body"), body()),
         passed("9113 8.1", "an empty body", upload(&[("content-length", "0")], b""), Seen::post("/case", "")),
+        either(
+            "9110 9.3.1",
+            "a GET with a body",
+            [headers(1, 0, fields_of("GET", "/case", &[])), data(1, END_STREAM, b"body")].concat(),
+            Seen { body: b"body".into(), ..seen() },
+        ),
+        case(
+            "9113 8.1",
+            "a body for a host that nobody has",
+            [headers(1, 0, fields(&[(":method", "POST"), SCHEME, (":authority", "unknown.test"), PATH])), data(1, END_STREAM, smuggled)]
+                .concat(),
+            vec![Want::Refused(1)],
+        ),
         passed("9113 8.2.2", "te: trailers", with(&[("te", "trailers")]), seen()),
         passed(
             "9113 8.2.3",

@@ -95,7 +95,8 @@ pub(super) fn cases() -> Vec<Case> {
         .last(),
         // More than any window: an error, or as much as the dyno took in time.
         case("9113 6.9.1", "a body beyond its window", many, vec![Want::Gone(FLOW), Want::Reset(1, FLOW), Want::Refused(1)])
-            .reach(Reach::Nothing),
+            .reach(Reach::Nothing)
+            .last(),
         passed(
             "9113 6.9",
             "a body of 60000 bytes within its window",
