@@ -62,6 +62,9 @@ pub(crate) struct Request {
     pub(crate) fields: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
     pub(crate) trailers: Vec<(String, String)>,
+    pub(crate) version: String,
+    /// What is in no grammar and was read all the same.
+    pub(crate) odd: Vec<String>,
 }
 
 /// How a stream ends.
@@ -165,8 +168,10 @@ impl Reading {
         if !version.to_ascii_uppercase().starts_with("HTTP/") {
             return Read::Bad("a request line without a version");
         }
-        let Some((fields, at)) = self.fields(bytes, at) else { return Read::Partial };
-        let mut request = Request { method: method.into(), target: target.into(), fields, ..Request::default() };
+        let mut odd = Vec::new();
+        let Some((fields, at)) = self.fields(bytes, at, &mut odd) else { return Read::Partial };
+        let mut request =
+            Request { method: method.into(), target: target.into(), fields, version: version.into(), odd, ..Request::default() };
         let lengths: Vec<&str> = request.all("content-length").flat_map(|value| value.split(',')).collect();
         let length = match self.lengths {
             Which::First => lengths.first(),
@@ -193,9 +198,12 @@ impl Reading {
             }
             let size = line.trim().trim_start_matches("0x").trim_start_matches('+');
             let digits: String = size.chars().take_while(char::is_ascii_hexdigit).collect();
+            if line.split(';').next() != Some(&digits) {
+                request.odd.push(line.clone());
+            }
             let Ok(size) = usize::from_str_radix(&digits, 16) else { return Read::Bad("a chunk without a size") };
             if size == 0 {
-                let Some((trailers, next)) = self.fields(bytes, next) else { return Read::Partial };
+                let Some((trailers, next)) = self.fields(bytes, next, &mut request.odd) else { return Read::Partial };
                 request.trailers = trailers;
                 return Read::Whole(request, next);
             }
@@ -215,7 +223,7 @@ impl Reading {
     }
 
     /// Field lines up to the empty line, and where that ends.
-    fn fields(&self, bytes: &[u8], mut at: usize) -> Option<(Vec<(String, String)>, usize)> {
+    fn fields(&self, bytes: &[u8], mut at: usize, odd: &mut Vec<String>) -> Option<(Vec<(String, String)>, usize)> {
         let mut fields: Vec<(String, String)> = Vec::new();
         loop {
             let (line, next) = self.line(bytes, at)?;
@@ -226,6 +234,7 @@ impl Reading {
             let line = if self.nul_ends { line.split(|byte| *byte == 0).next().unwrap_or(line) } else { line };
             let folded = line.first().is_some_and(|byte| matches!(byte, b' ' | b'\t'));
             let line = text(line);
+            odd.extend(folded.then(|| line.clone()));
             match fields.last_mut() {
                 Some((_, value)) if folded && self.unfolds => {
                     value.push(' ');
@@ -233,7 +242,10 @@ impl Reading {
                 }
                 _ => {
                     // What has no colon is passed over.
-                    let Some((name, value)) = line.split_once(':') else { continue };
+                    let Some((name, value)) = line.split_once(':') else {
+                        odd.push(line);
+                        continue;
+                    };
                     let name =
                         if self.trims_names || folded { name.trim_matches(|c: char| c.is_whitespace() || c.is_control()) } else { name };
                     fields.push((name.to_ascii_lowercase(), value.trim_matches([' ', '\t']).to_owned()));
@@ -325,6 +337,12 @@ pub(crate) fn faults(bytes: &[u8]) -> Vec<String> {
         let mut fault = |what: &str| faults.push(format!("{request}: {what}"));
         if !is_token(&request.method) {
             fault("the method is no token");
+        }
+        if request.version != "HTTP/1.1" {
+            fault(&format!("the version {:?}", request.version));
+        }
+        if !request.odd.is_empty() {
+            fault(&format!("the lines {:?}", request.odd));
         }
         if request.target.is_empty() || request.target.bytes().any(|byte| !byte.is_ascii_graphic()) {
             fault("the target has a byte that none may have");

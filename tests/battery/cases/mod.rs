@@ -57,3 +57,38 @@ pub(crate) const MORE_LEN: usize = 40;
 pub(crate) fn bytes(text: &str) -> Vec<u8> {
     text.chars().map(|c| u8::try_from(u32::from(c)).expect("a character that stands for a byte")).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::case::{Reach, Step, Told};
+    use crate::reading::{Rest, agreed, faults};
+    use crate::run::filled;
+
+    /// A proxy that passes everything on would be caught by what reaches the dyno alone, whatever the client is told.
+    #[test]
+    fn what_must_be_refused_for_its_bytes_is_caught_at_the_dyno() {
+        let cases = [length::cases(), coding::cases(), chunks::cases(), lines::cases(), names::cases()].concat();
+        let refused = cases.iter().filter(|case| {
+            let told = case.told.iter().flatten().all(|told| !matches!(told, Told::Status(statuses) if statuses.contains(&200)));
+            told && matches!(case.reach, Reach::Nothing)
+        });
+        let (mut count, mut missed) = (0, Vec::new());
+        for case in refused {
+            let sent: Vec<u8> =
+                case.sent.iter().flat_map(|step| if let Step::Send(bytes) = step { bytes.clone() } else { Vec::new() }).collect();
+            let sent = filled(&filled(&sent, b"{host}", "lane-0.test"), b"{marker}", "/smuggled-1");
+            // What is only too large is refused for that.
+            if sent.len() > 10_000 {
+                continue;
+            }
+            let honest = agreed(&sent).is_ok_and(|stream| stream.rest == Rest::Clean && stream.requests.len() == 1);
+            count += 1;
+            if honest && faults(&sent).is_empty() {
+                missed.push(format!("{}: \"{}\"", case.name, sent[..sent.len().min(200)].escape_ascii()));
+            }
+        }
+        assert!(count > 200, "{count}");
+        assert!(missed.is_empty(), "{} of {count} pass for honest:\n{}", missed.len(), missed.join("\n"));
+    }
+}
