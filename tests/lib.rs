@@ -1,8 +1,8 @@
 //! What the tests with real processes share: an ordinary load, and the judgement on everything that was seen.
 //!
 //! One file per family: `routing`, `bodies`, `faults` (each kind of process killed and frozen under load), `takeover` (what a new
-//! leader may do, and an old one no longer), `ownership`, `forgery`, `refusals`, `tls`, `dev`, `simulated` (the simulator against a real
-//! mesh), and `figures`, which are printed and not judged.
+//! leader may do, and an old one no longer), `ownership`, `forgery`, `battery` (bytes that no honest client or dyno would send),
+//! `refusals`, `tls`, `dev`, `simulated` (the simulator against a real mesh), and `figures`, which are printed and not judged.
 
 use std::ops::RangeInclusive;
 
