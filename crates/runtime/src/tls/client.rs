@@ -11,8 +11,8 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use dynomesh_core::time::Span;
-use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, Error};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -71,10 +71,15 @@ impl ClientTls {
             return;
         };
         let why = error.to_string();
+        let Some(cause) = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) else {
+            // A process that dies or stops meanwhile; whoever wanted the connection hears of it.
+            tracing::debug!(%block, why, "connection to a block lost before it spoke TLS");
+            return;
+        };
         if told.get(&block).is_some_and(|(said, when)| *said == why && when.elapsed() < TOLD_AGAIN.to_std()) {
             return;
         }
-        tracing::warn!(%block, why, hint = hint(error), "no TLS with this block: it counts as unreachable");
+        tracing::warn!(%block, why, hint = hint(cause), "no TLS with this block: it counts as unreachable");
         if told.len() >= TOLD_MAX {
             told.clear();
         }
@@ -105,20 +110,18 @@ fn poll_taken(stream: &mut TlsStream<TcpStream>, cx: &mut Context<'_>) -> Poll<i
 }
 
 /// What an operator may look at.
-fn hint(error: &io::Error) -> &'static str {
+fn hint(error: &Error) -> &'static str {
     use rustls::AlertDescription as Alert;
-    use rustls::{CertificateError, Error, InvalidMessage};
-    match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
-        Some(Error::InvalidMessage(InvalidMessage::InvalidContentType)) => "it speaks no TLS: has it a section `tiers`?",
-        Some(Error::InvalidCertificate(CertificateError::UnknownIssuer)) => {
-            "its certificate is of an authority that `tiers.ca` does not hold"
-        }
-        Some(Error::InvalidCertificate(CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. })) => {
+    use rustls::{CertificateError, InvalidMessage};
+    match error {
+        Error::InvalidMessage(InvalidMessage::InvalidContentType) => "it speaks no TLS: has it a section `tiers`?",
+        Error::InvalidCertificate(CertificateError::UnknownIssuer) => "its certificate is of an authority that `tiers.ca` does not hold",
+        Error::InvalidCertificate(CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. }) => {
             "its certificate does not carry `tiers.name`"
         }
-        Some(Error::InvalidCertificate(_)) => "its certificate is not good",
-        Some(Error::AlertReceived(Alert::CertificateRequired)) => "it asks for a certificate: `tiers.cert` was not shown",
-        Some(Error::AlertReceived(_)) => "it refuses us: `tiers.cert` must be of its authorities, carry its `tiers.name`, and be in time",
+        Error::InvalidCertificate(_) => "its certificate is not good",
+        Error::AlertReceived(Alert::CertificateRequired) => "it asks for a certificate: `tiers.cert` was not shown",
+        Error::AlertReceived(_) => "it refuses us: `tiers.cert` must be of its authorities, carry its `tiers.name`, and be in time",
         _ => "see its own log",
     }
 }
