@@ -9,12 +9,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use dynomesh_core::app::DynoProtocol;
+use dynomesh_core::http1;
 use dynomesh_core::time::Time;
+use dynomesh_runtime::http::strict::Strict;
 use dynomesh_runtime::http::tunnel::{Rewound, Tunnel};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Request, Response, Uri, header};
 use hyper::body::Incoming;
-use hyper::client::conn::{TrySendError, http1, http2};
+use hyper::client::conn::{self as client, TrySendError};
 use hyper_util::rt::TokioIo;
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
@@ -48,8 +50,8 @@ struct Wired {
 }
 
 enum Sender {
-    Http1(http1::SendRequest<RequestBody>),
-    Http2(http2::SendRequest<RequestBody>),
+    Http1(client::http1::SendRequest<RequestBody>),
+    Http2(client::http2::SendRequest<RequestBody>),
 }
 
 /// Whether a link may take another request.
@@ -73,21 +75,22 @@ struct Guest(Host);
 impl Link {
     /// Speaks HTTP over a fresh connection. With HTTP/2 that writes the first bytes, so a request must have begun on the line.
     pub(super) async fn shake(line: Arc<Line>, host: Host, now: Time) -> hyper::Result<Link> {
-        let io = TokioIo::new(stream(&line));
         let (sender, driver, after) = match line.protocol() {
             DynoProtocol::Http1 => {
-                let (sender, connection) = http1::Builder::new().max_buf_size(BUFFER_MAX).handshake(io).await?;
+                let io = TokioIo::new(Strict::client(Socket::new(line.clone()), http1::Limits::default()));
+                let (sender, connection) = client::http1::Builder::new().max_buf_size(BUFFER_MAX).handshake(io).await?;
                 let (over, after) = oneshot::channel();
                 let driver = tokio::task::spawn_local(async move {
                     match connection.without_shutdown().await {
-                        Ok(parts) => drop(over.send((parts.read_buf, parts.io.into_inner()))),
+                        Ok(parts) => drop(over.send((parts.read_buf, parts.io.into_inner().into_inner()))),
                         Err(error) => debug!(%error, "dyno connection ended"),
                     }
                 });
                 (Sender::Http1(sender), driver.abort_handle(), Some(after))
             }
             DynoProtocol::Http2 => {
-                let mut builder = http2::Builder::new(Local);
+                let io = TokioIo::new(Socket::new(line.clone()));
+                let mut builder = client::http2::Builder::new(Local);
                 builder.initial_stream_window_size(WINDOW).initial_connection_window_size(WINDOW).max_send_buf_size(BUFFER_MAX);
                 let (sender, connection) = builder.handshake(io).await?;
                 let driver = tokio::task::spawn_local(async move {
@@ -177,11 +180,6 @@ impl Drop for Wired {
         self.line.close();
         self.driver.abort();
     }
-}
-
-/// What a dyno's connection reads and writes through: the one place to put another layer around it.
-fn stream(line: &Arc<Line>) -> Socket {
-    Socket::new(line.clone())
 }
 
 /// A request as HTTP/2 wants it: the host goes into the target.
