@@ -140,10 +140,14 @@ fn an_edge_of_another_mesh_has_no_block() {
     let mut by_hand = cluster.start_process("edge", "edge-1");
     wait::until("it listens again", LIMIT, || Wire::connect(edge.http, LIMIT).ok().map(drop));
     let client = Client::new(vec![edge.http], HOST);
-    let exchange = client.send(Ask::post("/").deadline(Span::from_secs(10)));
-    assert!(exchange.ok().is_none(), "{exchange}");
-    let log = fs::read_to_string(cluster.path("by-hand.log")).unwrap();
-    assert!(log.contains("no TLS with this block: it counts as unreachable") && log.contains("UnknownCA"), "{log}");
+    wait::until("its log says why", LIMIT, || {
+        let exchange = client.send(Ask::post("/").deadline(Span::from_secs(10)));
+        assert!(exchange.ok().is_none(), "{exchange}");
+        let log = fs::read_to_string(cluster.path("by-hand.log")).unwrap();
+        let told = log.lines().find(|line| line.contains("no TLS with this block: it counts as unreachable"))?;
+        assert!(told.contains("UnknownCA"), "{told}");
+        Some(())
+    });
     Client::new(vec![cluster.ready().edges[1].http], HOST).send(Ask::get("/")).expect_ok();
     by_hand.kill().and_then(|()| by_hand.wait()).unwrap();
 }
