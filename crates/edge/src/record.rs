@@ -3,11 +3,13 @@
 //! Dropping is the one end all requests share, those whose client left included, so nothing can be forgotten on the way.
 
 use std::cell::Cell;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use dynomesh_core::http1::Violation;
 use dynomesh_core::id::{AppName, BlockName};
-use dynomesh_core::time::Time;
+use dynomesh_core::time::{Span, Time};
 use dynomesh_runtime::clock::Clock;
 use dynomesh_runtime::http::headers;
 use dynomesh_runtime::http::tunnel::Carried;
@@ -149,6 +151,22 @@ impl Record {
     /// Notes that the response was handed on to its end.
     pub(crate) fn complete(&mut self) {
         self.line.complete = true;
+    }
+}
+
+/// Counts and logs a request that was refused before it was one: what it asked for is not known.
+pub(crate) fn refused(metrics: &Metrics, log: &AccessLog, edge: &Arc<str>, client: SocketAddr, violation: Violation) {
+    metrics.errors.get_or_create(&ErrorLabels { code: violation.code() }).inc();
+    metrics.answered(None, violation.status(), Span::ZERO);
+    if log.wanted() {
+        log.submit(Line {
+            edge: edge.clone(),
+            client: Some(client.to_string()),
+            status: violation.status(),
+            error: Some(violation.code()),
+            complete: true,
+            ..Line::default()
+        });
     }
 }
 

@@ -15,7 +15,7 @@ use dynomesh_runtime::gossip::Gossip;
 use dynomesh_runtime::http::admin::{Admin, Readiness};
 use dynomesh_runtime::http::client::{Pool, PoolSettings};
 use dynomesh_runtime::http::door::Door;
-use dynomesh_runtime::http::serve::{ServeSettings, serve};
+use dynomesh_runtime::http::serve::{Refused, ServeSettings, serve};
 use dynomesh_runtime::net::reachable;
 use dynomesh_runtime::shutdown::Shutdown;
 use dynomesh_runtime::telemetry::Registry;
@@ -35,6 +35,7 @@ use crate::config::{Config, told};
 use crate::error::Error;
 use crate::metrics::Metrics;
 use crate::presence::{self, Presence};
+use crate::record;
 use crate::routes::Directory;
 use crate::secure::{Listeners, Secure};
 use crate::service::{Service, ServiceSettings, chance};
@@ -128,6 +129,7 @@ async fn carry(shared: Shared, listeners: Listeners) {
         door: shared.door.clone(),
         write_idle: limits.idle_stream,
         http2: shared.config.http2.clone(),
+        refused: Some(refused(&shared)),
         ..ServeSettings::default()
     };
     let service = service(&shared);
@@ -141,6 +143,13 @@ async fn carry(shared: Shared, listeners: Listeners) {
         None => plain.await,
         Some(listener) => drop(tokio::join!(plain, serve(taken(listener), by_tls, shared.shutdown.clone(), answer))),
     }
+}
+
+/// Tells of what clients sent that was no request.
+fn refused(shared: &Shared) -> Refused {
+    let (metrics, log) = (shared.metrics.clone(), shared.log.clone());
+    let edge: Arc<str> = shared.config.name.as_str().into();
+    Refused(Arc::new(move |client, violation| record::refused(&metrics, &log, &edge, client, violation)))
 }
 
 /// The service of one data thread. On that thread.
