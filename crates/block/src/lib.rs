@@ -5,7 +5,7 @@
 //! | where | task | started by | ends |
 //! |---|---|---|---|
 //! | consensus thread | the replica and its gRPC server | [`run`] | last, after leadership was handed over |
-//! | data threads | `Ingress` on the HTTP listener; one exchange task per request at a dyno | [`run`] | shutdown, when what runs is finished |
+//! | data threads | `Ingress` on the HTTP listener; one exchange task per request at a dyno, one driver per connection to one, one carrier per switched connection | [`run`] | shutdown, when what runs is finished, also what other threads run over its connections |
 //! | calling thread | `keep`: holds, renewals, frees, lease and thread watch | [`run`] | with the process |
 //! | calling thread | `health`, `takeover`, `adopt`, `wishes`, TLS files, metrics, admin listener | [`run`] | with the process |
 //!

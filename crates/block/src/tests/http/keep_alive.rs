@@ -172,6 +172,22 @@ fn a_stopped_block_closes_its_idle_connections_at_once() {
     said.await_closed();
 }
 
+/// P9: a server of one connection at a time comes to a question only when nothing else is open. Fails when a connection rests meanwhile.
+#[test]
+fn no_connection_rests_while_a_dyno_is_asked_whether_it_is_serial() {
+    let scene = scene(Policy { serial: Serial::Auto, ..kept() });
+    let busy = scene.dyno.busy();
+    let hop = scene.get("/long");
+    let mut said = scene.dyno.next();
+    said.read_head();
+    let before = scene.dyno.questions();
+    until("it is asked", || (scene.dyno.questions() > before).then_some(()));
+    said.answer("ok");
+    assert_ok(hop);
+    said.await_closed();
+    drop(busy);
+}
+
 /// `cap` as the kernel of the dyno's machine sees it: whatever is asked, by however many threads, it never has more connections than
 /// slots. Fails when an idle connection is not counted.
 #[test]

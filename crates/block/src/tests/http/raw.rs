@@ -4,7 +4,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 use std::time::Duration;
 
@@ -20,6 +20,14 @@ pub(super) struct RawDyno {
     max_conns: u32,
     connections: Receiver<TcpStream>,
     most: Arc<AtomicUsize>,
+    silent: Arc<Silent>,
+}
+
+/// Connections that ended without a word: each is closed when its turn comes.
+#[derive(Default)]
+struct Silent {
+    turn: Mutex<()>,
+    came: AtomicUsize,
 }
 
 /// One connection of the block's.
@@ -35,7 +43,8 @@ impl RawDyno {
         let address = Address::new(listener.local_addr().unwrap()).unwrap();
         let (sender, connections) = channel();
         let most = Arc::new(AtomicUsize::new(0));
-        let counted = most.clone();
+        let silent = Arc::<Silent>::default();
+        let (counted, asked) = (most.clone(), silent.clone());
         let open = Mutex::new(Vec::<TcpStream>::new());
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
@@ -43,17 +52,19 @@ impl RawDyno {
                 open.push(stream.try_clone().unwrap());
                 open.retain(is_open);
                 counted.fetch_max(open.len(), Ordering::SeqCst);
-                let sender = sender.clone();
+                let (sender, asked) = (sender.clone(), asked.clone());
                 thread::spawn(move || {
                     if stream.peek(&mut [0]).is_ok_and(|peeked| peeked > 0) {
                         let _ = sender.send(stream);
                     } else {
+                        asked.came.fetch_add(1, Ordering::SeqCst);
+                        drop(asked.turn.lock());
                         let _ = stream.shutdown(Shutdown::Both);
                     }
                 });
             }
         });
-        RawDyno { address, max_conns, connections, most }
+        RawDyno { address, max_conns, connections, most, silent }
     }
 
     pub(super) fn spec(&self) -> DynoSpec {
@@ -71,6 +82,16 @@ impl RawDyno {
     /// Whether no such connection has come.
     pub(super) fn nobody_came(&self) -> bool {
         self.connections.recv_timeout(Duration::from_millis(100)).is_err()
+    }
+
+    /// Works on something: questions wait until that is over.
+    pub(super) fn busy(&self) -> MutexGuard<'_, ()> {
+        self.silent.turn.lock().unwrap()
+    }
+
+    /// Connections that ended without a word so far.
+    pub(super) fn questions(&self) -> usize {
+        self.silent.came.load(Ordering::SeqCst)
     }
 
     /// Most connections that were open at once, by what the kernel knew of them as another came.

@@ -89,6 +89,20 @@ fn a_drain_cuts_a_switched_connection_at_its_deadline_and_not_before() {
 }
 
 #[test]
+fn a_stopping_block_lets_a_switched_connection_go_on_until_the_time_to_finish_is_up() {
+    let scene = scene_of(kept(), RawDyno::start(1), |config| config.limits.drain = Span::from_secs(3));
+    let (mut hop, mut said) = switched(&scene);
+    let Scene { replica, directory: _directory, dyno: _dyno, _dir } = scene;
+    let stopping = std::thread::spawn(move || drop(replica));
+    // Longer than idle connections are served yet.
+    pass(1_000);
+    hop.say("still here");
+    said.read_to("still here");
+    said.await_closed();
+    stopping.join().unwrap();
+}
+
+#[test]
 fn an_answer_that_switches_to_something_else_is_the_dynos_failure_and_another_answer_is_one() {
     let scene = scene(kept());
     let hop = scene.replica.begin("GET /ws", UPGRADE, "").unwrap();
