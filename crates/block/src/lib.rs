@@ -39,6 +39,7 @@ use dynomesh_core::map::{Hearing, NodeTelling};
 use dynomesh_runtime::clock::Clock;
 use dynomesh_runtime::gossip::Gossip;
 use dynomesh_runtime::http::admin::{Admin, Readiness};
+use dynomesh_runtime::http::headers;
 use dynomesh_runtime::http::serve::{ServeSettings, serve};
 use dynomesh_runtime::net;
 use dynomesh_runtime::shutdown::{self, Shutdown, Trigger};
@@ -152,6 +153,7 @@ fn start_workers(
 ) -> Result<Workers, RunError> {
     let settings = ServeSettings {
         head_max: config.limits.head_max,
+        fields_max: headers::TIER_FIELDS_MAX,
         buffer_max: config.limits.head_max,
         connections_max: config.limits.connections_max,
         finish: config.limits.drain,

@@ -17,6 +17,7 @@ const SETTINGS: u8 = 0x4;
 const PING: u8 = 0x6;
 const WINDOW_UPDATE: u8 = 0x8;
 const END_STREAM: u8 = 0x1;
+const ACK: u8 = 0x1;
 
 /// Watches what a client sends, from its first byte.
 #[derive(Debug, Clone)]
@@ -27,11 +28,13 @@ pub struct FloodWatch {
     /// Bytes of the header that have come.
     have: usize,
     idle_frames: u32,
+    frames: u64,
+    is_out_of_order: bool,
 }
 
 impl Default for FloodWatch {
     fn default() -> Self {
-        FloodWatch { skip: PREFACE_LEN, header: [0; HEADER_LEN], have: 0, idle_frames: 0 }
+        FloodWatch { skip: PREFACE_LEN, header: [0; HEADER_LEN], have: 0, idle_frames: 0, frames: 0, is_out_of_order: false }
     }
 }
 
@@ -59,6 +62,8 @@ impl FloodWatch {
     fn frame(&mut self) {
         let [a, b, c, kind, flags, ..] = self.header;
         self.skip = u32::from_be_bytes([0, a, b, c]);
+        self.is_out_of_order |= self.frames == 0 && (kind != SETTINGS || flags & ACK != 0);
+        self.frames += 1;
         let carries = match kind {
             DATA => self.skip > 0 || flags & END_STREAM != 0,
             HEADERS | WINDOW_UPDATE => true,
@@ -69,12 +74,17 @@ impl FloodWatch {
         self.idle_frames += u32::from(!carries);
     }
 
-    /// Frames without use since this was last asked.
+    /// Frames without use since the count last began, which begins anew.
     pub fn take_idle_frames(&mut self) -> u32 {
         std::mem::take(&mut self.idle_frames)
     }
 
-    /// The same, and the count goes on.
+    /// Whether the first frame was other than SETTINGS (section 3.4).
+    pub fn is_out_of_order(&self) -> bool {
+        self.is_out_of_order
+    }
+
+    /// Frames without use since the count last began.
     pub fn idle_frames(&self) -> u32 {
         self.idle_frames
     }
@@ -119,6 +129,15 @@ mod tests {
             (0x9, 0, 9, 0),
         ] {
             assert_eq!(counted(&[frame(kind, flags, payload)], 1000), idle, "type {kind} with {payload} bytes");
+        }
+    }
+
+    #[test]
+    fn the_preface_is_followed_by_settings() {
+        for (kind, flags, wrong) in [(SETTINGS, 0, false), (SETTINGS, ACK, true), (PING, 0, true), (HEADERS, 5, true)] {
+            let mut watch = FloodWatch::default();
+            watch.note(&[vec![b'P'; PREFACE_LEN as usize], frame(kind, flags, 0), frame(PING, 0, 8)].concat());
+            assert_eq!(watch.is_out_of_order(), wrong, "type {kind} with flags {flags}");
         }
     }
 

@@ -18,12 +18,18 @@ pub(crate) struct Arriving<B> {
     body: B,
     idle: Option<Idle>,
     came: Rc<Cell<u64>>,
+    waits: bool,
 }
 
 impl<B> Arriving<B> {
     /// A body that may be silent for `idle` if that is limited; what comes of it is counted in `came`.
     pub(crate) fn new(body: B, idle: Option<Span>, came: Rc<Cell<u64>>) -> Self {
-        Arriving { body, idle: idle.map(Idle::new), came }
+        Arriving { body, idle: idle.map(Idle::new), came, waits: false }
+    }
+
+    /// Whether the client was waited for when the body was last asked for.
+    pub(crate) fn waits(&self) -> bool {
+        self.waits
     }
 }
 
@@ -38,9 +44,11 @@ where
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = &mut *self;
         let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(cx) else {
+            this.waits = true;
             ready!(this.idle.as_mut().map_or(Poll::Pending, |idle| idle.poll(cx)));
             return Poll::Ready(Some(Err(BodyError::Silent)));
         };
+        this.waits = false;
         if let Some(idle) = &mut this.idle {
             idle.moved();
         }

@@ -28,7 +28,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use futures::FutureExt;
 use futures::task::AtomicWaker;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use tokio::time::timeout;
@@ -255,6 +255,18 @@ where
     /// Whether there is nothing to send but the end.
     pub(crate) fn empty(&self) -> bool {
         matches!(self.length, Length::None | Length::Known(0))
+    }
+
+    /// Whether it was the client that was waited for last.
+    pub(crate) fn waits(&self) -> bool {
+        self.source.borrow().rest.as_ref().is_some_and(Arriving::waits)
+    }
+
+    /// The names of its trailers, where they came with what was gathered.
+    pub(crate) fn trailer_names(&self) -> Option<HeaderValue> {
+        let source = self.source.borrow();
+        let names: Vec<&str> = source.trailers.as_ref()?.keys().map(HeaderName::as_str).collect();
+        HeaderValue::try_from(names.join(", ")).ok().filter(|names| !names.is_empty())
     }
 
     /// Whether the whole body can be sent once more.

@@ -32,6 +32,8 @@ pub(crate) struct Inbound {
     pub(crate) expects: bool,
     /// Whether it is a call of gRPC, whose two sides may talk by turns: it is not waited for its body before the dyno has it.
     pub(crate) talks: bool,
+    /// Hops left to a request whose way is being traced.
+    forwards: Option<u64>,
     /// The switch of protocols it asks for.
     pub(crate) switch: Option<Switch>,
     /// Why it goes no further, if its head is reason enough.
@@ -44,11 +46,12 @@ impl Inbound {
         let own_id = headers::text(&head.headers, &headers::REQUEST_ID).filter(|id| is_request_id(id));
         let mut inbound = Inbound {
             host: host(head),
-            uri: target(&head.uri),
+            uri: target(head),
             request_id: own_id.map_or_else(|| format!("{:032x}", rng.random::<u128>()), str::to_owned),
             framed: head.headers.contains_key(header::CONTENT_LENGTH) || head.headers.contains_key(header::TRANSFER_ENCODING),
             expects: false,
             talks: is_grpc(head),
+            forwards: forwards_left(head),
             switch: Switch::read(head),
             refused: None,
         };
@@ -64,10 +67,14 @@ impl Inbound {
             Some(Fault::Unsupported)
         } else if self.host.is_none() {
             Some(Fault::BadHost)
-        } else if !is_target(head.uri.scheme(), self.target(), &head.method) {
+        } else if !is_target(&head.uri, self.target(), &head.method, head.version) {
             Some(Fault::BadTarget)
         } else if goes_round(&head.headers) {
             Some(Fault::Loop)
+        } else if head.version == Version::HTTP_2 && head.headers.get(header::CONTENT_LENGTH).is_some_and(|length| !is_length(length)) {
+            Some(Fault::BadLength)
+        } else if self.forwards == Some(0) {
+            Some(Fault::LastHop)
         } else {
             None
         }
@@ -93,6 +100,9 @@ impl Inbound {
             headers.insert(header::HOST, host);
         }
         arrival.tell(&mut headers, self.host.as_deref().unwrap_or_default(), manner);
+        if let Some(left) = self.forwards {
+            headers.insert(header::MAX_FORWARDS, HeaderValue::from(left.saturating_sub(1)));
+        }
         headers.insert(headers::REQUEST_ID, headers::value(&self.request_id));
         // To the block itself, which packs the dyno's trailers; the client's own wish ended at this edge.
         headers.insert(header::TE, HeaderValue::from_static("trailers"));
@@ -141,7 +151,8 @@ fn expectation(head: &request::Parts) -> Option<bool> {
     let values = head.headers.get_all(header::EXPECT).iter();
     let mut known = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
     let expects = head.headers.contains_key(header::EXPECT);
-    known.all(|value| value.eq_ignore_ascii_case(b"100-continue")).then_some(expects)
+    // HTTP/2 clients cannot be told 100: the library has no words for it. Such a client sends on by itself after a while.
+    known.all(|value| value.eq_ignore_ascii_case(b"100-continue")).then_some(expects && head.version != Version::HTTP_2)
 }
 
 /// Whether it is a call of gRPC, in whatever coding of its messages. With HTTP/1.1 there is none; what is sent there by the name of
@@ -160,9 +171,21 @@ fn is_coded(headers: &HeaderMap) -> bool {
 }
 
 /// Whether the target names something a server could have: a path, or with OPTIONS the server itself.
-fn is_target(scheme: Option<&Scheme>, target: &str, method: &Method) -> bool {
-    let ours = scheme.is_none_or(|scheme| *scheme == Scheme::HTTP || *scheme == Scheme::HTTPS);
-    ours && (target.starts_with('/') || (target == "*" && method == Method::OPTIONS))
+fn is_target(uri: &Uri, target: &str, method: &Method, version: Version) -> bool {
+    let ours = uri.scheme().is_none_or(|scheme| *scheme == Scheme::HTTP || *scheme == Scheme::HTTPS);
+    // `:path` is never empty (RFC 9113, section 8.3.1).
+    let begun = version != Version::HTTP_2 || uri.path_and_query().is_none_or(|path| !path.as_str().starts_with('?'));
+    ours && begun && (target.starts_with('/') || (target == "*" && method == Method::OPTIONS))
+}
+
+fn is_length(value: &HeaderValue) -> bool {
+    !value.is_empty() && value.as_bytes().iter().all(u8::is_ascii_digit)
+}
+
+/// How many more hops a request may make whose way is being traced (RFC 9110, section 7.6.2).
+fn forwards_left(head: &request::Parts) -> Option<u64> {
+    let traced = head.method == Method::OPTIONS || head.method == Method::TRACE;
+    headers::parsed(&head.headers, &header::MAX_FORWARDS).filter(|_| traced)
 }
 
 /// The crumbs a cookie comes in with HTTP/2, as the one line they are with HTTP/1.1 (RFC 9113, section 8.2.3).
@@ -175,8 +198,17 @@ fn join_cookies(headers: &mut HeaderMap) {
     }
 }
 
-/// The target without scheme and authority.
-fn target(uri: &Uri) -> Uri {
+/// The target without scheme and authority. OPTIONS of a server as a whole, which has no path in its absolute form, is `*` (RFC 9112, section
+/// 3.2.4); a lone slash is taken for the same, since the library does not tell them apart.
+fn target(head: &request::Parts) -> Uri {
+    let uri = &head.uri;
+    if head.method == Method::OPTIONS
+        && head.version != Version::HTTP_2
+        && uri.scheme().is_some()
+        && uri.path_and_query().is_some_and(|path| path == "/")
+    {
+        return Uri::from_static("*");
+    }
     if uri.authority().is_none() && uri.scheme().is_none() {
         return uri.clone();
     }

@@ -106,6 +106,10 @@ where
             Length::Known(length) if length > 0 => headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length)),
             length => {
                 if length == Length::Chunked {
+                    // To a dyno with HTTP/1.1 go those that a head announces; where we know them already, it does.
+                    if let Some(names) = self.upload.trailer_names().filter(|_| !headers.contains_key(header::TRAILER)) {
+                        headers.insert(header::TRAILER, names);
+                    }
                     trailers::announce(headers);
                 }
                 headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"))

@@ -23,6 +23,10 @@ pub(crate) enum Fault {
     BadTarget,
     /// It goes round in a circle of proxies.
     Loop,
+    /// `Max-Forwards` ends here.
+    LastHop,
+    /// A `Content-Length` that is no number.
+    BadLength,
     /// It expects what nobody here can do.
     Expectation,
     /// The client's body broke off.
@@ -57,10 +61,12 @@ pub(crate) enum Fault {
 
 impl Fault {
     /// All of them, for metrics that must exist before they count.
-    pub(crate) const ALL: [Fault; 18] = [
+    pub(crate) const ALL: [Fault; 20] = [
         Fault::BadHost,
         Fault::BadTarget,
         Fault::Loop,
+        Fault::LastHop,
+        Fault::BadLength,
         Fault::Expectation,
         Fault::BadBody,
         Fault::BodyLate,
@@ -83,6 +89,8 @@ impl Fault {
         match self {
             Fault::BadHost => ("bad-host", StatusCode::BAD_REQUEST, "the request needs exactly one valid Host"),
             Fault::BadTarget => ("bad-target", StatusCode::BAD_REQUEST, "the request's target is not a path of this server"),
+            Fault::LastHop => ("last-hop", StatusCode::NOT_IMPLEMENTED, "Max-Forwards ends at this edge, which has no more to say"),
+            Fault::BadLength => ("bad-length", StatusCode::BAD_REQUEST, "Content-Length is not a number"),
             Fault::Loop => ("loop", StatusCode::LOOP_DETECTED, "the request came through this mesh too often"),
             Fault::Expectation => ("expectation", StatusCode::EXPECTATION_FAILED, "of expectations only 100-continue is known"),
             Fault::BadBody => ("bad-body", StatusCode::BAD_REQUEST, "the request body broke off"),

@@ -293,6 +293,10 @@ where
             if let Some(dyno) = &failure.dyno {
                 record.at_dyno(block, dyno);
             }
+            // A dyno that has not all of its request is not the one that was silent.
+            if failure.reason == "dyno-timeout" && outgoing.upload.waits() {
+                return Err(Fault::BodyLate);
+            }
             if let Some(fault) = outgoing.upload.broken() {
                 return Err(fault);
             }

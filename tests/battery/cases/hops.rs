@@ -95,7 +95,7 @@ pub(crate) fn cases() -> Vec<Case> {
             "9110 10.1.1",
             "Expect: 100-continue, the body withheld",
             post("content-length: 4\r\nexpect: 100-continue\r\n", ""),
-            Seen::post("/case", "body").without("expect"),
+            Seen::post("/case", "body").with("expect", "100-continue"),
         )
         .then(Step::Await(100))
         .send("body")

@@ -239,9 +239,8 @@ pub(super) fn cases() -> Vec<Case> {
             headers(1, 0, fields_of("POST", "/case", &[("expect", "100-continue"), ("content-length", "4")])),
             body().without("expect"),
         )
-        .then(Step::Await(Want::Interim(1, 100)))
-        .send(data(1, END_STREAM, b"body"))
-        .and(Want::Interim(1, 100)),
+        // 100 is not sent with HTTP/2 (docs/request.md); a client sends on by itself.
+        .send(data(1, END_STREAM, b"body")),
         case(
             "9113 6.5.2",
             "1000 fields",

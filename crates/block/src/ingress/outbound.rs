@@ -137,7 +137,13 @@ impl Outbound {
                 headers.insert(CONTENT_LENGTH, HeaderValue::from(bytes));
                 RequestBody::new(first, body, Some(bytes))
             }
-            Some(Length::Chunked) => RequestBody::new(first, body, None),
+            Some(Length::Chunked) => {
+                // Said, since hyper would take a GET that does not say it for one without a body.
+                if manner.protocol == DynoProtocol::Http1 {
+                    headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+                }
+                RequestBody::new(first, body, None)
+            }
             None if body.is_end_stream() => RequestBody::none(),
             None => RequestBody::new(None, body, declared),
         };

@@ -66,8 +66,8 @@ fn parse(line: &[u8]) -> Result<Line, Violation> {
 /// How a response of `status` to what was `asked` goes on (RFC 9112 6.3).
 pub(super) fn after(status: u16, asked: Asked, fields: &Fields) -> Result<After, Violation> {
     fields.check_framing()?;
-    let never_has_content = status < 200 || status == 204;
-    if never_has_content && fields.announce_content() {
+    // A length in a 204 is wrong, common and harmless: there is no content all the same, and what comes is surplus.
+    if status < 200 && fields.announce_content() {
         return Err(Violation::ContentForbidden);
     }
     Ok(match (status, asked) {

@@ -153,7 +153,7 @@ const RESPONSES: &[(V, Asked, &[u8])] = &[
     (V::ContentLengthRepeated, Asked::Plain, b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n"),
     (V::TransferEncoding, Asked::Plain, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n"),
     (V::TransferEncodingVersion, Asked::Plain, b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"),
-    (V::ContentForbidden, Asked::Plain, b"HTTP/1.1 204 No Content\r\nContent-Length: 1\r\n\r\n"),
+    (V::Surplus, Asked::Plain, b"HTTP/1.1 204 No Content\r\nContent-Length: 1\r\n\r\nx"),
     (V::ContentForbidden, Asked::Plain, b"HTTP/1.1 100 Continue\r\nTransfer-Encoding: chunked\r\n\r\n"),
     (V::Switched, Asked::Plain, b"HTTP/1.1 101 Switching Protocols\r\n\r\n"),
     (V::Surplus, Asked::Plain, b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nxHTTP/1.1 200 OK\r\n\r\n"),

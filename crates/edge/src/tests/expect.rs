@@ -117,8 +117,11 @@ fn one_that_a_dyno_may_have_begun_with_is_not_repeated_and_any_other_is() {
 #[test]
 fn an_http2_client_that_waits_in_vain_for_the_word_sends_on() {
     run(async {
-        let (b1, go) = asking().await;
-        go.notify_one();
+        let b1 = PlayedBlock::start("b1", |hop: Hop| async move {
+            assert_eq!(hop.header("x-dynomesh-expects"), None);
+            Ok(answered("b1", hop.read().await?))
+        })
+        .await;
         let mesh = Mesh::start(&[&b1]).await;
         let request = Request::post("http://a/").header("expect", "100-continue").body(full("order")).unwrap();
         assert_eq!(&mesh.http2().await.send(request).await.0.body[..], b"order");

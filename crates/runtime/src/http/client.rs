@@ -25,6 +25,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::oneshot;
 use tokio::task::spawn_local;
 
+use super::headers::TIER_FIELDS_MAX;
 use super::serve::BoxError;
 use super::tunnel::{Rewound, Tunnel};
 use crate::clock::Clock;
@@ -230,7 +231,7 @@ where
 {
     /// Speaks HTTP/1.1 over `io`, which may be anything that reads and writes. Nothing is sent yet; no pool gets it back.
     pub async fn over(io: impl AsyncRead + AsyncWrite + Unpin + 'static) -> hyper::Result<Self> {
-        let (sender, driver) = Builder::new().max_buf_size(BUFFER_MAX).handshake(TokioIo::new(io)).await?;
+        let (sender, driver) = Builder::new().max_buf_size(BUFFER_MAX).max_headers(TIER_FIELDS_MAX).handshake(TokioIo::new(io)).await?;
         let (over, after) = oneshot::channel();
         spawn_local(async move {
             // Whoever waits for a response is told; an idle connection that breaks is noticed when it is next looked at.

@@ -9,6 +9,9 @@ use std::str::FromStr;
 use dynomesh_core::id::{Address, Invalid, ReplicaId, Term};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
+/// Most fields of a head between the tiers: those of a client or dyno, of which 100 may be, and those that the mesh adds.
+pub const TIER_FIELDS_MAX: usize = 160;
+
 /// How the name of every header of the mesh begins.
 pub const MESH_PREFIX: &str = "x-dynomesh-";
 

@@ -48,6 +48,9 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// Pause after the system refused a connection for want of descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// Longest step of coarse time, within which a peer that has left is noticed.
+const TICK_MAX: Duration = Duration::from_millis(250);
+
 /// Limits of a listener on one thread.
 #[derive(Debug, Clone)]
 pub struct ServeSettings {
@@ -55,6 +58,8 @@ pub struct ServeSettings {
     pub head_timeout: Span,
     /// Largest request head in bytes; a larger one is answered 431. At least 8192.
     pub head_max: usize,
+    /// Most fields of a request's head; more are answered 431.
+    pub fields_max: usize,
     /// Largest number of bytes buffered per connection and direction. At least `head_max`.
     pub buffer_max: usize,
     /// Open connections; past it new ones wait in the kernel's queue.
@@ -112,6 +117,7 @@ impl Default for ServeSettings {
         ServeSettings {
             head_timeout: Span::from_secs(10),
             head_max: 64 * 1024,
+            fields_max: 100,
             buffer_max: 64 * 1024,
             connections_max: 10_000,
             idle: Span::from_secs(75),
@@ -184,7 +190,7 @@ impl Server {
         let shortest = settings.head_timeout.min(settings.idle).min(settings.write_idle).to_std();
         Server {
             tick: Cell::new(0),
-            tick_span: (shortest / 8).clamp(Duration::from_millis(5), Duration::from_secs(1)),
+            tick_span: (shortest / 8).clamp(Duration::from_millis(5), TICK_MAX),
             closing: Cell::new(false),
             lines: RefCell::default(),
             opened: Cell::new(0),
@@ -243,7 +249,7 @@ impl Server {
             Patience { head: self.ticks(settings.head_timeout), idle: self.ticks(settings.idle), write: self.ticks(settings.write_idle) };
         let leaving = self.settings.door.is_leaving();
         for line in self.lines.borrow().values() {
-            if line.is_overdue(now, patience) {
+            if line.is_overdue(now, patience) || line.is_deserted() {
                 line.order(Order::Cut);
             } else if leaving && (line.is_http2() || line.is_idle_since_before(now - 1)) {
                 line.order(Order::Finish);

@@ -38,6 +38,8 @@ const DISCARD_MAX: usize = 1 << 20;
 const DISCARD_SPAN: Duration = Duration::from_secs(1);
 /// What a client that speaks HTTP/2 by prior knowledge sends first (RFC 9113, section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// Fields of a head that hyper takes unless it is told otherwise.
+const HYPER_FIELDS: usize = 100;
 /// Room for the first read, which is most often a whole head.
 const FIRST_READ: usize = 2048;
 
@@ -80,7 +82,10 @@ where
         move |mut request: Request<Incoming>| {
             let busy = Busy::new(line.clone(), server.clone());
             let version = request.version();
-            let peer = peer.of(&mut request);
+            let peer = {
+                let (line, server) = (line.clone(), server.clone());
+                peer.of(&mut request, move || Busy::new(line.clone(), server.clone()))
+            };
             let answer = service(request, peer);
             async move {
                 let mut response = answer.await.map_err(Into::<BoxError>::into)?;
@@ -141,7 +146,8 @@ where
     B::Error: Into<BoxError>,
 {
     let settings = &server.settings;
-    let (strict, verdict) = Strict::server(watched, Limits { head_max: settings.head_max, ..Limits::default() });
+    let (strict, verdict) =
+        Strict::server(watched, Limits { head_max: settings.head_max, fields_max: settings.fields_max, ..Limits::default() });
     let judged = |request: Request<Incoming>| {
         let is_connect = request.method() == Method::CONNECT;
         let running = verdict.run();
@@ -156,7 +162,12 @@ where
             Ok::<_, BoxError>(response)
         }
     };
-    let mut connection = http1::Builder::new()
+    let mut builder = http1::Builder::new();
+    // What it has room for anyway costs nothing.
+    if settings.fields_max > HYPER_FIELDS {
+        builder.max_headers(settings.fields_max);
+    }
+    let mut connection = builder
         .half_close(false)
         .auto_date_header(false)
         .max_header_size(settings.head_max)

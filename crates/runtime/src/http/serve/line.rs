@@ -4,10 +4,14 @@ use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
 use std::pin::pin;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker};
 
+use futures::FutureExt;
+use tokio::io::Interest;
+
 use super::Server;
+use crate::net::Stream;
 
 /// What a connection is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +54,7 @@ pub(super) struct Line {
     order: Cell<Order>,
     is_http2: Cell<bool>,
     waker: RefCell<Option<Waker>>,
+    stream: RefCell<Weak<RefCell<Stream>>>,
 }
 
 impl Line {
@@ -62,6 +67,7 @@ impl Line {
             order: Cell::new(Order::Serve),
             is_http2: Cell::new(false),
             waker: RefCell::default(),
+            stream: RefCell::default(),
         }
     }
 
@@ -70,6 +76,21 @@ impl Line {
         if let Some(waker) = self.waker.borrow().as_ref() {
             waker.wake_by_ref();
         }
+    }
+
+    pub(super) fn looks_at(&self, stream: &Rc<RefCell<Stream>>) {
+        *self.stream.borrow_mut() = Rc::downgrade(stream);
+    }
+
+    /// Whether the peer has left a request that runs. hyper sees it only while it reads, and it does not read on before the service has
+    /// taken what came of the body.
+    pub(super) fn is_deserted(&self) -> bool {
+        if self.phase.get() != Phase::Busy || self.is_http2.get() {
+            return false;
+        }
+        let Some(stream) = self.stream.borrow().upgrade() else { return false };
+        let readiness = stream.borrow().socket().ready(Interest::READABLE).now_or_never();
+        readiness.is_some_and(|ready| ready.is_ok_and(|ready| ready.is_read_closed()))
     }
 
     pub(super) fn ordered(&self) -> Order {

@@ -32,8 +32,8 @@ pub struct Peer {
 enum Handover {
     /// Set by the service, taken when hyper has let go of the connection.
     Whole(Rc<Wanted>),
-    /// One stream of a connection that goes on.
-    Stream(OnUpgrade),
+    /// One stream of a connection that goes on, and is busy as long as the stream lives.
+    Stream(OnUpgrade, Rc<dyn Fn() -> Busy>),
 }
 
 /// A service's wish to have the connection after its answer.
@@ -46,13 +46,13 @@ impl Peer {
     }
 
     /// For one request of the connection.
-    pub(super) fn of(&self, request: &mut Request<Incoming>) -> Self {
+    pub(super) fn of(&self, request: &mut Request<Incoming>, busy: impl Fn() -> Busy + 'static) -> Self {
         if let Handover::Whole(wanted) = &self.handover {
             wanted.0.take();
         }
         let mut peer = self.clone();
         if request.method() == Method::CONNECT && request.extensions().get::<Protocol>().is_some() {
-            peer.handover = Handover::Stream(hyper::upgrade::on(request));
+            peer.handover = Handover::Stream(hyper::upgrade::on(request), Rc::new(busy));
         }
         peer
     }
@@ -66,12 +66,12 @@ impl Peer {
                 wanted.0.replace(Some(sender));
                 Ok(receiver)
             }
-            Handover::Stream(stream) => Err(stream.clone()),
+            Handover::Stream(stream, busy) => Err((stream.clone(), busy())),
         };
         async move {
             match whole {
                 Ok(receiver) => receiver.await.map_err(|_| io::Error::other("the connection ended before it was handed over")),
-                Err(stream) => Ok(Box::new(TokioIo::new(stream.await.map_err(io::Error::other)?)) as Tunnel),
+                Err((stream, busy)) => Ok(Box::new(Handed::new(TokioIo::new(stream.await.map_err(io::Error::other)?), busy).0) as Tunnel),
             }
         }
     }

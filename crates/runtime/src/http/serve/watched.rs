@@ -1,5 +1,6 @@
 //! A connection's stream, with an eye on it.
 
+use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -18,7 +19,7 @@ use crate::net::Stream;
 /// Tells the line what it reads and writes; begins with what was read before.
 pub(super) struct Watched {
     early: Bytes,
-    stream: Stream,
+    stream: Rc<RefCell<Stream>>,
     line: Rc<Line>,
     server: Rc<Server>,
     /// With HTTP/2: what the client sends, and the tick from which on it is counted.
@@ -29,6 +30,8 @@ pub(super) struct Watched {
 
 impl Watched {
     pub(super) fn new(early: Bytes, stream: Stream, line: Rc<Line>, server: Rc<Server>) -> Self {
+        let stream = Rc::new(RefCell::new(stream));
+        line.looks_at(&stream);
         Watched { early, stream, line, server, flood: None, heeds: false }
     }
 
@@ -46,7 +49,7 @@ impl Watched {
     }
 
     pub(super) fn into_stream(self) -> Stream {
-        self.stream
+        Rc::into_inner(self.stream).expect("the line looks at it for a moment only").into_inner()
     }
 
     fn heed(&self, cx: &Context<'_>) -> io::Result<()> {
@@ -67,6 +70,9 @@ impl Watched {
             flood.take_idle_frames();
         }
         flood.note(bytes);
+        if flood.is_out_of_order() {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "the preface is not followed by SETTINGS"));
+        }
         if flood.idle_frames() > limits.idle_frames_max {
             debug!(frames = flood.idle_frames(), "connection closed: more HTTP/2 frames of no use within a second than are allowed");
             return Err(io::Error::new(io::ErrorKind::InvalidData, "a flood of HTTP/2 frames"));
@@ -88,7 +94,7 @@ impl AsyncRead for Watched {
             let taken = self.early.len().min(buf.remaining());
             buf.put_slice(&self.early.split_to(taken));
         } else {
-            ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+            ready!(Pin::new(&mut *self.stream.borrow_mut()).poll_read(cx, buf))?;
             if buf.filled().len() == before {
                 return Poll::Ready(Ok(()));
             }
@@ -100,29 +106,29 @@ impl AsyncRead for Watched {
 }
 
 impl AsyncWrite for Watched {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         self.heed(cx)?;
-        let taken = Pin::new(&mut self.stream).poll_write(cx, buf);
+        let taken = Pin::new(&mut *self.stream.borrow_mut()).poll_write(cx, buf);
         self.wrote(&taken);
         taken
     }
 
-    fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bufs: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+    fn poll_write_vectored(self: Pin<&mut Self>, cx: &mut Context<'_>, bufs: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
         self.heed(cx)?;
-        let taken = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        let taken = Pin::new(&mut *self.stream.borrow_mut()).poll_write_vectored(cx, bufs);
         self.wrote(&taken);
         taken
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        self.stream.borrow().is_write_vectored()
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.stream.borrow_mut()).poll_flush(cx)
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.stream.borrow_mut()).poll_shutdown(cx)
     }
 }
