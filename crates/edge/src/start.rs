@@ -129,6 +129,7 @@ async fn carry(shared: Shared, listeners: Listeners) {
         door: shared.door.clone(),
         write_idle: limits.idle_stream,
         http2: shared.config.http2.clone(),
+        date: true,
         refused: Some(refused(&shared)),
         ..ServeSettings::default()
     };

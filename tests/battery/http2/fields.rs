@@ -2,7 +2,7 @@
 
 use super::frame::*;
 use super::hpack::{field, fields};
-use super::{Case, HOST, Step, Want, case, either, fields_of, malformed, passed, seen};
+use super::{Case, HOST, Want, case, either, fields_of, malformed, passed, seen};
 use crate::case::{Reach, Seen};
 
 type Pairs = &'static [(&'static str, &'static str)];

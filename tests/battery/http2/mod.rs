@@ -53,8 +53,6 @@ pub(crate) enum Want {
     Acknowledged(usize),
     /// So many bytes of a body have come on a stream, and not one more.
     Bytes(u32, usize),
-    /// An interim answer has come.
-    Interim(u32, u16),
     /// The head of a final answer has come.
     Head(u32),
     /// A field of an answer has come.

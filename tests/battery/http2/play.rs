@@ -239,7 +239,6 @@ impl Heard {
             Want::Pong(bytes) => self.frames.iter().any(|frame| frame.kind == PING && frame.has(ACK) && frame.payload == bytes),
             Want::Acknowledged(count) => self.frames.iter().filter(|frame| frame.kind == SETTINGS && frame.has(ACK)).count() == *count,
             Want::Bytes(stream, count) => answer(*stream).body.len() == *count,
-            Want::Interim(stream, status) => answer(*stream).interim.contains(status),
             Want::Head(stream) => answer(*stream).status.is_some(),
             Want::Field(stream, name, value) => answer(*stream).fields.iter().any(|(known, told)| known == name && told == value),
             Want::Trailer(stream, name, value) => {

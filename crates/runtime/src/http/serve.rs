@@ -77,6 +77,8 @@ pub struct ServeSettings {
     pub tls: Option<ServerTls>,
     /// Speaks HTTP/2 to who begins with it.
     pub http2: Option<Http2Settings>,
+    /// Dates answers that have no date, as who forwards them must (RFC 9110, section 6.6.1).
+    pub date: bool,
     /// Counts the connections, and says when their clients are asked to leave.
     pub door: Door,
     /// Hears of what clients sent that was no HTTP/1.1, to count it and to log it.
@@ -126,6 +128,7 @@ impl Default for ServeSettings {
             write_idle: Span::from_secs(55),
             tls: None,
             http2: None,
+            date: false,
             door: Door::default(),
             refused: None,
         }

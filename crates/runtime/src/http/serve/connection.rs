@@ -169,7 +169,7 @@ where
     }
     let mut connection = builder
         .half_close(false)
-        .auto_date_header(false)
+        .auto_date_header(settings.date)
         .max_header_size(settings.head_max)
         .max_buf_size(settings.buffer_max.max(settings.head_max).max(8192))
         .header_read_timeout(None)
@@ -230,7 +230,7 @@ where
     line.speaks_http2(server.tick.get());
     let head_max = u32::try_from(server.settings.head_max).unwrap_or(u32::MAX);
     let connection = http2::Builder::new(Local)
-        .auto_date_header(false)
+        .auto_date_header(server.settings.date)
         .max_concurrent_streams(limits.streams_max)
         .initial_stream_window_size(limits.stream_window)
         .initial_connection_window_size(limits.connection_window)
