@@ -68,7 +68,7 @@ pub(crate) fn response(stream: &[u8], asked: Asked, limits: Limits) -> Verdict {
         };
         let status: u32 = first[9..12].parse().unwrap();
         let announces = !values(&fields, "transfer-encoding").is_empty() || length(&fields).is_some_and(|length| length > 0);
-        if !framing_is_clear(&fields) || ((status < 200 || status == 204) && announces) {
+        if !framing_is_clear(&fields) || (status < 200 && announces) {
             return Err(at);
         }
         if status == 101 {

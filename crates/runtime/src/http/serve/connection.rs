@@ -32,9 +32,8 @@ use crate::http::tunnel::Tunnel;
 use crate::net::Stream;
 use crate::tls::ALPN_HTTP2;
 
-/// What a closed connection's peer may still send before the kernel's reset could destroy our last answer on its way.
-const DISCARD_MAX: usize = 1 << 20;
-/// How long that is waited for.
+/// How long a closed connection's peer may still send, whatever it sends: the kernel's reset could destroy our last answer on its way, and a peer
+/// that has much to write looks for an answer only now and then.
 const DISCARD_SPAN: Duration = Duration::from_secs(1);
 /// What a client that speaks HTTP/2 by prior knowledge sends first (RFC 9113, section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -290,14 +289,8 @@ async fn discard(mut stream: Stream, left: &[u8]) {
     let read_to_end = async {
         stream.write_all(left).await?;
         stream.shutdown().await?;
-        let mut scrap = vec![0; 16 * 1024];
-        let mut total = 0;
-        while total < DISCARD_MAX {
-            match stream.read(&mut scrap).await? {
-                0 => break,
-                read => total += read,
-            }
-        }
+        let mut scrap = vec![0; 64 * 1024];
+        while stream.read(&mut scrap).await? > 0 {}
         io::Result::Ok(())
     };
     // Whatever happens here, the connection is over.
