@@ -110,6 +110,12 @@ impl Routes {
         known
     }
 
+    /// Whether there is an app, and every one has a block that is led.
+    pub(crate) fn lead_somewhere(&self) -> bool {
+        let led = |app: &Arc<App>| app.places.iter().any(|place| place.seat.leader().is_some());
+        self.len() > 0 && self.hosts.values().chain(&self.any).all(led)
+    }
+
     /// How many hosts there are.
     pub(crate) fn len(&self) -> usize {
         self.hosts.len() + usize::from(self.any.is_some())

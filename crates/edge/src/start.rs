@@ -46,6 +46,8 @@ const GAUGES_EVERY: Duration = Duration::from_secs(1);
 
 /// Pause between two changes of the map that are taken over: at most this late is a change, and at most so often are routes made.
 const MAP_PAUSE: Duration = Duration::from_millis(10);
+/// Longest wait for the first words of the map before clients are served.
+const FIRST_WORD_MAX: Duration = Duration::from_millis(500);
 
 /// What the data threads share.
 #[derive(Clone)]
@@ -133,6 +135,11 @@ async fn carry(shared: Shared, listeners: Listeners) {
         refused: Some(refused(&shared)),
         ..ServeSettings::default()
     };
+    tokio::select! {
+        () = knows_the_way(&shared.directory) => {}
+        () = sleep(FIRST_WORD_MAX) => {}
+        () = shared.shutdown.wait() => {}
+    }
     let service = service(&shared);
     let answer = move |request: http::Request<Incoming>, peer| {
         let service = service.clone();
@@ -151,6 +158,21 @@ fn refused(shared: &Shared) -> Refused {
     let (metrics, log) = (shared.metrics.clone(), shared.log.clone());
     let edge: Arc<str> = shared.config.name.as_str().into();
     Refused(Arc::new(move |client, violation| record::refused(&metrics, &log, &edge, client, violation)))
+}
+
+/// Waits for the first words of the map: until then clients wait in the kernel's queue, instead of being told that nobody is there.
+async fn knows_the_way(directory: &Directory) {
+    loop {
+        let changed = directory.seats.changed();
+        if directory.routes().lead_somewhere() {
+            return;
+        }
+        // Apps may come after the leaders of their blocks.
+        tokio::select! {
+            () = changed => {}
+            () = sleep(MAP_PAUSE) => {}
+        }
+    }
 }
 
 /// The service of one data thread. On that thread.

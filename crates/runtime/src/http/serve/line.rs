@@ -82,6 +82,11 @@ impl Line {
         *self.stream.borrow_mut() = Rc::downgrade(stream);
     }
 
+    /// Who has taken the connection over sees for himself whether the peer has ended, or only its half.
+    pub(super) fn looks_away(&self) {
+        *self.stream.borrow_mut() = Weak::new();
+    }
+
     /// Whether the peer has left a request that runs. hyper sees it only while it reads, and it does not read on before the service has
     /// taken what came of the body.
     pub(super) fn is_deserted(&self) -> bool {

@@ -469,3 +469,36 @@ fn wrong_content_is_answered_if_no_answer_was_begun() {
         assert!(answer.starts_with("HTTP/1.1 400 ") && answer.ends_with("dynomesh: a line ends in LF without CR\n"), "{answer}");
     });
 }
+
+/// An upload that the service does not read stands in the way of the word that its client has left.
+#[test]
+fn a_client_that_leaves_an_unread_upload_is_noticed() {
+    on_thread(async {
+        let left = Rc::new(Notify::new());
+        let (begun, leaves) = (Rc::new(Notify::new()), left.clone());
+        let begins = begun.clone();
+        let served = start(ServeSettings::default(), move |request: Request<Incoming>| {
+            let (begins, leaves) = (begins.clone(), leaves.clone());
+            async move {
+                let _leaves = OnDrop(leaves);
+                begins.notify_one();
+                let _unread = request.into_body();
+                std::future::pending::<Result<Response<Full<Bytes>>, Infallible>>().await
+            }
+        });
+        let mut stream = TcpStream::connect(served.address).await.unwrap();
+        stream.write_all(b"POST / HTTP/1.1\r\nhost: h\r\ncontent-length: 100000\r\n\r\n").await.unwrap();
+        stream.write_all(&[b'x'; 90_000]).await.unwrap();
+        begun.notified().await;
+        drop(stream);
+        left.notified().await;
+    });
+}
+
+struct OnDrop(Rc<Notify>);
+
+impl Drop for OnDrop {
+    fn drop(&mut self) {
+        self.0.notify_one();
+    }
+}

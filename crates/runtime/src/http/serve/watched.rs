@@ -44,6 +44,7 @@ impl Watched {
     /// As it is after a switch of protocols: with what hyper has read too much before the rest, and ended by the line's orders.
     pub(super) fn switched(mut self, early: Bytes) -> Self {
         self.early = early;
+        self.line.looks_away();
         self.heeds = true;
         self
     }
