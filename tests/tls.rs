@@ -149,26 +149,27 @@ fn an_edge_of_another_mesh_has_no_block() {
         Some(())
     });
     Client::new(vec![cluster.ready().edges[1].http], HOST).send(Ask::get("/")).expect_ok();
-    by_hand.kill().and_then(|()| by_hand.wait()).unwrap();
+    by_hand.kill().and_then(|()| by_hand.wait()).expect("the files of the test are its own");
 }
 
 /// A new certificate of the authority of `dev`, which keeps its key beside it.
 fn sign_anew(dir: &Path, name: &str, names: &[&str]) {
-    let read = |name: &str| fs::read_to_string(dir.join(name)).unwrap();
+    let read = |name: &str| fs::read_to_string(dir.join(name)).expect("the files of the test are its own");
     let mut authority = CertificateParams::default();
     authority.distinguished_name = DistinguishedName::new();
     authority.distinguished_name.push(DnType::CommonName, "dynomesh dev");
-    let issuer = Issuer::new(authority, KeyPair::from_pem(&read("ca.key")).unwrap());
-    let mut params = CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).unwrap();
+    let issuer = Issuer::new(authority, KeyPair::from_pem(&read("ca.key")).expect("the files of the test are its own"));
+    let mut params =
+        CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).expect("the files of the test are its own");
     params.use_authority_key_identifier_extension = true;
-    let key = KeyPair::generate().unwrap();
-    put(&dir.join(format!("{name}.pem")), &params.signed_by(&key, &issuer).unwrap().pem());
+    let key = KeyPair::generate().expect("the files of the test are its own");
+    put(&dir.join(format!("{name}.pem")), &params.signed_by(&key, &issuer).expect("the files of the test are its own").pem());
     put(&dir.join(format!("{name}.key")), &key.serialize_pem());
 }
 
 /// Replaces a file as a whole.
 fn put(path: &Path, text: &str) {
     let next = path.with_extension("next");
-    fs::write(&next, text).unwrap();
-    fs::rename(next, path).unwrap();
+    fs::write(&next, text).expect("the files of the test are its own");
+    fs::rename(next, path).expect("the files of the test are its own");
 }

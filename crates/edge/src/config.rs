@@ -167,7 +167,7 @@ pub struct Config {
     pub gossip: GossipConfig,
     /// See [`Limits`].
     pub limits: Limits,
-    /// See [`Http2Section`]; `None` where it is not enabled.
+    /// Limits of HTTP/2; `None` where it is not enabled.
     pub http2: Option<Http2Settings>,
     /// See [`RetrySettings`].
     pub retry: RetrySettings,

@@ -66,7 +66,7 @@ pub(crate) fn response(stream: &[u8], asked: Asked, limits: Limits) -> Verdict {
             Piece::Unfinished => return Ok(stream.len()),
             Piece::Refused => return Err(at),
         };
-        let status: u32 = first[9..12].parse().unwrap();
+        let status: u32 = first[9..12].parse().expect("three digits");
         let announces = !values(&fields, "transfer-encoding").is_empty() || length(&fields).is_some_and(|length| length > 0);
         if !framing_is_clear(&fields) || (status < 200 && announces) {
             return Err(at);
@@ -192,7 +192,7 @@ fn framing_may_be_clear(old: bool, fields: &[Field]) -> bool {
     lengths.len() <= 1
         && codings.len() <= if old { 0 } else { 1 }
         && lengths.iter().all(|length| length.chars().all(|digit| digit.is_ascii_digit()) && length.parse::<u64>().is_ok())
-        && codings.iter().all(|coding| coding.to_ascii_lowercase() == "chunked")
+        && codings.iter().all(|coding| coding.eq_ignore_ascii_case("chunked"))
 }
 
 /// Whether the whole head says one thing at most about the content.
@@ -207,7 +207,7 @@ fn content(stream: &[u8], from: usize, fields: &[Field], limits: Limits) -> Opti
     }
     let length = length(fields)?;
     let present = (stream.len() - from) as u64;
-    Some(if length <= present { Ok(from + usize::try_from(length).unwrap()) } else { Err(Ok(stream.len())) })
+    Some(if length <= present { Ok(from + usize::try_from(length).expect("at most what is present")) } else { Err(Ok(stream.len())) })
 }
 
 fn chunks(stream: &[u8], mut at: usize, limits: Limits) -> Result<usize, Verdict> {
@@ -231,7 +231,7 @@ fn chunks(stream: &[u8], mut at: usize, limits: Limits) -> Result<usize, Verdict
         if size > present {
             return Err(Ok(stream.len()));
         }
-        at += usize::try_from(size).unwrap();
+        at += usize::try_from(size).expect("at most what is present");
         for wanted in *b"\r\n" {
             match stream.get(at) {
                 None => return Err(Ok(at)),
@@ -248,7 +248,8 @@ fn chunk_size(line: &str, limits: Limits) -> Option<u64> {
         None => (line, ""),
     };
     let fine = !digits.is_empty() && digits.len() <= 16 && digits.chars().all(|digit| digit.is_ascii_hexdigit());
-    (fine && is_text(extension) && extension.chars().count() <= limits.extension_max).then(|| u64::from_str_radix(digits, 16).unwrap())
+    (fine && is_text(extension) && extension.chars().count() <= limits.extension_max)
+        .then(|| u64::from_str_radix(digits, 16).expect("up to 16 digits"))
 }
 
 fn trailers(stream: &[u8], from: usize, limits: Limits) -> Result<usize, Verdict> {
@@ -291,7 +292,7 @@ fn status_line(line: &str) -> bool {
     let Some(rest) = line.strip_prefix("HTTP/1.0 ").or(line.strip_prefix("HTTP/1.1 ")) else { return false };
     let (status, reason) = rest.split_once(' ').unwrap_or((rest, ""));
     let is_number = status.len() == 3 && status.chars().all(|digit| digit.is_ascii_digit());
-    is_number && (100..600).contains(&status.parse::<u32>().unwrap()) && is_text(reason)
+    is_number && (100..600).contains(&status.parse::<u32>().expect("digits")) && is_text(reason)
 }
 
 fn is_target(method: &str, target: &str) -> bool {
