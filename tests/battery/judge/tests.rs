@@ -1,3 +1,5 @@
+//! The judge, on invented recordings good and bad.
+
 use std::sync::Arc;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! The lenient readings, on streams that mean different things to them.
+
 use super::*;
 
 const GOOD: &str = "POST /a HTTP/1.1\r\nhost: h\r\ncontent-length: 3\r\n\r\nabcGET /b HTTP/1.1\r\nhost: h\r\n\r\n";

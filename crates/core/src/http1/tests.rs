@@ -1,3 +1,5 @@
+//! Every rule by a message that breaks it, and by one that just does not.
+
 use std::collections::BTreeSet;
 
 use super::Violation as V;
