@@ -9,7 +9,7 @@ use dynomesh_core::time::{Span, Time};
 use dynomesh_runtime::clock::Clock;
 use dynomesh_runtime::http::admin::Readiness;
 use tokio::sync::watch;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, sleep};
 use tracing::{debug, info, warn};
 
 use crate::grant::{Refusal, Shared};
@@ -17,6 +17,8 @@ use crate::metrics::AppLabels;
 
 /// How often holds, waits and the lease are looked at.
 const SWEEP: Span = Span::from_millis(20);
+/// The same where there is nothing of it: without the lead and without slots of this run.
+const IDLE_SWEEP: Span = Span::from_millis(100);
 /// How often slots that nobody owns are freed, and long ones renewed (P11).
 const FREE: Span = Span::from_millis(100);
 /// How often leased grants are put into the log (P14).
@@ -62,20 +64,23 @@ fn every(span: Span) -> tokio::time::Interval {
 
 /// Sweeps, frees and watches until the process ends.
 pub(crate) async fn run(shared: Arc<Shared>, ticks: Ticks) {
-    let mut tick = every(SWEEP);
     let mut freed_at = shared.clock.now();
     let mut looked_at = freed_at;
     let mut wedged = false;
     let mut role = shared.replica().role();
     loop {
+        let pause = {
+            let router = shared.router();
+            if router.leads().is_some() || router.running() > 0 { SWEEP } else { IDLE_SWEEP }
+        };
         tokio::select! {
-            _ = tick.tick() => {}
+            () = sleep(pause.to_std()) => {}
             changed = role.changed() => if changed.is_err() { return },
         }
         let now = shared.clock.now();
         watch_office(&shared, now, matches!(role.borrow_and_update().state, State::Leader { .. }));
         // Who was late itself cannot tell whether others were.
-        if now.since(looked_at) < SWEEP.times(3) {
+        if now.since(looked_at) < pause.times(3) {
             wedged = watch_threads(&shared, &ticks, now, wedged);
         }
         looked_at = now;

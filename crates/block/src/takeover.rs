@@ -21,9 +21,10 @@ use tracing::{debug, info};
 use crate::grant::{Doubt, Question, Shared};
 use crate::upstream::{USER_TIMEOUT, probe};
 
-/// How often doubtful slots are looked at, and how often for the first.
+/// How often doubtful slots are looked at, and how often for the first: by who leads, and by who does not and has few of its own left.
 const LOOK: Span = Span::from_millis(20);
 const IDLE_LOOK: Span = Span::from_millis(60);
+const FOLLOWER_LOOK: Span = Span::from_millis(250);
 /// How often a holder that answers is asked again.
 const ALIVE_LOOK: Span = Span::from_millis(200);
 /// How long a holder has to answer before it counts as silent.
@@ -42,16 +43,20 @@ struct Findings {
 /// Settles doubts until the process ends. Runs on the housekeeping thread.
 pub(crate) async fn run(shared: Arc<Shared>) {
     let findings = Arc::new(Mutex::new(Findings::default()));
+    let mut role = shared.replica().role();
     let mut pause = IDLE_LOOK;
     loop {
-        tokio::time::sleep(pause.to_std()).await;
-        let (doubts, quarantined) = {
+        tokio::select! {
+            () = tokio::time::sleep(pause.to_std()) => {}
+            changed = role.changed() => if changed.is_err() { return },
+        }
+        let (doubts, quarantined, leads) = {
             let router = shared.router();
-            (router.doubts(), router.quarantined())
+            (router.doubts(), router.quarantined(), router.leads().is_some())
         };
         if doubts.is_empty() && quarantined.is_empty() {
             *lock(&findings) = Findings::default();
-            pause = IDLE_LOOK;
+            pause = if leads { IDLE_LOOK } else { FOLLOWER_LOOK };
             continue;
         }
         pause = LOOK;

@@ -1,8 +1,8 @@
 //! Group commit: all commands that wait become one log entry.
 //!
-//! One round is in flight at a time, so the batch is whatever came while the round before was on its way: under load batches
-//! form by themselves and grow with the commit latency, idle, nothing waits, and the order of proposals is the order in the
-//! log. A lazy command (a free) rides with the next one, or goes after a millisecond if none comes.
+//! One round is in flight at a time, and none begins too soon after the last one's beginning (see [`pace`]), so the batch is whatever came
+//! meanwhile: under load batches grow, idle, nothing waits, and the order of proposals is the order in the log. A lazy command
+//! (a free) rides with the next one, or goes after the time its proposer gave it if none comes.
 //!
 //! A leader whose lease lapsed has its writes refused by openraft before they are appended. Such a round is tried again, in
 //! place, for a short while; past that its commands and all that wait are answered *not appended*, until the lease is back.
@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use dynomesh_core::id::Term;
-use dynomesh_core::time::Time;
+use dynomesh_core::time::{Span, Time};
 use openraft::errors::{ClientWriteError, ForwardReason};
 use openraft::impls::OneshotResponder;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -38,8 +38,12 @@ pub const BATCH_MAX: usize = 4_096;
 const BATCH_LEN_MAX: usize = 1024 * 1024;
 /// Longest encoded command; a longer one is answered *not appended*.
 pub const COMMAND_LEN_MAX: usize = 2 * 1024 * 1024;
-/// A lazy command waits this long for another to ride with.
-const LAZY: Duration = Duration::from_millis(1);
+/// Between the beginnings of two rounds, at least. The timer adds up to a millisecond.
+const PACE: Duration = Duration::from_millis(1);
+/// The same under load.
+const LOADED_PACE: Duration = Duration::from_millis(2);
+/// A round of so many commands that somebody waits for is one under load.
+const LOADED: usize = 3;
 /// Between two tries of a round that was refused because the lease had lapsed.
 const RETRY: Duration = Duration::from_millis(2);
 /// How long such a round is tried.
@@ -77,7 +81,15 @@ fn answer<T>(waiter: Option<oneshot::Sender<Result<T, ProposeError>>>, error: &P
 /// One proposal on its way to the batcher.
 pub(crate) struct Proposal<M: Machine> {
     command: M::Command,
-    waiter: Option<Waiter<M>>,
+    urgency: Urgency<M>,
+}
+
+/// When a proposal must go.
+enum Urgency<M: Machine> {
+    /// With the next round: somebody waits.
+    Now(Waiter<M>),
+    /// With any round until then, or in one of its own.
+    Until(Instant),
 }
 
 /// The sending end, for any thread.
@@ -95,16 +107,16 @@ impl<M: Machine> Clone for Proposer<M> {
 impl<M: Machine> Proposer<M> {
     pub(crate) fn propose(&self, command: M::Command) -> impl Future<Output = Reply<M>> + Send + use<M> {
         let (waiter, reply) = oneshot::channel();
-        let sent = self.send(Proposal { command, waiter: Some(waiter) });
+        let sent = self.send(Proposal { command, urgency: Urgency::Now(waiter) });
         async move {
             sent?;
             reply.await.unwrap_or(Err(ProposeError::Unknown("the replica stopped")))
         }
     }
 
-    pub(crate) fn propose_lazily(&self, command: M::Command) {
+    pub(crate) fn propose_lazily(&self, command: M::Command, within: Span) {
         // A lazy command that is lost is proposed again by whoever compares its own books with the state.
-        let _ = self.send(Proposal { command, waiter: None });
+        let _ = self.send(Proposal { command, urgency: Urgency::Until(Instant::now() + within.to_std()) });
     }
 
     fn send(&self, proposal: Proposal<M>) -> Result<(), ProposeError> {
@@ -141,8 +153,10 @@ pub(crate) struct Batcher<M: Machine> {
     waiting: VecDeque<Proposal<M>>,
     /// How many of them somebody waits for.
     urgent: usize,
-    /// When the oldest lazy command came.
-    lazy_since: Option<Instant>,
+    /// When the first of the lazy commands must go.
+    lazy_until: Option<Instant>,
+    /// When the next round may begin.
+    earliest: Option<Instant>,
     /// The term that this replica leads.
     leads: Option<Term>,
     /// The term that it leads and has said so in the log.
@@ -177,7 +191,21 @@ impl<M: Machine> Batcher<M> {
         clock: Clock,
     ) -> Self {
         let waiting = VecDeque::new();
-        Batcher { raft, queue, role, closed, counters, clock, waiting, urgent: 0, lazy_since: None, leads: None, said: None, round: None }
+        Batcher {
+            raft,
+            queue,
+            role,
+            closed,
+            counters,
+            clock,
+            waiting,
+            urgent: 0,
+            lazy_until: None,
+            earliest: None,
+            leads: None,
+            said: None,
+            round: None,
+        }
     }
 
     /// Runs until every proposer is gone or the replica has stopped.
@@ -198,7 +226,7 @@ impl<M: Machine> Batcher<M> {
     }
 
     async fn next_event(&mut self) -> Event<M> {
-        let tick = self.lazy_since.filter(|_| self.round.is_none()).map(|since| since + LAZY);
+        let tick = self.next_round().filter(|_| self.round.is_none() && self.leads.is_some());
         let over = async {
             match &mut self.round {
                 Some(round) => round.outcome.as_mut().await,
@@ -215,13 +243,19 @@ impl<M: Machine> Batcher<M> {
         }
     }
 
+    /// When the next round must begin, if none is in flight.
+    fn next_round(&self) -> Option<Instant> {
+        let wanted = if self.urgent > 0 { Some(Instant::now()) } else { self.lazy_until };
+        wanted.map(|wanted| self.earliest.map_or(wanted, |earliest| earliest.max(wanted)))
+    }
+
     /// Takes in what came and whatever else has come.
     fn take_in(&mut self, first: Proposal<M>) {
         let mut next = Some(first);
         while let Some(proposal) = next {
-            match proposal.waiter.is_some() {
-                true => self.urgent += 1,
-                false => self.lazy_since = self.lazy_since.or_else(|| Some(Instant::now())),
+            match &proposal.urgency {
+                Urgency::Now(_) => self.urgent += 1,
+                Urgency::Until(until) => self.lazy_until = Some(self.lazy_until.map_or(*until, |first| first.min(*until))),
             }
             self.waiting.push_back(proposal);
             next = self.queue.queue.try_recv().ok();
@@ -259,17 +293,18 @@ impl<M: Machine> Batcher<M> {
             self.round = Some(self.round_of(term, Arc::new(Waiters(Mutex::new(None))), 0, Box::pin(outcome)));
             return;
         }
-        let due = self.lazy_since.is_some_and(|since| since.elapsed() >= LAZY);
-        if self.urgent > 0 || due {
+        let now = Instant::now();
+        if self.earliest.is_none_or(|earliest| earliest <= now) && (self.urgent > 0 || self.lazy_until.is_some_and(|until| until <= now)) {
             self.start_batch(term);
         }
     }
 
     fn start_batch(&mut self, term: Term) {
+        self.earliest = Some(Instant::now() + pace(self.urgent));
         let mut encoder = BatchEncoder::new();
         let mut commands = Vec::new();
         while commands.len() < BATCH_MAX && encoder.len() < BATCH_LEN_MAX {
-            let Some(Proposal { command, waiter }) = self.pop() else { break };
+            let Some((command, waiter)) = self.pop() else { break };
             match encoder.push(&command, COMMAND_LEN_MAX) {
                 true => commands.push((command, waiter)),
                 false => answer(waiter, &ProposeError::NotAppended("the command is too long")),
@@ -310,19 +345,24 @@ impl<M: Machine> Batcher<M> {
         }
     }
 
-    fn pop(&mut self) -> Option<Proposal<M>> {
-        let proposal = self.waiting.pop_front()?;
+    fn pop(&mut self) -> Option<(M::Command, Option<Waiter<M>>)> {
+        let Proposal { command, urgency } = self.waiting.pop_front()?;
         self.queue.waiting.fetch_sub(1, Ordering::Relaxed);
-        self.urgent -= usize::from(proposal.waiter.is_some());
         if self.waiting.is_empty() {
-            self.lazy_since = None;
+            self.lazy_until = None;
         }
-        Some(proposal)
+        match urgency {
+            Urgency::Now(waiter) => {
+                self.urgent -= 1;
+                Some((command, Some(waiter)))
+            }
+            Urgency::Until(_) => Some((command, None)),
+        }
     }
 
     fn refuse(&mut self, error: &ProposeError) {
-        while let Some(proposal) = self.pop() {
-            answer(proposal.waiter, error);
+        while let Some((_, waiter)) = self.pop() {
+            answer(waiter, error);
         }
     }
 
@@ -331,6 +371,12 @@ impl<M: Machine> Batcher<M> {
             round.waiters.answer(error);
         }
     }
+}
+
+/// How soon the next round may follow one with so many commands that somebody waits for. A round costs every replica several times what
+/// proxying a request does, however few commands it holds; who comes alone is not held up for that.
+fn pace(urgent: usize) -> Duration {
+    if urgent >= LOADED { LOADED_PACE } else { PACE }
 }
 
 /// Appends a leader's first entry, however long its lease takes to come.

@@ -14,6 +14,8 @@ use dynomesh_core::block::{BlockSettings, Command, Reply};
 use dynomesh_core::id::{AppName, BlockName, DynoId, SlotId};
 use dynomesh_core::time::{Span, Time};
 use dynomesh_runtime::clock::Clock;
+use dynomesh_runtime::http::headers;
+use http::HeaderValue;
 use tracing::debug;
 
 pub(crate) use router::{Admission, Ask, Doubt, DueProbe, DynoReport, Load, Manner, Pick, Refusal, Right, Router};
@@ -26,12 +28,20 @@ use crate::upstream::{Freedom, Link};
 /// What every thread of the daemon shares.
 pub(crate) struct Shared {
     pub(crate) block: BlockName,
+    /// The block's name, ready to be sent.
+    pub(crate) block_header: HeaderValue,
     pub(crate) clock: Clock,
     pub(crate) limits: Limits,
     pub(crate) metrics: Metrics,
     pub(crate) proposer: Proposer,
     router: Mutex<Router>,
 }
+
+/// A free that no grant takes along goes after this long. Until it is in the log only the next leader's picture is late, by a few slots
+/// beside all those in flight.
+const FREE_WITHIN: Span = Span::from_millis(10);
+/// The same of commands that should be in the log soon.
+const SOON: Span = Span::from_millis(1);
 
 /// The way to the log. Empty until the replica runs; then the same for all threads.
 #[derive(Clone, Default)]
@@ -54,9 +64,9 @@ impl Proposer {
         self.replica.get()
     }
 
-    /// Frees ride with the next grant, or go after a millisecond.
+    /// Frees ride with the next grant, or go after [`FREE_WITHIN`].
     pub(crate) fn free(&self, slots: Vec<SlotId>) {
-        self.lazily(Command::Free { slots });
+        self.within(Command::Free { slots }, FREE_WITHIN);
     }
 
     /// Proposed as the office opens.
@@ -66,10 +76,14 @@ impl Proposer {
 
     /// Whatever nobody waits for.
     pub(crate) fn lazily(&self, command: Command) {
+        self.within(command, SOON);
+    }
+
+    fn within(&self, command: Command, within: Span) {
         #[cfg(test)]
         self.written.lock().expect("no test panics under this lock").push(command.clone());
         if let Some(replica) = self.replica() {
-            replica.propose_lazily(command);
+            replica.propose_lazily(command, within);
         }
     }
 }
@@ -78,7 +92,8 @@ impl Proposer {
 
 impl Shared {
     pub(crate) fn new(block: BlockName, clock: Clock, limits: Limits, metrics: Metrics, proposer: Proposer, router: Router) -> Arc<Self> {
-        Arc::new(Shared { block, clock, limits, metrics, proposer, router: Mutex::new(router) })
+        let block_header = headers::value(&block);
+        Arc::new(Shared { block, block_header, clock, limits, metrics, proposer, router: Mutex::new(router) })
     }
 
     /// The picture, for a moment; never across an await.

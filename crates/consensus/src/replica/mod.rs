@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dynomesh_core::id::{Address, GroupId, Incarnation, Index, ReplicaId, Term};
+use dynomesh_core::time::Span;
 use dynomesh_proto::raft::v1 as wire;
 use openraft::Raft;
 use openraft::async_runtime::watch::WatchReceiver;
@@ -115,10 +116,10 @@ impl<M: Machine> Replica<M> {
         self.0.proposer.propose(command)
     }
 
-    /// Appends a command together with the next one, or after a millisecond. It may be lost with the leadership: for what is
-    /// proposed again by whoever compares its own books with the state.
-    pub fn propose_lazily(&self, command: M::Command) {
-        self.0.proposer.propose_lazily(command);
+    /// Appends a command together with the next one, or by itself once `within` has passed. It may be lost with the leadership: for what
+    /// is proposed again by whoever compares its own books with the state.
+    pub fn propose_lazily(&self, command: M::Command, within: Span) {
+        self.0.proposer.propose_lazily(command, within);
     }
 
     /// Has the leader append a command, wherever it is.

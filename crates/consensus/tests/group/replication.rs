@@ -1,6 +1,7 @@
 //! Commands reach every replica, once, in order.
 
 use dynomesh_consensus::ProposeError;
+use dynomesh_core::time::Span;
 use dynomesh_runtime::clock::Clock;
 
 use crate::cluster::*;
@@ -52,10 +53,10 @@ async fn a_lazy_command_rides_with_the_next_and_goes_alone_if_none_comes() {
     let leader = cluster.leader().await;
     let replica = &cluster.node(leader).replica;
     let before = replica.metrics().batches;
-    replica.propose_lazily(Command::Add(1));
+    replica.propose_lazily(Command::Add(1), Span::from_secs(3600));
     assert_eq!(soon(replica.propose(Command::Add(2))).await.unwrap(), 3, "the lazy one is first");
     until("the count", || (replica.metrics().batches == before + 1).then_some(())).await;
-    replica.propose_lazily(Command::Add(3));
+    replica.propose_lazily(Command::Add(3), Span::from_millis(1));
     cluster.converge(&[1, 2, 3]).await;
 }
 
