@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use dynomesh_core::dispatch::{Correction, Hearing, LeaderAt, Mark, Verdict, correct, may_abandon};
-use dynomesh_core::id::BlockName;
+use dynomesh_core::id::Address;
 use dynomesh_runtime::clock::Clock;
 use dynomesh_runtime::http::client::{Connection, Pool, ResponseBody};
 use dynomesh_runtime::http::headers::{self, Leader};
@@ -30,6 +30,7 @@ use crate::load::InFlight;
 use crate::metrics::Metrics;
 use crate::outgoing::{Outgoing, Terms};
 use crate::routes::Place;
+use crate::seat::Seat;
 
 /// A refusal's body up to this long is read to its end, so that the connection can be used again.
 const REFUSAL_LEN_MAX: u64 = 4096;
@@ -69,7 +70,7 @@ pub(crate) struct Answer<B> {
     /// Counts the request as in flight.
     pub(crate) in_flight: InFlight,
     /// The replica that answered.
-    pub(crate) replica: String,
+    pub(crate) replica: Address,
 }
 
 /// An attempt without a response.
@@ -90,7 +91,7 @@ pub(crate) struct Failure {
     /// Whether a silent block was left, already paid from the budget.
     pub(crate) abandoned: bool,
     /// The replica asked last.
-    pub(crate) replica: String,
+    pub(crate) replica: Address,
     /// The dyno that had it, if the block says so.
     pub(crate) dyno: Option<String>,
 }
@@ -121,7 +122,7 @@ impl Failure {
             spill: false,
             unreached: false,
             abandoned: false,
-            replica: leader.http.to_string(),
+            replica: leader.http,
             dyno: None,
         }
     }
@@ -276,8 +277,8 @@ where
         }
         let verdict = match mark {
             Mark::Answered => {
-                let replica = leader.http.to_string();
-                return Asked::Ended(End::Answered(Box::new(Answer { response, gate, in_flight, replica })));
+                let answer = Answer { response, gate, in_flight, replica: leader.http };
+                return Asked::Ended(End::Answered(Box::new(answer)));
             }
             Mark::Failed(verdict) => verdict,
         };
@@ -339,10 +340,10 @@ fn at(leader: &Leader) -> LeaderAt {
 /// How an attempt is counted and logged.
 impl<B> End<B> {
     /// Counts it.
-    pub(crate) fn count(&self, metrics: &Metrics, block: &BlockName) {
+    pub(crate) fn count(&self, metrics: &Metrics, seat: &Seat) {
         match self {
-            End::Answered(_) => metrics.attempted(block, None),
-            End::Failed(failure) => metrics.attempted(block, Some(failure.certain())),
+            End::Answered(_) => seat.count_answer(metrics),
+            End::Failed(failure) => metrics.attempted(seat.name(), Some(failure.certain())),
         }
     }
 }

@@ -3,7 +3,6 @@
 //! Addresses and ways are lists that each proxy adds to, so what came from before stays in them; it is worth as much as whoever wrote
 //! it. What has but one value is the edge's own word, unless [`Manner::trusted`] says that clients are proxies whose word counts.
 
-use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use dynomesh_runtime::clock::Clock;
@@ -29,10 +28,12 @@ pub(crate) struct Manner {
 }
 
 /// How and when a request came.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Arrival {
     /// Who asks.
     pub(crate) client: SocketAddr,
+    /// His IP address, ready to be sent.
+    pub(crate) ip: HeaderValue,
     /// Where he connected to.
     pub(crate) local: SocketAddr,
     /// Whether he did so by TLS.
@@ -46,7 +47,15 @@ pub(crate) struct Arrival {
 impl Arrival {
     /// A request of `peer` that has just come.
     pub(crate) fn of(peer: &Peer, version: Version, clock: &Clock) -> Self {
-        Arrival { client: peer.address, local: peer.local, is_tls: peer.is_tls, version, wall_ms: clock.wall_millis() }
+        let (client, local, is_tls) = (peer.address, peer.local, peer.is_tls);
+        Arrival { client, ip: peer.ip.clone(), local, is_tls, version, wall_ms: clock.wall_millis() }
+    }
+
+    /// One as tests need it.
+    #[cfg(test)]
+    pub(crate) fn test(client: &str, local: &str, is_tls: bool) -> Self {
+        let client: SocketAddr = client.parse().unwrap();
+        Arrival { client, ip: headers::value(client.ip()), local: local.parse().unwrap(), is_tls, version: Version::HTTP_11, wall_ms: 0 }
     }
 
     /// `http` or `https`.
@@ -63,17 +72,17 @@ impl Arrival {
         }
     }
 
-    /// Adds to a request what is known of its way. `host` is the one it asks for, which HTTP/1.0 may leave empty.
-    pub(crate) fn tell(&self, headers: &mut HeaderMap, host: &str, manner: Manner) {
-        add(headers, &headers::FORWARDED_FOR, self.client.ip());
+    /// Adds to a request what is known of its way. `host` is the one it asks for, which HTTP/1.0 need not say.
+    pub(crate) fn tell(&self, headers: &mut HeaderMap, host: Option<&HeaderValue>, manner: Manner) {
+        add(headers, &headers::FORWARDED_FOR, self.ip.clone());
         if manner.forwarded {
-            add(headers, &header::FORWARDED, self.forwarded(host));
+            add(headers, &header::FORWARDED, headers::value(self.forwarded(host.and_then(|host| host.to_str().ok()).unwrap_or_default())));
         }
-        add(headers, &header::VIA, format_args!("{} {PSEUDONYM}", number(self.version)));
+        add(headers, &header::VIA, passage(self.version));
         let own = [
             (headers::FORWARDED_PROTO, Some(HeaderValue::from_static(self.scheme()))),
             (headers::FORWARDED_PORT, Some(HeaderValue::from(self.local.port()))),
-            (headers::FORWARDED_HOST, (!host.is_empty()).then(|| headers::value(host))),
+            (headers::FORWARDED_HOST, host.cloned()),
         ];
         for (name, value) in own {
             if !(manner.trusted && headers::text(headers, &name).is_some()) {
@@ -108,20 +117,25 @@ pub(crate) fn goes_round(headers: &HeaderMap) -> bool {
 
 /// Adds to an answer that it came through this mesh. Dynos are spoken to in HTTP/1.1 as far as an edge knows.
 pub(crate) fn sign_way(headers: &mut HeaderMap) {
-    add(headers, &header::VIA, format_args!("{} {PSEUDONYM}", number(Version::HTTP_11)));
+    add(headers, &header::VIA, passage(Version::HTTP_11));
 }
 
-/// The number of a version as `Via` writes it (RFC 9110, section 7.6.3).
-fn number(version: Version) -> &'static str {
-    match version {
-        Version::HTTP_10 => "1.0",
-        Version::HTTP_2 => "2.0",
-        _ => "1.1",
-    }
+/// A message of this version came through an edge, as `Via` writes it (RFC 9110, section 7.6.3).
+fn passage(version: Version) -> HeaderValue {
+    HeaderValue::from_static(match version {
+        Version::HTTP_10 => "1.0 dynomesh",
+        Version::HTTP_2 => "2.0 dynomesh",
+        _ => "1.1 dynomesh",
+    })
 }
 
 /// Adds an element to the list a header is, on one line.
-fn add(headers: &mut HeaderMap, name: &HeaderName, element: impl fmt::Display) {
+fn add(headers: &mut HeaderMap, name: &HeaderName, element: HeaderValue) {
+    if !headers.contains_key(name) {
+        headers.insert(name, element);
+        return;
+    }
+    let element = element.to_str().unwrap_or_default();
     let lines = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
     let mut list = lines.filter(|line| !line.is_empty()).collect::<Vec<_>>().join(", ");
     if list.len() > LIST_LEN_MAX {
@@ -150,18 +164,14 @@ mod tests {
     use super::*;
 
     fn told(before: &[(&'static str, &str)], host: &str, manner: Manner) -> HeaderMap {
-        let arrival = Arrival {
-            client: "[2001:db8::7]:5000".parse().unwrap(),
-            local: "192.0.2.1:8443".parse().unwrap(),
-            is_tls: true,
-            version: Version::HTTP_2,
-            wall_ms: 1_763_672_401_250,
-        };
+        let peer = Arrival::test("[2001:db8::7]:5000", "192.0.2.1:8443", true);
+        let arrival = Arrival { version: Version::HTTP_2, wall_ms: 1_763_672_401_250, ..peer };
         let mut headers = HeaderMap::new();
         for (name, value) in before {
             headers.append(HeaderName::from_static(name), value.parse().unwrap());
         }
-        arrival.tell(&mut headers, host, manner);
+        let host = (!host.is_empty()).then(|| headers::value(host));
+        arrival.tell(&mut headers, host.as_ref(), manner);
         headers
     }
 
@@ -218,7 +228,7 @@ mod tests {
     fn a_request_that_came_through_edges_too_often_goes_round() {
         let mut headers = told(&[("via", "1.1 near, 1.1 dynomesh (comment)")], "shop", Manner::default());
         for _ in 0..3 {
-            add(&mut headers, &header::VIA, "1.1 DYNOMESH");
+            add(&mut headers, &header::VIA, HeaderValue::from_static("1.1 DYNOMESH"));
         }
         assert!(!goes_round(&headers), "{headers:?}");
         headers.append(header::VIA, HeaderValue::from_static("HTTP/1.1 dynomesh"));

@@ -2,10 +2,12 @@
 //!
 //! Labels are bounded by configuration, never by traffic: apps, blocks, codes. Hosts, paths and methods are for the access log.
 
+use std::ops::Deref;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use dynomesh_core::dispatch::Verdict;
-use dynomesh_core::id::{AppName, BlockName};
+use dynomesh_core::id::BlockName;
 use dynomesh_core::time::Span;
 use dynomesh_runtime::telemetry::Registry;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
@@ -19,9 +21,13 @@ use crate::reply::Fault;
 /// Seconds; from well under a millisecond to the request deadline.
 const BUCKETS: [f64; 16] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
 
-/// All of an edge's counts. Clones count in the same place.
+/// All of an edge's counts. Clones count in the same place, and cost nothing.
 #[derive(Debug, Clone)]
-pub(crate) struct Metrics {
+pub(crate) struct Metrics(Arc<Counts>);
+
+/// See [`Metrics`].
+#[derive(Debug)]
+pub(crate) struct Counts {
     /// Requests by app and class of their status.
     pub(crate) requests: Family<RequestLabels, Counter>,
     /// From head to end of response, by app.
@@ -62,7 +68,15 @@ pub(crate) struct Metrics {
     pub(crate) log_dropped: Gauge<u64, AtomicU64>,
 }
 
-/// See [`Metrics::requests`].
+/// What is counted of one app, found once and not for every request.
+#[derive(Debug)]
+pub(crate) struct AppCounts {
+    /// By class of the status, from `1xx` to `5xx`.
+    answered: [Counter; 5],
+    duration: Histogram,
+}
+
+/// See [`Counts::requests`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct RequestLabels {
     /// The app; empty when no app was found.
@@ -75,28 +89,21 @@ pub(crate) struct RequestLabels {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct StatusClass(u16);
 
-impl StatusClass {
-    /// The class of a status code.
-    pub(crate) fn of(status: u16) -> Self {
-        StatusClass(status / 100)
-    }
-}
-
-/// See [`Metrics::duration`].
+/// See [`Counts::duration`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct AppLabels {
     /// The app; empty when no app was found.
     pub(crate) app: String,
 }
 
-/// See [`Metrics::errors`].
+/// See [`Counts::errors`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct ErrorLabels {
     /// As in `x-dynomesh-error`.
     pub(crate) code: &'static str,
 }
 
-/// See [`Metrics::attempts`].
+/// See [`Counts::attempts`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct AttemptLabels {
     /// The block.
@@ -114,10 +121,17 @@ impl EncodeLabelValue for StatusClass {
 
 // === impl Metrics ===
 
+impl Deref for Metrics {
+    type Target = Counts;
+    fn deref(&self) -> &Counts {
+        &self.0
+    }
+}
+
 impl Metrics {
     /// Registers all counts.
     pub(crate) fn register(registry: &Registry) -> Self {
-        let metrics = Metrics {
+        let metrics = Counts {
             requests: Family::default(),
             duration: Family::new_with_constructor(|| Histogram::new(BUCKETS)),
             errors: Family::default(),
@@ -138,48 +152,77 @@ impl Metrics {
             leader_changes: Gauge::default(),
             log_dropped: Gauge::default(),
         };
-        let m = metrics.clone();
-        registry.register("edge_requests", "Requests answered, by app and class of status", m.requests);
-        registry.register("edge_request_duration_seconds", "From a request's head to the end of its response, by app", m.duration);
-        registry.register("edge_errors", "Errors of the mesh's own, by code", m.errors);
-        registry.register("edge_attempts", "Attempts at blocks, by block and end", m.attempts);
-        registry.register("edge_corrections", "Words of followers about their leader that were followed", m.corrections);
-        registry.register("edge_retry_budget_refused", "Retries that the budget could not pay", m.budget_refused);
-        registry.register("edge_attempts_abandoned", "Attempts given up because their block was silent", m.abandoned);
-        registry.register("edge_replica_silences", "Replicas found silent", m.silences);
-        registry.register("edge_beats_missed", "Beats missed while our own ticks were on time", m.beats_missed);
-        registry.register("edge_responses_broken", "Responses that broke off before their end", m.broken);
-        registry.register("edge_block_connects", "Connections made to blocks", m.connects);
-        registry.register("edge_requests_in_flight", "Requests being served", m.in_flight);
-        registry.register("edge_drained", "1 while this edge is wanted drained and nobody uses it", m.drained);
-        registry.register("edge_requests_at_blocks", "Requests in flight at blocks, all apps together", m.at_blocks);
-        registry.register("edge_blocks_led", "Blocks with a usable leader", m.blocks_led);
-        registry.register("edge_blocks_known", "Blocks known", m.blocks_known);
-        registry.register("edge_hosts_known", "Hosts known", m.hosts_known);
-        registry.register("edge_leader_changes", "Leaders learned since start", m.leader_changes);
-        registry.register("edge_access_log_dropped", "Access log lines lost because the writer was behind", m.log_dropped);
+        metrics.shown_by(registry);
         for fault in Fault::ALL {
             drop(metrics.errors.get_or_create(&ErrorLabels { code: fault.code() }));
         }
-        metrics
+        Metrics(Arc::new(metrics))
     }
 
     /// Counts one answered request.
-    pub(crate) fn answered(&self, app: Option<&AppName>, status: u16, took: Span) {
-        let app = app.map_or_else(String::new, ToString::to_string);
-        self.requests.get_or_create(&RequestLabels { app: app.clone(), status: StatusClass::of(status) }).inc();
-        self.duration.get_or_create(&AppLabels { app }).observe(took.as_secs_f64());
+    pub(crate) fn answered(&self, app: Option<&AppCounts>, status: u16, took: Span) {
+        match app {
+            Some(app) => app.answered(status, took),
+            None => self.of_app("").answered(status, took),
+        }
     }
 
     /// Counts one attempt; `None` = answered by a dyno.
     pub(crate) fn attempted(&self, block: &BlockName, verdict: Option<Verdict>) {
+        self.attempts_at(block, verdict).inc();
+    }
+}
+
+impl AppCounts {
+    fn answered(&self, status: u16, took: Span) {
+        let class = usize::from(status / 100).clamp(1, 5) - 1;
+        self.answered[class].inc();
+        self.duration.observe(took.as_secs_f64());
+    }
+}
+
+impl Counts {
+    /// The counts of an app; of requests for none, by an empty name.
+    pub(crate) fn of_app(&self, app: &str) -> AppCounts {
+        let labels = |class| RequestLabels { app: app.to_owned(), status: StatusClass(class) };
+        AppCounts {
+            answered: [1, 2, 3, 4, 5].map(|class| self.requests.get_or_create_owned(&labels(class))),
+            duration: self.duration.get_or_create_owned(&AppLabels { app: app.to_owned() }),
+        }
+    }
+
+    /// How often attempts at a block ended so; `None` = answered by a dyno.
+    pub(crate) fn attempts_at(&self, block: &BlockName, verdict: Option<Verdict>) -> Counter {
         let end = match verdict {
             None => "answered",
             Some(Verdict::NotDispatched) => "not-dispatched",
             Some(Verdict::Over) => "over",
             Some(Verdict::Unknown) => "unknown",
         };
-        self.attempts.get_or_create(&AttemptLabels { block: block.to_string(), end }).inc();
+        self.attempts.get_or_create_owned(&AttemptLabels { block: block.to_string(), end })
+    }
+
+    fn shown_by(&self, registry: &Registry) {
+        let m = self;
+        registry.register("edge_requests", "Requests answered, by app and class of status", m.requests.clone());
+        registry.register("edge_request_duration_seconds", "From a request's head to the end of its response, by app", m.duration.clone());
+        registry.register("edge_errors", "Errors of the mesh's own, by code", m.errors.clone());
+        registry.register("edge_attempts", "Attempts at blocks, by block and end", m.attempts.clone());
+        registry.register("edge_corrections", "Words of followers about their leader that were followed", m.corrections.clone());
+        registry.register("edge_retry_budget_refused", "Retries that the budget could not pay", m.budget_refused.clone());
+        registry.register("edge_attempts_abandoned", "Attempts given up because their block was silent", m.abandoned.clone());
+        registry.register("edge_replica_silences", "Replicas found silent", m.silences.clone());
+        registry.register("edge_beats_missed", "Beats missed while our own ticks were on time", m.beats_missed.clone());
+        registry.register("edge_responses_broken", "Responses that broke off before their end", m.broken.clone());
+        registry.register("edge_block_connects", "Connections made to blocks", m.connects.clone());
+        registry.register("edge_requests_in_flight", "Requests being served", m.in_flight.clone());
+        registry.register("edge_drained", "1 while this edge is wanted drained and nobody uses it", m.drained.clone());
+        registry.register("edge_requests_at_blocks", "Requests in flight at blocks, all apps together", m.at_blocks.clone());
+        registry.register("edge_blocks_led", "Blocks with a usable leader", m.blocks_led.clone());
+        registry.register("edge_blocks_known", "Blocks known", m.blocks_known.clone());
+        registry.register("edge_hosts_known", "Hosts known", m.hosts_known.clone());
+        registry.register("edge_leader_changes", "Leaders learned since start", m.leader_changes.clone());
+        registry.register("edge_access_log_dropped", "Access log lines lost because the writer was behind", m.log_dropped.clone());
     }
 }
 
@@ -191,7 +234,7 @@ mod tests {
     fn every_count_is_exposed_with_its_labels() {
         let registry = Registry::new("edge", "edge-1");
         let metrics = Metrics::register(&registry);
-        metrics.answered(Some(&AppName::new("shop").unwrap()), 204, Span::from_millis(3));
+        metrics.answered(Some(&metrics.of_app("shop")), 204, Span::from_millis(3));
         metrics.attempted(&BlockName::new("b1").unwrap(), Some(Verdict::Over));
         let text = registry.encode();
         for line in [

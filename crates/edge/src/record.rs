@@ -8,17 +8,18 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use dynomesh_core::http1::Violation;
-use dynomesh_core::id::{AppName, BlockName};
+use dynomesh_core::id::{Address, BlockName};
 use dynomesh_core::time::{Span, Time};
 use dynomesh_runtime::clock::Clock;
 use dynomesh_runtime::http::headers;
 use dynomesh_runtime::http::tunnel::Carried;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 
 use crate::access_log::{AccessLog, AttemptLine, Line, Millis, cut};
 use crate::forward::Arrival;
 use crate::metrics::{ErrorLabels, Metrics};
 use crate::reply::Fault;
+use crate::routes::App;
 
 /// Status that is logged when the client left before there was an answer.
 const CLIENT_GONE: u16 = 499;
@@ -31,7 +32,7 @@ pub(crate) struct Record {
     metrics: Metrics,
     log: AccessLog,
     began: Time,
-    app: Option<AppName>,
+    app: Option<Arc<App>>,
     attempts: usize,
     /// When the attempt that answered began, and what of it was spent waiting for a slot and connecting.
     served: Option<(Time, f64)>,
@@ -44,9 +45,12 @@ pub(crate) struct Record {
 
 impl Record {
     /// Begins with a request's head.
-    pub(crate) fn new(clock: &Clock, metrics: &Metrics, log: &AccessLog, edge: &Arc<str>, request_id: &str) -> Self {
+    pub(crate) fn new(clock: &Clock, metrics: &Metrics, log: &AccessLog, edge: &Arc<str>, request_id: &HeaderValue) -> Self {
         metrics.in_flight.inc();
-        let line = Box::new(Line { edge: edge.clone(), request_id: request_id.to_owned(), ..Line::default() });
+        let mut line = Box::new(Line { edge: edge.clone(), ..Line::default() });
+        if log.wanted() {
+            line.request_id = request_id.to_str().unwrap_or_default().to_owned();
+        }
         Record {
             clock: clock.clone(),
             metrics: metrics.clone(),
@@ -84,16 +88,16 @@ impl Record {
     }
 
     /// Notes the app.
-    pub(crate) fn app(&mut self, app: &AppName) {
+    pub(crate) fn app(&mut self, app: &Arc<App>) {
         self.app = Some(app.clone());
     }
 
     /// Notes how an attempt that began at `began` ended.
-    pub(crate) fn attempt(&mut self, block: &str, replica: String, reason: &str, began: Time) {
+    pub(crate) fn attempt(&mut self, block: &str, replica: Address, reason: &str, began: Time) {
         self.attempts += 1;
         if self.log.wanted() && self.attempts <= ATTEMPTS_LOGGED_MAX {
             let ms = Millis::from(self.clock.now().since(began));
-            self.line.attempts.push(AttemptLine { block: block.to_owned(), replica, reason: reason.to_owned(), ms });
+            self.line.attempts.push(AttemptLine { block: block.to_owned(), replica: replica.to_string(), reason: reason.to_owned(), ms });
         }
     }
 
@@ -114,6 +118,9 @@ impl Record {
     /// Notes that a dyno answers, by the headers of its block.
     pub(crate) fn answered(&mut self, status: u16, told: &HeaderMap, attempt_began: Time) {
         self.line.status = status;
+        if !self.log.wanted() {
+            return;
+        }
         let ms = |name| headers::parsed(told, name).filter(|ms: &f64| ms.is_finite() && *ms >= 0.0).unwrap_or(0.0);
         let (queue, grant, connect) = (ms(&headers::QUEUE_MS), ms(&headers::GRANT_MS), ms(&headers::CONNECT_MS));
         self.line.queue_ms = Millis(queue);
@@ -180,11 +187,11 @@ impl Drop for Record {
             self.metrics.broken.inc();
         }
         self.metrics.in_flight.dec();
-        self.metrics.answered(self.app.as_ref(), self.line.status, took);
+        self.metrics.answered(self.app.as_ref().map(|app| app.counts(&self.metrics)), self.line.status, took);
         if !self.log.wanted() {
             return;
         }
-        self.line.app = self.app.as_ref().map(ToString::to_string);
+        self.line.app = self.app.as_ref().map(|app| app.name.to_string());
         self.line.bytes_up = self.came.get();
         self.line.total_ms = took.into();
         if let Some((began, waited)) = self.served {

@@ -160,12 +160,9 @@ impl Fault {
 
 /// Takes out of a block's response what concerns the connection to it and what clients are not to see.
 pub(crate) fn clean(headers: &mut HeaderMap) {
-    let shown = SHOWN.map(|name| headers.remove(&name).map(|value| (name, value)));
-    headers::strip_mesh(headers);
+    // Where `Connection` lists one that is shown, it goes: a block lists none.
     headers::strip_hop_by_hop(headers);
-    for (name, value) in shown.into_iter().flatten() {
-        headers.insert(name, value);
-    }
+    headers::strip_mesh_but(headers, |name| SHOWN.contains(name));
 }
 
 /// Adds what every answer carries. A dyno's own request id stays.

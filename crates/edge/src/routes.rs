@@ -5,7 +5,7 @@
 //! nothing an edge has learned by itself.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use arc_swap::ArcSwap;
 use dashmap::DashMap;
@@ -17,6 +17,7 @@ use dynomesh_runtime::http::headers::Load as Word;
 use http::HeaderValue;
 
 use crate::load::{Load, Loads};
+use crate::metrics::{AppCounts, Metrics};
 use crate::seat::{Seat, Seats};
 
 /// Longest host name that is looked up, in bytes; a longer one belongs to no app.
@@ -35,6 +36,8 @@ pub(crate) struct App {
     pub(crate) places: Vec<Place>,
     /// What its retries are paid from.
     pub(crate) budget: Arc<Mutex<Budget>>,
+    /// What is counted of it; see [`App::counts`].
+    pub(crate) counts: OnceLock<AppCounts>,
 }
 
 /// A block as a place for one app.
@@ -75,6 +78,11 @@ pub(crate) struct Budgets {
 // === impl App ===
 
 impl App {
+    /// What is counted of it.
+    pub(crate) fn counts(&self, metrics: &Metrics) -> &AppCounts {
+        self.counts.get_or_init(|| metrics.of_app(self.name.as_str()))
+    }
+
     /// Pays in for a request.
     pub(crate) fn pay_in(&self, now: Time) {
         self.budget.lock().unwrap_or_else(PoisonError::into_inner).request(now);
@@ -162,6 +170,7 @@ impl Directory {
                 idempotency_key: spec.policy.idempotency_key,
                 places: self.places(map, &fact.name),
                 budget: self.budgets.of(&fact.name, now),
+                counts: OnceLock::new(),
             });
             for host in &spec.hosts {
                 if host.as_str() == "*" {

@@ -5,15 +5,18 @@
 //! A leader that failed us makes the seat vacant at once for all data threads; only a newer leader, or a beat that the same leader
 //! answers as leader, fills it again. The map alone never does: its word about a dead leader may be older than the death.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 use dashmap::DashMap;
 use dynomesh_core::id::{BlockName, GroupId};
 use dynomesh_core::map::fact::{LeaderFact, ReplicaFact};
 use dynomesh_runtime::http::headers::Leader;
+use prometheus_client::metrics::counter::Counter;
 use tokio::sync::Notify;
+
+use crate::metrics::Metrics;
 
 /// What is known about a block's replicas.
 #[derive(Debug, Clone)]
@@ -35,6 +38,8 @@ pub(crate) struct Seat {
     seating: ArcSwap<Seating>,
     /// Whether some data thread looks for a leader now.
     searched: AtomicBool,
+    /// Counts its answers; found once.
+    answered: OnceLock<Counter>,
     changes: Arc<Changes>,
 }
 
@@ -65,12 +70,17 @@ fn same(found: &Leader, known: &Leader) -> bool {
 impl Seat {
     fn new(name: BlockName, changes: Arc<Changes>) -> Self {
         let seating = Seating { group: None, leader: None, vacant: true, replicas: Arc::new([]) };
-        Seat { name, seating: ArcSwap::from_pointee(seating), searched: AtomicBool::new(false), changes }
+        Seat { name, seating: ArcSwap::from_pointee(seating), searched: AtomicBool::new(false), answered: OnceLock::new(), changes }
     }
 
     /// The block.
     pub(crate) fn name(&self) -> &BlockName {
         &self.name
+    }
+
+    /// Counts an answer of one of its dynos.
+    pub(crate) fn count_answer(&self, metrics: &Metrics) {
+        self.answered.get_or_init(|| metrics.attempts_at(&self.name, None)).inc();
     }
 
     /// All that is known now.

@@ -136,12 +136,12 @@ where
         let mut record = Record::new(&self.means.clock, &self.means.metrics, &self.log, &self.edge, &inbound.request_id);
         record.asked(head.method.as_str(), inbound.target(), inbound.host.as_deref().unwrap_or(""), &arrival);
         let switch = inbound.switch;
-        let id = HeaderValue::try_from(inbound.request_id.as_str()).expect("a request id is visible ASCII");
+        let id = inbound.request_id.clone();
         let (answer, app) = match self.route(&inbound) {
             Err(fault) => (Err(fault), None),
             Ok(app) => {
-                record.app(&app.name);
-                (self.serve(head, inbound, body, arrival, app.clone(), &mut record).await, Some(app))
+                record.app(&app);
+                (self.serve(head, inbound, body, &arrival, app.clone(), &mut record).await, Some(app))
             }
         };
         let answer = answer.and_then(|answer| match Switch::is_sound(switch, answer.response.status()) {
@@ -192,7 +192,7 @@ where
         head: http::request::Parts,
         inbound: Inbound,
         body: B,
-        arrival: Arrival,
+        arrival: &Arrival,
         app: Arc<App>,
         record: &mut Record,
     ) -> Result<Box<Answer<B>>, Fault> {
@@ -215,7 +215,7 @@ where
         let method = if inbound.switch.is_some() { Method::GET } else { head.method };
         let class = Class::of(method.as_str(), key);
         let (target, host) = (inbound.uri.clone(), inbound.host.clone());
-        let mut headers = inbound.forward(head.headers, &arrival, self.settings.manner);
+        let mut headers = inbound.forward(head.headers, arrival, self.settings.manner);
         if let Some(switch) = inbound.switch {
             switch.ask(&mut headers, &mut *self.rng.borrow_mut());
         }
@@ -280,16 +280,16 @@ where
             };
             let end = self.means.attempt(leader, outgoing, &terms).await;
             let block = place.seat.name();
-            end.count(&self.means.metrics, block);
+            end.count(&self.means.metrics, &place.seat);
             let failure = match end {
                 End::Answered(answer) => {
-                    record.attempt(block.as_str(), answer.replica.clone(), "answered", began);
+                    record.attempt(block.as_str(), answer.replica, "answered", began);
                     record.answered(answer.response.status().as_u16(), answer.response.headers(), began);
                     return Ok(answer);
                 }
                 End::Failed(failure) => failure,
             };
-            record.attempt(block.as_str(), failure.replica.clone(), &failure.reason, began);
+            record.attempt(block.as_str(), failure.replica, &failure.reason, began);
             if let Some(dyno) = &failure.dyno {
                 record.at_dyno(block, dyno);
             }

@@ -100,19 +100,24 @@ impl Marks {
         let load = shared.router().load(shared.clock.now(), app);
         let load = headers::Load { used: load.used, slots: load.slots, queued: load.queued };
         into.insert(headers::VERDICT, HeaderValue::from_static(verdict.as_str()));
-        into.insert(headers::DYNO_ATTEMPTS, HeaderValue::from(self.dyno_attempts));
         into.insert(headers::LOAD, value(load));
-        into.insert(headers::QUEUE_MS, value(format_args!("{:.1}", self.queue.as_millis_f64())));
-        into.insert(headers::GRANT_MS, value(format_args!("{:.1}", self.grant.as_millis_f64())));
-        into.insert(headers::CONNECT_MS, value(format_args!("{:.1}", self.connect.as_millis_f64())));
+        into.insert(headers::QUEUE_MS, told(self.queue));
+        into.insert(headers::CONNECT_MS, told(self.connect));
+        if self.grant > Span::ZERO {
+            into.insert(headers::GRANT_MS, told(self.grant));
+        }
         if let Some((dyno, epoch)) = &self.dyno {
             into.insert(headers::DYNO, value(dyno));
-            into.insert(headers::EPOCH, value(epoch));
+            into.insert(headers::EPOCH, HeaderValue::from(epoch.0));
         }
-        if verdict != Verdict::Answered {
-            into.insert(headers::REASON, HeaderValue::from_static(reason.as_str()));
-            into.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+        // Every field costs three processes, and almost all answers are a dyno's: what only a refusal needs is not in them.
+        if verdict == Verdict::Answered {
+            into.insert(headers::BLOCK, shared.block_header.clone());
+            return;
         }
+        into.insert(headers::DYNO_ATTEMPTS, HeaderValue::from(self.dyno_attempts));
+        into.insert(headers::REASON, HeaderValue::from_static(reason.as_str()));
+        into.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
         if verdict == Verdict::NotDispatched {
             into.insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }
@@ -123,11 +128,20 @@ impl Marks {
     }
 }
 
+/// A wait in milliseconds.
+fn told(wait: Span) -> HeaderValue {
+    let tenths = (wait.as_nanos() + 50_000) / 100_000;
+    match tenths {
+        0 => HeaderValue::from_static("0.0"),
+        tenths => value(format_args!("{}.{}", tenths / 10, tenths % 10)),
+    }
+}
+
 /// Who answers.
 fn identify(into: &mut HeaderMap, shared: &Shared) {
     let replica = shared.replica();
-    into.insert(headers::BLOCK, value(&shared.block));
-    into.insert(headers::REPLICA, value(replica.id()));
+    into.insert(headers::BLOCK, shared.block_header.clone());
+    into.insert(headers::REPLICA, HeaderValue::from(replica.id().0));
     into.insert(headers::INCARNATION, value(format_args!("{:x}", replica.incarnation().0)));
 }
 
@@ -179,8 +193,8 @@ pub(crate) fn bad_request(shared: &Shared, problem: &'static str) -> Response<Dy
 
 /// What a dyno is told (P28), and nothing of what the tiers say to each other.
 pub(crate) fn for_dyno(into: &mut HeaderMap, shared: &Shared, claim: &Claim) {
-    into.insert(headers::BLOCK, value(&shared.block));
-    into.insert(headers::EPOCH, value(claim.pick.epoch));
-    into.insert(headers::TERM, value(claim.pick.term));
+    into.insert(headers::BLOCK, shared.block_header.clone());
+    into.insert(headers::EPOCH, HeaderValue::from(claim.pick.epoch.0));
+    into.insert(headers::TERM, HeaderValue::from(claim.pick.term.0));
     into.insert(headers::SLOT, value(claim.pick.slot));
 }

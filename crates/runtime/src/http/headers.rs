@@ -26,7 +26,7 @@ names! {
     APP = "x-dynomesh-app";
     /// Edge to block: milliseconds left of the request's deadline (P10).
     DEADLINE_MS = "x-dynomesh-deadline-ms";
-    /// Edge to block: attempts at dynos made so far. Block to edge: attempts made in this block.
+    /// Edge to block: attempts at dynos made so far. Block to edge, where no dyno answered: attempts made in this block.
     DYNO_ATTEMPTS = "x-dynomesh-dyno-attempts";
     /// Edge to block: `1` where the block must queue instead of spill (P25).
     MUST_QUEUE = "x-dynomesh-must-queue";
@@ -45,7 +45,7 @@ names! {
     REASON = "x-dynomesh-reason";
     /// Block to edge, edge to client, block to dyno: the block's name.
     BLOCK = "x-dynomesh-block";
-    /// Block to edge: the id of the replica that answers.
+    /// Block to edge, where it answers itself: the id of the replica.
     REPLICA = "x-dynomesh-replica";
     /// Block to edge: the run of that replica, in hexadecimal.
     INCARNATION = "x-dynomesh-incarnation";
@@ -61,7 +61,7 @@ names! {
     ROLE = "x-dynomesh-role";
     /// Block to edge, edge to client: milliseconds waited for a slot.
     QUEUE_MS = "x-dynomesh-queue-ms";
-    /// Block to edge: milliseconds waited for the grant's commit.
+    /// Block to edge: milliseconds waited for the grant's commit, if it was waited for.
     GRANT_MS = "x-dynomesh-grant-ms";
     /// Block to edge, edge to client: milliseconds waited for a connection to the dyno.
     CONNECT_MS = "x-dynomesh-connect-ms";
@@ -99,10 +99,19 @@ names! {
 
 /// Removes every header of the mesh, and the announcement of trailers by such names.
 pub fn strip_mesh(headers: &mut HeaderMap) {
-    // Almost always there is none, and an empty list costs nothing.
-    let ours: Vec<HeaderName> = headers.keys().filter(|name| name.as_str().starts_with(MESH_PREFIX)).cloned().collect();
-    for name in ours {
-        headers.remove(name);
+    strip_mesh_but(headers, |_| false);
+}
+
+/// As [`strip_mesh`], but leaves the headers of which `kept` says so.
+pub fn strip_mesh_but(headers: &mut HeaderMap, kept: impl Fn(&HeaderName) -> bool) {
+    let mut found = headers.keys().filter(|name| name.as_str().starts_with(MESH_PREFIX) && !kept(name)).cloned();
+    if let Some(first) = found.next() {
+        let mut ours = Vec::with_capacity(8);
+        ours.push(first);
+        ours.extend(found);
+        for name in ours {
+            headers.remove(name);
+        }
     }
     if headers.contains_key(header::TRAILER) {
         strip_announced(headers);

@@ -76,6 +76,8 @@ where
     let Ok(Ok((stream, spoken))) = line.until_cut(begin(server, stream)).await else { return };
     let wanted = Rc::new(Wanted::default());
     let peer = Peer::new(address, local, matches!(stream, Stream::Tls(_)), wanted.clone());
+    // A future that another one holds to await it later lies there twice, and hyper moves the outermost for every request: so each
+    // is made where it is awaited.
     let answer = {
         let (line, server) = (line.clone(), server.clone());
         move |mut request: Request<Incoming>| {
@@ -85,9 +87,9 @@ where
                 let (line, server) = (line.clone(), server.clone());
                 peer.of(&mut request, move || Busy::new(line.clone(), server.clone()))
             };
-            let answer = service(request, peer);
+            let service = service.clone();
             async move {
-                let mut response = answer.await.map_err(Into::<BoxError>::into)?;
+                let mut response = service(request, peer).await.map_err(Into::<BoxError>::into)?;
                 let goes_on = version == Version::HTTP_2 || response.status() == StatusCode::SWITCHING_PROTOCOLS;
                 if !goes_on && busy.is_last() {
                     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
@@ -139,7 +141,7 @@ async fn listen_first(mut stream: Stream) -> io::Result<(Stream, Spoken)> {
 
 async fn serve_http1<A, F, B>(server: &Rc<Server>, address: SocketAddr, line: Rc<Line>, watched: Watched, wanted: Rc<Wanted>, answer: A)
 where
-    A: Fn(Request<Incoming>) -> F,
+    A: Fn(Request<Incoming>) -> F + Clone,
     F: Future<Output = Result<Response<Tracked<B>>, BoxError>> + 'static,
     B: Body<Data = Bytes> + Unpin + 'static,
     B::Error: Into<BoxError>,
@@ -150,9 +152,9 @@ where
     let judged = |request: Request<Incoming>| {
         let is_connect = request.method() == Method::CONNECT;
         let running = verdict.run();
-        let (verdict, answer) = (verdict.clone(), answer(request));
+        let (verdict, answer) = (verdict.clone(), answer.clone());
         async move {
-            let mut response = answer.await?;
+            let mut response = answer(request).await?;
             running.begin();
             if response.status() == StatusCode::SWITCHING_PROTOCOLS || (is_connect && response.status().is_success()) {
                 verdict.opaque();

@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
-use http::{Method, Request};
+use http::{HeaderValue, Method, Request};
 use hyper::body::Incoming;
 use hyper::ext::Protocol;
 use hyper::upgrade::OnUpgrade;
@@ -13,6 +13,7 @@ use hyper_util::rt::TokioIo;
 use tokio::sync::oneshot;
 
 use super::line::Busy;
+use crate::http::headers;
 use crate::http::tunnel::Tunnel;
 
 /// The connection a request came over.
@@ -24,6 +25,8 @@ pub struct Peer {
     pub local: SocketAddr,
     /// Whether it came by TLS.
     pub is_tls: bool,
+    /// The client's IP address, ready to be sent.
+    pub ip: HeaderValue,
     handover: Handover,
 }
 
@@ -42,7 +45,7 @@ pub(super) struct Wanted(RefCell<Option<oneshot::Sender<Tunnel>>>);
 
 impl Peer {
     pub(super) fn new(address: SocketAddr, local: SocketAddr, is_tls: bool, wanted: Rc<Wanted>) -> Self {
-        Peer { address, local, is_tls, handover: Handover::Whole(wanted) }
+        Peer { address, local, is_tls, ip: headers::value(address.ip()), handover: Handover::Whole(wanted) }
     }
 
     /// For one request of the connection.
