@@ -4,9 +4,10 @@
 //! another host than the edge did. The same goes for its target, which is sent on in the one form that servers take (RFC 9112,
 //! section 3.2.1).
 
+use dynomesh_core::http1::is_authority;
 use dynomesh_runtime::http::headers;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use http::uri::{Authority, PathAndQuery, Scheme};
+use http::uri::{PathAndQuery, Scheme};
 use http::{Method, Uri, Version, request, response};
 use rand::{Rng, RngExt};
 
@@ -14,6 +15,8 @@ use crate::forward::{Arrival, Manner, goes_round};
 use crate::reply::Fault;
 use crate::switch::Switch;
 
+/// Most fields of a head, crumbs of a cookie counted once. HTTP/1.1 has no more of them come this far; HTTP/2 counts bytes alone.
+const FIELDS_MAX: usize = 100;
 /// Longest request id taken over from a client, in bytes.
 const REQUEST_ID_LEN_MAX: usize = 128;
 
@@ -70,6 +73,8 @@ impl Inbound {
             Some(Fault::BadHost)
         } else if !is_target(&head.uri, self.target(), &head.method, head.version) {
             Some(Fault::BadTarget)
+        } else if has_too_many_fields(&head.headers) {
+            Some(Fault::TooManyFields)
         } else if goes_round(&head.headers) {
             Some(Fault::Loop)
         } else if head.version == Version::HTTP_2 && head.headers.get(header::CONTENT_LENGTH).is_some_and(|length| !is_length(length)) {
@@ -97,11 +102,11 @@ impl Inbound {
         if arrival.version == Version::HTTP_2 {
             join_cookies(&mut headers);
         }
-        let host = self.host.as_deref().and_then(|host| HeaderValue::try_from(host).ok());
-        if let Some(host) = &host {
-            headers.insert(header::HOST, host.clone());
-        }
-        arrival.tell(&mut headers, host.filter(|host| !host.is_empty()).as_ref(), manner);
+        let named = self.host.as_deref().filter(|host| !host.is_empty()).map(headers::value);
+        // The next server must have a host. Where HTTP/1.0 names none it is where the client connected to (RFC 9112, section 3.3).
+        let asked = named.clone().unwrap_or_else(|| headers::value(arrival.local));
+        headers.insert(header::HOST, asked);
+        arrival.tell(&mut headers, named.as_ref(), manner);
         if let Some(left) = self.forwards {
             headers.insert(header::MAX_FORWARDS, HeaderValue::from(left.saturating_sub(1)));
         }
@@ -120,7 +125,7 @@ fn host(head: &request::Parts) -> Option<String> {
         return None;
     }
     let said = match first {
-        Some(value) => Some(value.to_str().ok().filter(|host| is_host(host))?),
+        Some(value) => Some(value.to_str().ok().filter(|host| is_authority(host.as_bytes()))?),
         None => None,
     };
     match (head.uri.authority(), head.version) {
@@ -130,19 +135,11 @@ fn host(head: &request::Parts) -> Option<String> {
         (Some(authority), Version::HTTP_2) if said.is_some_and(|said| !said.eq_ignore_ascii_case(authority.as_str())) => None,
         // HTTP/1.1 wants a Host whatever the target is (RFC 9112, section 3.2).
         (Some(_), Version::HTTP_11) if said.is_none() => None,
-        (Some(authority), _) => is_host(authority.as_str()).then(|| authority.to_string()),
+        (Some(authority), _) => is_authority(authority.as_str().as_bytes()).then(|| authority.to_string()),
         // HTTP/1.0 knew no hosts: such a request is for whoever takes any.
         (None, Version::HTTP_10) => Some(said.unwrap_or_default().to_owned()),
         (None, _) => said.map(str::to_owned),
     }
-}
-
-/// Whether this is a host with or without a port, and nothing else.
-fn is_host(text: &str) -> bool {
-    let Ok(authority) = text.parse::<Authority>() else { return false };
-    let (host, port) = (authority.host(), text.strip_prefix(authority.host()));
-    let is_port = |port: &str| port.is_empty() || port.strip_prefix(':').is_some_and(|port| port.bytes().all(|byte| byte.is_ascii_digit()));
-    !host.is_empty() && port.is_some_and(is_port)
 }
 
 /// Whether the head says `Expect: 100-continue`; `None` where it expects what nobody here can do (RFC 9110, section 10.1.1).
@@ -177,7 +174,14 @@ fn is_target(uri: &Uri, target: &str, method: &Method, version: Version) -> bool
     let ours = uri.scheme().is_none_or(|scheme| *scheme == Scheme::HTTP || *scheme == Scheme::HTTPS);
     // `:path` is never empty (RFC 9113, section 8.3.1).
     let begun = version != Version::HTTP_2 || uri.path_and_query().is_none_or(|path| !path.as_str().starts_with('?'));
-    ours && begun && (target.starts_with('/') || (target == "*" && method == Method::OPTIONS))
+    // The library takes more of `:path` than may stand in a request line.
+    let clear = target.bytes().all(|byte| byte.is_ascii_graphic());
+    ours && begun && clear && (target.starts_with('/') || (target == "*" && method == Method::OPTIONS))
+}
+
+fn has_too_many_fields(headers: &HeaderMap) -> bool {
+    let crumbs = headers.get_all(header::COOKIE).iter().count();
+    headers.len() - crumbs.saturating_sub(1) > FIELDS_MAX
 }
 
 fn is_length(value: &HeaderValue) -> bool {
@@ -265,6 +269,13 @@ mod tests {
     }
 
     #[test]
+    fn a_request_without_a_host_asks_for_where_it_came() {
+        let (inbound, headers) = read(Request::get("/").version(Version::HTTP_10));
+        assert_eq!((inbound.host.as_deref(), &headers[header::HOST]), (Some(""), &HeaderValue::from_static("192.0.2.1:80")));
+        assert!(!headers.contains_key(headers::FORWARDED_HOST));
+    }
+
+    #[test]
     fn with_http2_the_authority_counts_and_a_host_beside_it_must_be_the_same() {
         let host = |request: http::request::Builder| read(request.version(Version::HTTP_2)).0.host;
         assert_eq!(host(Request::get("http://shop:80/")).as_deref(), Some("shop:80"));
@@ -273,7 +284,23 @@ mod tests {
         for bad in ["other", "", "shop:80"] {
             assert_eq!(host(Request::get("https://shop/").header("host", bad)), None, "{bad:?} passed");
         }
+        // What the library takes for an authority, and no block would.
+        for bad in [",", "shop,", "shop:99999"] {
+            assert_eq!(host(Request::get("/").header("host", bad)), None, "{bad:?} passed");
+        }
+        assert_eq!(host(Request::get("https://a,b/")), None);
         assert_eq!(host(Request::get("/")), None);
+    }
+
+    #[test]
+    fn a_head_has_at_most_a_hundred_fields_and_its_cookie_is_one() {
+        let refused = |fields: usize, crumbs: usize| {
+            let request = Request::get("https://a/").version(Version::HTTP_2);
+            let request = (0..fields).fold(request, |request, _| request.header("x", "y"));
+            read((0..crumbs).fold(request, |request, _| request.header("cookie", "a=1"))).0.refused
+        };
+        assert_eq!((refused(100, 0), refused(99, 50)), (None, None));
+        assert_eq!((refused(101, 0), refused(100, 1)), (Some(Fault::TooManyFields), Some(Fault::TooManyFields)));
     }
 
     #[test]
@@ -292,7 +319,7 @@ mod tests {
         for good in [Request::get("/"), Request::get("http://a?x"), Request::options("*"), Request::get("https://a/*")] {
             assert_eq!(refused(good), None);
         }
-        for bad in [Request::get("*"), Request::get("ftp://a/")] {
+        for bad in [Request::get("*"), Request::get("ftp://a/"), Request::get("http://a/\u{e9}").version(Version::HTTP_2)] {
             assert_eq!(refused(bad), Some(Fault::BadTarget));
         }
         assert_eq!(refused(Request::connect("a:80")), Some(Fault::Unsupported));

@@ -31,6 +31,7 @@ mod inbound;
 mod load;
 mod metrics;
 mod outgoing;
+pub mod passage;
 mod presence;
 mod record;
 mod relay;

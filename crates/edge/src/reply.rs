@@ -23,6 +23,8 @@ pub(crate) enum Fault {
     BadTarget,
     /// It goes round in a circle of proxies.
     Loop,
+    /// More fields than a head between the tiers has room for.
+    TooManyFields,
     /// `Max-Forwards` ends here.
     LastHop,
     /// A `Content-Length` that is no number.
@@ -61,10 +63,11 @@ pub(crate) enum Fault {
 
 impl Fault {
     /// All of them, for metrics that must exist before they count.
-    pub(crate) const ALL: [Fault; 20] = [
+    pub(crate) const ALL: [Fault; 21] = [
         Fault::BadHost,
         Fault::BadTarget,
         Fault::Loop,
+        Fault::TooManyFields,
         Fault::LastHop,
         Fault::BadLength,
         Fault::Expectation,
@@ -89,6 +92,9 @@ impl Fault {
         match self {
             Fault::BadHost => ("bad-host", StatusCode::BAD_REQUEST, "the request needs exactly one valid Host"),
             Fault::BadTarget => ("bad-target", StatusCode::BAD_REQUEST, "the request's target is not a path of this server"),
+            Fault::TooManyFields => {
+                ("too-many-fields", StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "the request's head has more than 100 fields")
+            }
             Fault::LastHop => ("last-hop", StatusCode::NOT_IMPLEMENTED, "Max-Forwards ends at this edge, which has no more to say"),
             Fault::BadLength => ("bad-length", StatusCode::BAD_REQUEST, "Content-Length is not a number"),
             Fault::Loop => ("loop", StatusCode::LOOP_DETECTED, "the request came through this mesh too often"),

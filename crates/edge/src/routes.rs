@@ -131,7 +131,7 @@ impl Routes {
 }
 
 /// The host of an authority: without port, and without the dot that may end a full name.
-fn host_of(authority: &str) -> &str {
+pub(crate) fn host_of(authority: &str) -> &str {
     let host = match (authority.starts_with('['), authority.find(']')) {
         (true, Some(end)) => &authority[..=end],
         _ => authority.split(':').next().unwrap_or(authority),

@@ -4,7 +4,6 @@
 //! administrator called `anonymous`, which is refused at start on any address but this machine's own. The peers' service asks for none of this: the
 //! group depends on it, and its port belongs behind the same fence as the gossip's.
 
-mod certificate;
 mod gate;
 mod tokens;
 
@@ -13,6 +12,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use dynomesh_runtime::tls::certificate;
 use serde::{Deserialize, Serialize};
 use tonic::Status;
 use tonic::codegen::http::HeaderMap;

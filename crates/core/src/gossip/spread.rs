@@ -198,7 +198,8 @@ impl Spread {
 
     /// Says anew who this node is.
     pub(super) fn announce(&mut self, now: Time) {
-        self.me.seq += 1;
+        // At the last number this node is outbid for the rest of its run; only a holder of the cluster's key could have it said there.
+        self.me.seq = self.me.seq.saturating_add(1);
         self.me.silent = false;
         let item = Arc::new(Item::member(self.me.clone()));
         self.absorb(now, Carried { item, age: 0, hops: 0 }, Source::Own);

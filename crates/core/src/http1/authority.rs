@@ -14,6 +14,11 @@ pub(super) enum Port {
     Required,
 }
 
+/// Whether this is a host, with or without a port, that a request may name: what every scanner takes, for whoever hears of one otherwise.
+pub fn is_authority(text: &[u8]) -> bool {
+    check(text, Port::Optional).is_ok()
+}
+
 /// Checks a host and its port. An empty host is refused: no http URI has one (RFC 9110 4.2.1).
 pub(super) fn check(authority: &[u8], port: Port) -> Result<(), Violation> {
     if memchr(b'@', authority).is_some() {

@@ -18,6 +18,7 @@ mod violation;
 #[cfg(test)]
 mod tests;
 
+pub use authority::is_authority;
 pub use limits::{BLANK_LINES_MAX, CHUNK_DIGITS_MAX, Limits};
 pub use response::Asked;
 pub use scanner::{Scanned, Scanner};

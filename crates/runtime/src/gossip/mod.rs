@@ -35,7 +35,7 @@ mod generation;
 mod key;
 mod keys;
 mod node;
-mod seal;
+pub mod seal;
 mod section;
 #[cfg(test)]
 mod tests;

@@ -24,14 +24,14 @@ const KEY_ID_LEN: usize = 4;
 const NONCE_LEN: usize = 24;
 const HEAD_LEN: usize = 1 + KEY_ID_LEN;
 /// Longest message; with all that is around it it fits a datagram. None that is sent comes near it.
-pub(super) const MESSAGE_MAX: usize = 60_000;
+pub const MESSAGE_MAX: usize = 60_000;
 /// Senders remembered; datagrams of further ones are dropped.
 const SENDERS_MAX: usize = 16_384;
 
 type KeyId = [u8; KEY_ID_LEN];
 
 /// Seals what one run of one node sends.
-pub(super) struct Sealer {
+pub struct Sealer {
     cipher: XChaCha20Poly1305,
     key: KeyId,
     cluster: String,
@@ -41,7 +41,7 @@ pub(super) struct Sealer {
 }
 
 /// Opens what other nodes send.
-pub(super) struct Opener {
+pub struct Opener {
     ciphers: Vec<(KeyId, XChaCha20Poly1305)>,
     cluster: String,
     senders: BTreeMap<String, Sender>,
@@ -55,43 +55,47 @@ struct Sender {
 
 /// A message that was opened.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Opened {
-    pub(super) node: NodeName,
-    pub(super) message: Vec<u8>,
+pub struct Opened {
+    /// Who sent it.
+    pub node: NodeName,
+    /// What it says.
+    pub message: Vec<u8>,
 }
 
-struct Plain<'a> {
-    node: &'a str,
-    run: u64,
-    number: u64,
-    message: &'a [u8],
+/// What is under the seal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Plain<'a> {
+    /// The sender, whose name may be none.
+    pub node: &'a str,
+    /// Which run of it.
+    pub run: u64,
+    /// Which of that run's datagrams.
+    pub number: u64,
+    /// What it says.
+    pub message: &'a [u8],
 }
 
 // === impl Sealer ===
 
 impl Sealer {
-    pub(super) fn new(key: &Key, cluster: &str, node: &str, run: u64) -> Self {
+    /// What run `run` of `node` sends, under this key.
+    pub fn new(key: &Key, cluster: &str, node: &str, run: u64) -> Self {
         let cipher = XChaCha20Poly1305::new(key.bytes().into());
         Sealer { key: key_id(&cipher), cipher, cluster: cluster.into(), node: node.into(), run, number: 0 }
     }
 
     /// Seals with another key from now on; numbers go on.
-    pub(super) fn set_key(&mut self, key: &Key) {
+    pub fn set_key(&mut self, key: &Key) {
         self.cipher = XChaCha20Poly1305::new(key.bytes().into());
         self.key = key_id(&self.cipher);
     }
 
     /// The datagram of a message; `None` where it is longer than may be sent.
-    pub(super) fn seal(&mut self, message: &[u8]) -> Option<Vec<u8>> {
+    pub fn seal(&mut self, message: &[u8]) -> Option<Vec<u8>> {
         if message.len() > MESSAGE_MAX {
             return None;
         }
-        let mut plain = Vec::with_capacity(message.len() + 128);
-        plain.push(u8::try_from(self.node.len()).expect("a node name has at most 63 bytes"));
-        plain.extend_from_slice(self.node.as_bytes());
-        plain.extend_from_slice(&self.run.to_be_bytes());
-        plain.extend_from_slice(&self.number.to_be_bytes());
-        plain.extend_from_slice(message);
+        let plain = Plain { node: &self.node, run: self.run, number: self.number, message }.write();
         self.number += 1;
 
         let nonce: [u8; NONCE_LEN] = rand::random();
@@ -109,12 +113,12 @@ impl Sealer {
 
 impl Opener {
     /// Opens with any of `keys` and drops what nodes send whose name begins with one of `muted`.
-    pub(super) fn new(keys: &[Key], cluster: &str, muted: Vec<String>) -> Self {
+    pub fn new(keys: &[Key], cluster: &str, muted: Vec<String>) -> Self {
         Opener { ciphers: ciphers(keys), cluster: cluster.into(), senders: BTreeMap::new(), muted }
     }
 
     /// Opens with these keys from now on. What was seen of each sender stays known: a replay is one under any key.
-    pub(super) fn set_keys(&mut self, keys: &[Key]) {
+    pub fn set_keys(&mut self, keys: &[Key]) {
         self.ciphers = ciphers(keys);
     }
 
@@ -125,9 +129,9 @@ impl Opener {
     }
 
     /// The message of a datagram.
-    pub(super) fn open(&mut self, datagram: &[u8]) -> Result<Opened, DropReason> {
+    pub fn open(&mut self, datagram: &[u8]) -> Result<Opened, DropReason> {
         let plain = self.unseal(datagram)?;
-        let plain = read(&plain).ok_or(DropReason::Malformed)?;
+        let plain = Plain::read(&plain).ok_or(DropReason::Malformed)?;
         if self.muted.iter().any(|prefix| plain.node.starts_with(prefix.as_str())) {
             return Err(DropReason::Muted);
         }
@@ -166,6 +170,31 @@ impl Opener {
     }
 }
 
+// === impl Plain ===
+
+impl<'a> Plain<'a> {
+    /// Reads what was under a seal; nothing where it is cut short or the name is no text.
+    pub fn read(plain: &'a [u8]) -> Option<Self> {
+        let (&[len], rest) = plain.split_first_chunk()?;
+        let (name, rest) = rest.split_at_checked(usize::from(len))?;
+        let (run, rest) = rest.split_first_chunk()?;
+        let (number, message) = rest.split_first_chunk()?;
+        let node = std::str::from_utf8(name).ok()?;
+        Some(Plain { node, run: u64::from_be_bytes(*run), number: u64::from_be_bytes(*number), message })
+    }
+
+    /// As it is put under a seal.
+    pub fn write(&self) -> Vec<u8> {
+        let mut plain = Vec::with_capacity(self.message.len() + 128);
+        plain.push(u8::try_from(self.node.len()).expect("a node name has at most 63 bytes"));
+        plain.extend_from_slice(self.node.as_bytes());
+        plain.extend_from_slice(&self.run.to_be_bytes());
+        plain.extend_from_slice(&self.number.to_be_bytes());
+        plain.extend_from_slice(self.message);
+        plain
+    }
+}
+
 fn ciphers(keys: &[Key]) -> Vec<(KeyId, XChaCha20Poly1305)> {
     keys.iter().map(|key| XChaCha20Poly1305::new(key.bytes().into())).map(|cipher| (key_id(&cipher), cipher)).collect()
 }
@@ -173,15 +202,6 @@ fn ciphers(keys: &[Key]) -> Vec<(KeyId, XChaCha20Poly1305)> {
 /// Names keys as nodes tell each other which they have: the name says nothing about the key.
 pub(super) fn key_names(keys: &[Key]) -> Vec<String> {
     ciphers(keys).iter().map(|(id, _)| id.iter().map(|byte| format!("{byte:02x}")).collect()).collect()
-}
-
-fn read(plain: &[u8]) -> Option<Plain<'_>> {
-    let (&[len], rest) = plain.split_first_chunk()?;
-    let (name, rest) = rest.split_at_checked(usize::from(len))?;
-    let (run, rest) = rest.split_first_chunk()?;
-    let (number, message) = rest.split_first_chunk()?;
-    let node = std::str::from_utf8(name).ok()?;
-    Some(Plain { node, run: u64::from_be_bytes(*run), number: u64::from_be_bytes(*number), message })
 }
 
 /// What is authenticated though it is not secret.

@@ -1,7 +1,8 @@
 //! Trailers on their way between the tiers.
 //!
 //! HTTP/1.1 carries trailers whose names its head announced, and a dyno that speaks gRPC announces none. So edge and block announce one
-//! of their own ([`TRAILERS`]) and put the others into it: `name:value` pairs joined by `&`, with `%` and `&` written as `%25` and `%26`.
+//! of their own ([`TRAILERS`]) and put the others into it: `name:value` pairs joined by `&`, with `%` and `&` of both written as `%25` and
+//! `%26`.
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http_body::Frame;
@@ -44,15 +45,10 @@ fn packed_value(trailers: &HeaderMap) -> Option<HeaderValue> {
         if !packed.is_empty() {
             packed.push(b'&');
         }
-        packed.extend_from_slice(name.as_str().as_bytes());
+        // Names may have both characters too.
+        escape(&mut packed, name.as_str().as_bytes());
         packed.push(b':');
-        for byte in value.as_bytes() {
-            match byte {
-                b'%' => packed.extend_from_slice(b"%25"),
-                b'&' => packed.extend_from_slice(b"%26"),
-                byte => packed.push(*byte),
-            }
-        }
+        escape(&mut packed, value.as_bytes());
     }
     if packed.len() > PACKED_MAX { None } else { HeaderValue::from_bytes(&packed).ok() }
 }
@@ -62,7 +58,7 @@ fn unpacked(packed: &[u8]) -> HeaderMap {
     let mut trailers = HeaderMap::new();
     for pair in packed.split(|byte| *byte == b'&') {
         let Some(colon) = pair.iter().position(|byte| *byte == b':') else { continue };
-        let name = HeaderName::from_bytes(&pair[..colon]).ok().filter(passes);
+        let name = HeaderName::from_bytes(&unescaped(&pair[..colon])).ok().filter(passes);
         let value = HeaderValue::from_bytes(&unescaped(&pair[colon + 1..])).ok();
         if let (Some(name), Some(value)) = (name, value) {
             trailers.append(name, value);
@@ -77,9 +73,19 @@ fn passes(name: &HeaderName) -> bool {
     !framing.contains(name) && !name.as_str().starts_with(MESH_PREFIX)
 }
 
-fn unescaped(value: &[u8]) -> Vec<u8> {
-    let mut plain = Vec::with_capacity(value.len());
-    let mut rest = value;
+fn escape(into: &mut Vec<u8>, plain: &[u8]) {
+    for byte in plain {
+        match byte {
+            b'%' => into.extend_from_slice(b"%25"),
+            b'&' => into.extend_from_slice(b"%26"),
+            byte => into.push(*byte),
+        }
+    }
+}
+
+fn unescaped(escaped: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::with_capacity(escaped.len());
+    let mut rest = escaped;
     while let Some(at) = rest.iter().position(|byte| *byte == b'%') {
         plain.extend_from_slice(&rest[..at]);
         let (byte, length) = match rest.get(at + 1..at + 3) {
@@ -112,6 +118,8 @@ mod tests {
             map(&[]),
             map(&[("grpc-status", b"0"), ("grpc-message", b"")]),
             map(&[("grpc-message", b"50%25 & more: %26\xff\t."), ("x", b"&&"), ("x", b"%")]),
+            // A name that must not become two, the second with a word of its own.
+            map(&[("x&grpc-status", b"0"), ("%26", b"1"), ("&", b"2")]),
         ] {
             assert_eq!(through(trailers.clone()), trailers);
         }

@@ -1,8 +1,10 @@
-//! The host names in a certificate, and the time it is good for.
+//! The names in a certificate, and the time it is good for.
 //!
 //! Nothing here decides whether a certificate is trusted: rustls does. This reads what rustls does not tell, in the few lines of DER it
 //! takes, rather than with a parser of everything X.509 has ever held.
 
+/// OID 2.5.4.3, commonName.
+const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
 /// OID 2.5.29.17, subjectAltName.
 const ALTERNATIVE_NAMES: &[u8] = &[0x55, 0x1d, 0x11];
 const OBJECT_ID: u8 = 0x06;
@@ -13,44 +15,90 @@ const VERSION: u8 = 0xa0;
 const EXTENSIONS: u8 = 0xa3;
 /// An alternative name that is a DNS name.
 const DNS_NAME: u8 = 0x82;
+/// Alternative names that are text: mail address, DNS name, URI.
+const TEXT_NAMES: [u8; 3] = [0x81, DNS_NAME, 0x86];
 
-/// What is read of a certificate.
+/// What a server's certificate says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Facts {
+pub struct Facts {
     /// DNS names in lower case, `*.` in front of those that stand for one label.
-    pub(super) names: Vec<String>,
+    pub names: Vec<String>,
     /// Seconds since 1970.
-    pub(super) not_before: i64,
+    pub not_before: i64,
     /// Seconds since 1970.
-    pub(super) not_after: i64,
+    pub not_after: i64,
 }
 
-/// Reads a certificate; nothing where it is none.
-pub(super) fn read(der: &[u8]) -> Option<Facts> {
+/// The parts of a certificate that are looked into.
+struct Parts<'a> {
+    validity: &'a [u8],
+    subject: &'a [u8],
+    /// Tags and contents; nothing where they cannot be read.
+    alternative: Option<Vec<(u8, &'a [u8])>>,
+}
+
+/// Reads a server's certificate; nothing where it is none.
+pub fn read(der: &[u8]) -> Option<Facts> {
+    let parts = parts(der)?;
+    let [not_before, not_after] = elements(parts.validity)?[..] else { return None };
+    let hosts = parts.alternative.unwrap_or_default().into_iter().filter(|(tag, _)| *tag == DNS_NAME);
+    let names = hosts.filter_map(|(_, name)| Some(text(name)?.to_ascii_lowercase())).collect();
+    Some(Facts { names, not_before: seconds(not_before)?, not_after: seconds(not_after)? })
+}
+
+/// All names of a client's certificate that are text: alternative ones first, then common ones; none where it cannot be read.
+pub fn names(der: &[u8]) -> Vec<String> {
+    let read = || {
+        let parts = parts(der)?;
+        let alternative = parts.alternative.unwrap_or_default().into_iter().filter(|(tag, _)| TEXT_NAMES.contains(tag));
+        let mut names: Vec<String> = alternative.filter_map(|(_, name)| text(name)).collect();
+        names.extend(common(parts.subject)?);
+        Some(names)
+    };
+    read().unwrap_or_default()
+}
+
+fn parts(der: &[u8]) -> Option<Parts<'_>> {
     let (_, certificate, _) = element(der)?;
     let (_, body, _) = element(certificate)?;
     let mut parts = elements(body)?.into_iter().peekable();
     parts.next_if(|(tag, _)| *tag == VERSION);
-    // Serial number, algorithm, issuer; then the time.
+    // Serial number, algorithm, issuer; then the time, and whom it is for.
     let (_, validity) = parts.nth(3)?;
-    let [not_before, not_after] = elements(validity)?[..] else { return None };
+    let (_, subject) = parts.next()?;
     let extensions = parts.find(|(tag, _)| *tag == EXTENSIONS).map(|(_, content)| content);
-    let names = extensions.and_then(host_names).unwrap_or_default();
-    Some(Facts { names, not_before: seconds(not_before)?, not_after: seconds(not_after)? })
+    Some(Parts { validity, subject, alternative: extensions.and_then(alternative) })
 }
 
-fn host_names(extensions: &[u8]) -> Option<Vec<String>> {
+/// The alternative names among a certificate's extensions.
+fn alternative(extensions: &[u8]) -> Option<Vec<(u8, &[u8])>> {
     let (_, list, _) = element(extensions)?;
     for (_, extension) in elements(list)? {
         let parts = elements(extension)?;
         if parts.first() == Some(&(OBJECT_ID, ALTERNATIVE_NAMES)) {
             // The last part is an octet string that holds the list; `critical` may stand between.
             let (_, names, _) = element(parts.last()?.1)?;
-            let hosts = elements(names)?.into_iter().filter(|(tag, _)| *tag == DNS_NAME);
-            return Some(hosts.filter_map(|(_, name)| Some(std::str::from_utf8(name).ok()?.to_ascii_lowercase())).collect());
+            return elements(names);
         }
     }
     None
+}
+
+/// The common names of a distinguished name.
+fn common(subject: &[u8]) -> Option<Vec<String>> {
+    let mut names = Vec::new();
+    for (_, set) in elements(subject)? {
+        for (_, attribute) in elements(set)? {
+            if let [(OBJECT_ID, COMMON_NAME), (_, value)] = elements(attribute)?[..] {
+                names.extend(text(value));
+            }
+        }
+    }
+    Some(names)
+}
+
+fn text(bytes: &[u8]) -> Option<String> {
+    std::str::from_utf8(bytes).ok().map(str::to_owned)
 }
 
 /// `YYMMDDHHMMSSZ`, where 50 is 1950 (RFC 5280, section 4.1.2.5.1), or with four digits of a year.
@@ -113,7 +161,7 @@ fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
 
 #[cfg(test)]
 mod tests {
-    use rcgen::{CertificateParams, KeyPair, date_time_ymd};
+    use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, SanType, date_time_ymd};
 
     use super::*;
 
@@ -122,6 +170,27 @@ mod tests {
         params.not_before = date_time_ymd(from.0, from.1, from.2);
         params.not_after = date_time_ymd(to.0, to.1, to.2);
         params.self_signed(&KeyPair::generate().unwrap()).unwrap().der().to_vec()
+    }
+
+    fn of_client(common: Option<&str>, alternative: Vec<SanType>) -> Vec<u8> {
+        let mut params = CertificateParams::default();
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::OrganizationName, "ops");
+        if let Some(common) = common {
+            params.distinguished_name.push(DnType::CommonName, common);
+        }
+        params.subject_alt_names = alternative;
+        params.self_signed(&KeyPair::generate().unwrap()).unwrap().der().to_vec()
+    }
+
+    #[test]
+    fn a_clients_names_are_those_of_the_subject_and_its_alternatives() {
+        assert_eq!(names(&of_client(Some("ann"), Vec::new())), ["ann"]);
+        let dns = SanType::DnsName("Ops.example".try_into().unwrap());
+        let uri = SanType::URI("spiffe://mesh/ops".try_into().unwrap());
+        let address = SanType::IpAddress([127, 0, 0, 1].into());
+        assert_eq!(names(&of_client(Some("ann"), vec![dns.clone(), address, uri])), ["Ops.example", "spiffe://mesh/ops", "ann"]);
+        assert_eq!(names(&of_client(None, vec![dns])), ["Ops.example"]);
     }
 
     #[test]
@@ -143,12 +212,12 @@ mod tests {
         let whole = certificate(&["shop.example"], (2000, 1, 1), (2050, 1, 1));
         for len in 0..whole.len() {
             // Any cut must be read without a panic, and a certificate without its end is none.
-            assert_eq!(read(&whole[..len]), None);
+            assert_eq!((read(&whole[..len]), names(&whole[..len])), (None, Vec::new()));
         }
         for at in 0..whole.len() {
             let mut damaged = whole.clone();
             damaged[at] ^= 0xff;
-            let _ = read(&damaged);
+            let _ = (read(&damaged), names(&damaged));
         }
         assert_eq!(read(&[0x30, 0x84, 0xff, 0xff, 0xff, 0xff]), None);
         for text in ["", "Z", "20240229Z", "2402290000Z", "241329000000Z", "240200000000Z", "é40229000000Z"] {

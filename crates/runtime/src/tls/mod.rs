@@ -17,7 +17,7 @@
 //! | `tiers` | mutual TLS between edges and blocks |
 //! | `kept` | a configuration and the files it was made of; [`watch`] makes it again when they change |
 
-mod certificate;
+pub mod certificate;
 mod client;
 mod error;
 mod files;

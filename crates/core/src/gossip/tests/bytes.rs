@@ -114,6 +114,18 @@ fn a_word_about_oneself_that_is_not_one_s_own_is_outbid() {
 }
 
 #[test]
+fn a_word_about_oneself_that_cannot_be_outbid_is_survived() {
+    let (mut world, _) = pair();
+    let (now, mut rng) = (world.now, StdRng::seed_from_u64(1));
+    for silent in [false, true] {
+        let lie = Member { seq: u64::MAX, silent, ..world.nodes[2].me().clone() };
+        let push = Message::Push { items: vec![Carried { item: Arc::new(Item::member(lie)), age: 0, hops: 0 }], more: None };
+        world.nodes[2].receive(now, &mut rng, address(3), &NodeName::new("b0-1").unwrap(), push);
+        assert_eq!((world.nodes[2].me().seq, world.nodes[2].me().silent), (u64::MAX, false));
+    }
+}
+
+#[test]
 fn what_a_stranger_tells_is_news_if_it_is_wanted() {
     let (mut world, _) = pair();
     let (now, mut rng) = (world.now, StdRng::seed_from_u64(1));
