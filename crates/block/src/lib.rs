@@ -66,7 +66,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunError> {
     let registry = Registry::new("block", config.replica.as_str());
     let metrics = metrics::Metrics::new(&registry);
     let tls = config.tiers.as_ref().map(|tiers| ServerTls::for_tiers(tiers, &TlsMetrics::register(&registry))).transpose()?;
-    let listeners = net::listen_each(config.http, "http", config.threads)?;
+    let listeners = net::listen_each(config.http, "http", config.threads, net::Peers::Tier)?;
     let (ready, readiness) = watch::channel(Readiness::not_ready("starting"));
     let admin = Admin::serve(config.admin, registry.clone(), readiness)?;
 
