@@ -96,10 +96,12 @@ impl Inbound {
         if arrival.version == Version::HTTP_2 {
             join_cookies(&mut headers);
         }
-        if let Some(host) = self.host.as_deref().and_then(|host| HeaderValue::try_from(host).ok()) {
+        // Who names no host has asked for the one he has connected to (RFC 9112, section 3.3).
+        let host = self.host.clone().filter(|host| !host.is_empty()).unwrap_or_else(|| arrival.local.to_string());
+        if let Ok(host) = HeaderValue::try_from(host.as_str()) {
             headers.insert(header::HOST, host);
         }
-        arrival.tell(&mut headers, self.host.as_deref().unwrap_or_default(), manner);
+        arrival.tell(&mut headers, &host, manner);
         if let Some(left) = self.forwards {
             headers.insert(header::MAX_FORWARDS, HeaderValue::from(left.saturating_sub(1)));
         }
@@ -334,6 +336,12 @@ mod tests {
         let (inbound, _) = read(Request::options(server).version(Version::HTTP_2));
         assert_eq!((inbound.uri.to_string(), inbound.refused), ("*".into(), None));
         assert_eq!(read(Request::get("http://a?x").header("host", "a")).0.uri.to_string(), "/?x");
+    }
+
+    #[test]
+    fn a_request_of_http_1_0_without_a_host_is_for_the_address_it_came_to() {
+        let (_, headers) = read(Request::get("/").version(Version::HTTP_10));
+        assert_eq!(headers[header::HOST], "192.0.2.1:80");
     }
 
     #[test]
