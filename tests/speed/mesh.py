@@ -66,25 +66,33 @@ class Mesh:
         ]
         self.ask("dyno", "add", APP, "--file", "-", "--wait", stdin="\n".join(lines))
 
-    def serves(self, number):
+    def serves(self, backends):
         """Whether all dynos are in use and every block has a leader."""
         listed = json.loads(self.ask("dyno", "list", "--app", APP, "-o", "json"))
-        return sum(dyno["state"] == "up" for dyno in listed) == number and len(self.roles()["leaders"]) == dynos.BLOCKS
+        up = sum(dyno["state"] == "up" for dyno in listed)
+        return up == sum(map(len, backends)) and len(self.roles()["leaders"]) == len(backends)
 
 
-def start(group, backends, binary, slots):
+def start(group, backends, binary, slots, *more):
+    """A mesh over `backends`, ports of dynos by block; `more` are words for `dev`."""
+    mesh = launch(group, len(backends), binary, slots, *more)
+    mesh.create_app()
+    mesh.add_dynos(backends)
+    group.wait(f"mesh ({slots}) that uses all dynos", START_MAX, lambda: mesh.serves(backends))
+    return mesh
+
+
+def launch(group, blocks, binary, slots, *more):
+    """A mesh that has one dyno, a sample that nobody uses."""
     mesh = Mesh(group, binary, slots)
     mesh.directory.mkdir()
-    sizes = ["--edges", 1, "--blocks", len(backends), "--replicas", 3, "--control", 1, "--dynos", 1, "--threads", 1, "--port", 0]
+    sizes = ["--edges", 1, "--blocks", blocks, "--replicas", 3, "--control", 1, "--dynos", 1, "--threads", 1, "--port", 0]
     files = ["--data-dir", mesh.directory / "data", "--ready-file", mesh.ready]
     group.start(
         f"mesh-{slots}",
-        [binary, "dev", *sizes, "--slots", slots, *files],
+        [binary, "dev", *sizes, "--slots", slots, *files, *more],
         DYNOMESH_EDGE_ACCESS_LOG="off",
         DYNOMESH_LOG="warn",
     )
     group.wait(f"mesh ({slots})", START_MAX, mesh.ready.exists)
-    mesh.create_app()
-    mesh.add_dynos(backends)
-    group.wait(f"mesh ({slots}) that uses all dynos", START_MAX, lambda: mesh.serves(sum(map(len, backends))))
     return mesh

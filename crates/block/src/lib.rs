@@ -37,6 +37,7 @@ use dynomesh_core::block::{BlockSettings, SlotsMode};
 use dynomesh_core::id::Holder;
 use dynomesh_core::map::{Hearing, NodeTelling};
 use dynomesh_runtime::clock::Clock;
+use dynomesh_runtime::descriptors;
 use dynomesh_runtime::gossip::Gossip;
 use dynomesh_runtime::http::admin::{Admin, Readiness};
 use dynomesh_runtime::http::headers;
@@ -65,7 +66,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunError> {
     let registry = Registry::new("block", config.replica.as_str());
     let metrics = metrics::Metrics::new(&registry);
     let tls = config.tiers.as_ref().map(|tiers| ServerTls::for_tiers(tiers, &TlsMetrics::register(&registry))).transpose()?;
-    let listeners = net::listen_each(config.http, "http", config.threads)?;
+    let listeners = net::listen_each(config.http, "http", config.threads, net::Peers::Tier)?;
     let (ready, readiness) = watch::channel(Readiness::not_ready("starting"));
     let admin = Admin::serve(config.admin, registry.clone(), readiness)?;
 
@@ -81,6 +82,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunError> {
         limits = %config::told(&config.limits), raft = %config::told(&config.raft), "block replica starts"
     );
 
+    descriptors::expect(config.limits.connections_max.saturating_mul(config.threads), "limits.connections_max");
     let gossip = Gossip::start(config.gossip.clone(), &clock).map_err(RunError::Gossip)?;
     gossip.register(&registry);
     let (stop_data, data_stopping) = shutdown::channel();

@@ -4,6 +4,7 @@ use std::error::Error;
 use std::path::Path;
 
 use dynomesh_runtime::config::{self, ConfigError};
+use dynomesh_runtime::descriptors;
 use dynomesh_runtime::shutdown::{self, Shutdown};
 use dynomesh_runtime::telemetry;
 use serde::de::DeserializeOwned;
@@ -51,6 +52,7 @@ pub(crate) fn serve<E: Error>(kind: &str, daemon: impl AsyncFnOnce(Shutdown) -> 
 /// What every daemon of this process needs before it starts.
 fn prepare() -> Result<Shutdown, Failure> {
     telemetry::init().map_err(Failure::refused)?;
+    descriptors::raise();
     shutdown::exit_on_panic();
     shutdown::exit_with_parent().map_err(|error| Failure::failed("watch the parent process", error))?;
     Shutdown::on_signals().map_err(|error| Failure::failed("listen for signals", error))

@@ -361,6 +361,12 @@ mod tests {
     }
 
     #[test]
+    fn a_request_of_http_1_0_without_a_host_is_for_the_address_it_came_to() {
+        let (_, headers) = read(Request::get("/").version(Version::HTTP_10));
+        assert_eq!(headers[header::HOST], "192.0.2.1:80");
+    }
+
+    #[test]
     fn a_clients_words_for_the_mesh_and_its_connection_go_no_further() {
         let request = Request::post("/")
             .header("host", "shop")

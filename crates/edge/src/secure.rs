@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 
-use dynomesh_runtime::net::{NetError, listen_each};
+use dynomesh_runtime::net::{NetError, Peers, listen_each};
 use dynomesh_runtime::telemetry::Registry;
 use dynomesh_runtime::tls::{ClientTls, Files, ServerTls, TlsError, TlsMetrics};
 
@@ -45,8 +45,8 @@ impl Secure {
 impl Listeners {
     /// For each data thread one of each kind.
     pub(crate) fn open(config: &Config) -> Result<Vec<Self>, NetError> {
-        let plain = listen_each(config.listen, "listen", config.threads)?;
-        let tls = config.tls.as_ref().map(|tls| listen_each(tls.listen, "tls.listen", config.threads)).transpose()?;
+        let plain = listen_each(config.listen, "listen", config.threads, Peers::Clients)?;
+        let tls = config.tls.as_ref().map(|tls| listen_each(tls.listen, "tls.listen", config.threads, Peers::Clients)).transpose()?;
         let mut tls = tls.into_iter().flatten();
         Ok(plain.into_iter().map(|plain| Listeners { plain, tls: tls.next() }).collect())
     }

@@ -11,6 +11,7 @@ use dynomesh_core::map::NodeTelling;
 use dynomesh_core::map::fact::NodeRole;
 use dynomesh_core::time::Time;
 use dynomesh_runtime::clock::Clock;
+use dynomesh_runtime::descriptors;
 use dynomesh_runtime::gossip::Gossip;
 use dynomesh_runtime::http::admin::{Admin, Readiness};
 use dynomesh_runtime::http::client::{Pool, PoolSettings};
@@ -82,6 +83,8 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Error> {
         limits = told(&config.limits), http2 = ?config.http2, retry = told(&config.retry), beat = told(&config.beat),
         "edge started"
     );
+    // Each may need one to a block beside its own.
+    descriptors::expect(config.limits.connections_max.saturating_mul(2 * config.threads), "limits.connections_max");
     let directory = Arc::new(Directory::new(config.retry.budget()));
     let files = secure.files();
     let shared = Shared { config, clock, directory, metrics, log, shutdown: shutdown.clone(), door: Door::default(), secure };

@@ -8,6 +8,7 @@
 
 pub mod clock;
 pub mod config;
+pub mod descriptors;
 pub mod gossip;
 pub mod grpc;
 pub mod http;

@@ -30,6 +30,10 @@ use super::socket::Socket;
 const BUFFER_MAX: usize = 64 * 1024;
 /// Bytes of a response that an HTTP/2 dyno may send ahead of its reader.
 const WINDOW: u32 = 256 * 1024;
+/// The same for its connection, which has one request at a time: `WINDOW` is what counts. But the library bounds by half of this what it allows for
+/// small frames, each of which counts as 256 bytes until it is read, and breaks the connection beyond. A dyno that answers in messages of
+/// gRPC of 5 bytes, the least there are, may fill its window with them.
+const CONNECTION_WINDOW: u32 = WINDOW * 100;
 
 /// See the module. Small, since it travels with its slot.
 pub(crate) struct Link(Box<Wired>);
@@ -91,7 +95,7 @@ impl Link {
             DynoProtocol::Http2 => {
                 let io = TokioIo::new(Socket::new(line.clone()));
                 let mut builder = client::http2::Builder::new(Local);
-                builder.initial_stream_window_size(WINDOW).initial_connection_window_size(WINDOW).max_send_buf_size(BUFFER_MAX);
+                builder.initial_stream_window_size(WINDOW).initial_connection_window_size(CONNECTION_WINDOW).max_send_buf_size(BUFFER_MAX);
                 let (sender, connection) = builder.handshake(io).await?;
                 let driver = tokio::task::spawn_local(async move {
                     if let Err(error) = connection.await {

@@ -100,8 +100,10 @@ impl Half {
                 self.buffer = vec![0; BUFFER];
             }
             let mut room = ReadBuf::new(&mut self.buffer);
-            match Pin::new(&mut *source).poll_read(cx, &mut room)? {
-                Poll::Ready(()) => {
+            match Pin::new(&mut *source).poll_read(cx, &mut room) {
+                // Many who speak TLS close without its word for it. What they say inside has an end of its own.
+                Poll::Ready(Err(error)) if error.kind() != io::ErrorKind::UnexpectedEof => return Poll::Ready(Err(error)),
+                Poll::Ready(_) => {
                     (self.from, self.to) = (0, room.filled().len());
                     self.ended = self.to == 0;
                 }
@@ -181,6 +183,24 @@ mod tests {
         answering.await.unwrap();
         assert_eq!(answer.len(), 100_000);
         assert_eq!(carrying.await.unwrap(), (Ended::Whole, Carried { up: 8, down: 100_000 }));
+    }
+
+    /// Ends as TLS does that was closed without its word for it.
+    struct Cut;
+
+    impl AsyncRead for Cut {
+        fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_side_that_ends_without_the_word_of_tls_has_ended() {
+        let mut client = tokio::io::join(Cut, tokio::io::sink());
+        let (mut b, mut server) = duplex(64);
+        server.write_all(b"bye").await.unwrap();
+        server.shutdown().await.unwrap();
+        assert_eq!(splice(&mut client, &mut b, Span::from_secs(20)).await, (Ended::Whole, Carried { up: 0, down: 3 }));
     }
 
     #[tokio::test]

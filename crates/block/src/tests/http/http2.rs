@@ -18,9 +18,17 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use super::*;
 use crate::tests::directory::APP;
 
+/// As many as fill the window of a request, and some more.
+const SMALL_FRAMES: usize = 60_000;
+
 /// Answers with what it was told, in the body and in a trailer; counts the connections on which it was told anything.
 async fn echo(request: Request<Incoming>) -> Result<Response<impl hyper::body::Body<Data = Bytes, Error = Infallible>>, Infallible> {
     let (head, body) = request.into_parts();
+    if head.uri.path() == "/many" {
+        let frames = std::iter::repeat_with(|| Ok(Frame::data(Bytes::from_static(b"small"))));
+        let frames: Vec<_> = frames.take(SMALL_FRAMES).collect();
+        return Ok(Response::new(StreamBody::new(futures::stream::iter(frames))));
+    }
     let all = body.collect().await.unwrap();
     let sum = all.trailers().and_then(|trailers| trailers.get("x-sum")).map_or("none", |sum| sum.to_str().unwrap()).to_owned();
     let te = head.headers.get("te").map_or("", |te| te.to_str().unwrap());
@@ -28,7 +36,7 @@ async fn echo(request: Request<Incoming>) -> Result<Response<impl hyper::body::B
     let mut trailers = HeaderMap::new();
     trailers.insert("grpc-status", "0".parse().unwrap());
     let frames = [Frame::data(Bytes::from(told)), Frame::trailers(trailers)].map(Ok::<_, Infallible>);
-    Ok(Response::new(StreamBody::new(futures::stream::iter(frames))))
+    Ok(Response::new(StreamBody::new(futures::stream::iter(Vec::from(frames)))))
 }
 
 fn start() -> (DynoSpec, Arc<AtomicUsize>) {
@@ -80,6 +88,8 @@ fn requests_bodies_and_trailers_go_by_http2_over_one_connection_after_the_other(
     let got = ask("GET /two", "connection: close, upgrade\r\nupgrade: websocket\r\nte: trailers\r\n", "");
     assert!(got.contains("GET http://h/two"), "{got}");
     assert_eq!(connections.load(Ordering::SeqCst), 1);
+    let got = ask("GET /many", "connection: close\r\n", "");
+    assert_eq!(got.matches("small").count(), SMALL_FRAMES);
     let more = "connection: close\r\nte: trailers\r\ntransfer-encoding: chunked\r\ntrailer: x-dynomesh-trailers\r\n";
     let got = ask("POST /three", more, "2\r\nhi\r\n0\r\nx-dynomesh-trailers: x-sum:7\r\n\r\n");
     assert!(got.contains("POST http://h/three HTTP/2.0 te=trailers sum=7 b\"hi\""), "{got}");

@@ -94,7 +94,8 @@ where
                 if !goes_on && busy.is_last() {
                     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 }
-                Ok::<_, BoxError>(response.map(|body| Tracked { body, _busy: busy, running: None }))
+                busy.line().answers();
+                Ok::<_, BoxError>(response.map(|body| Tracked { body, busy, running: None }))
             }
         }
     };
@@ -153,7 +154,8 @@ where
         let is_connect = request.method() == Method::CONNECT;
         let running = verdict.run();
         let (verdict, answer) = (verdict.clone(), answer.clone());
-        async move {
+        // In a box: hyper keeps room for it as long as the connection lives, and an idle one shall cost little.
+        Box::pin(async move {
             let mut response = answer(request).await?;
             running.begin();
             if response.status() == StatusCode::SWITCHING_PROTOCOLS || (is_connect && response.status().is_success()) {
@@ -161,7 +163,7 @@ where
             }
             response.body_mut().running = Some(running);
             Ok::<_, BoxError>(response)
-        }
+        })
     };
     let mut builder = http1::Builder::new();
     // What it has room for anyway costs nothing.
@@ -302,7 +304,7 @@ async fn discard(mut stream: Stream, left: &[u8]) {
 /// A response's body; the connection is busy until it is dropped.
 struct Tracked<B> {
     body: B,
-    _busy: Busy,
+    busy: Busy,
     /// With HTTP/1.1.
     running: Option<Running>,
 }
@@ -312,7 +314,13 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Tracked<B> {
     type Error = B::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        if self.busy.line().holds_back() {
+            return Poll::Pending;
+        }
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        let data = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref());
+        self.busy.line().hands(data.map_or(0, Bytes::len));
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {

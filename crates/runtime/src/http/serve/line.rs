@@ -13,6 +13,10 @@ use tokio::io::Interest;
 use super::Server;
 use crate::net::Stream;
 
+/// Bytes of an answer's body that may wait for its peer before no more is taken from where it comes. It is what hyper's buffer takes at least:
+/// where heads may be larger that would grow with them.
+const AHEAD_MAX: u64 = 64 * 1024;
+
 /// What a connection is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
@@ -50,6 +54,12 @@ pub(super) struct Line {
     since: Cell<u64>,
     /// Tick since which the peer has taken nothing of what is to be written.
     blocked: Cell<Option<u64>>,
+    /// Bytes that the peer has taken.
+    written: Cell<u64>,
+    /// Where that stands when it has all of the answer's body that was handed out, head and framing aside.
+    handed: Cell<u64>,
+    /// Whether the answer's body goes on when something was taken.
+    resumes: Cell<bool>,
     running: Cell<usize>,
     order: Cell<Order>,
     is_http2: Cell<bool>,
@@ -63,6 +73,9 @@ impl Line {
             phase: Cell::new(Phase::Head),
             since: Cell::new(tick),
             blocked: Cell::new(None),
+            written: Cell::new(0),
+            handed: Cell::new(0),
+            resumes: Cell::new(false),
             running: Cell::new(0),
             order: Cell::new(Order::Serve),
             is_http2: Cell::new(false),
@@ -73,6 +86,10 @@ impl Line {
 
     pub(super) fn order(&self, order: Order) {
         self.order.set(order);
+        self.wake();
+    }
+
+    fn wake(&self) {
         if let Some(waker) = self.waker.borrow().as_ref() {
             waker.wake_by_ref();
         }
@@ -105,6 +122,25 @@ impl Line {
     /// Whether an answer is on its way that would look cut, or worse whole, if the connection ended now.
     pub(super) fn is_answering(&self) -> bool {
         self.phase.get() == Phase::Busy || self.blocked.get().is_some()
+    }
+
+    /// An answer's body begins.
+    pub(super) fn answers(&self) {
+        self.handed.set(self.written.get());
+    }
+
+    /// So much of it goes to hyper.
+    pub(super) fn hands(&self, bytes: usize) {
+        self.handed.set(self.handed.get() + bytes as u64);
+    }
+
+    /// Whether the answer's body has to wait until its peer has taken something of what was handed out; then it is woken. hyper would go on to
+    /// fill its buffer for a peer that takes nothing. With HTTP/2 each stream has a window of its own for that.
+    pub(super) fn holds_back(&self) -> bool {
+        let is_ahead = self.handed.get().saturating_sub(self.written.get()) >= AHEAD_MAX;
+        let holds = !self.is_http2.get() && (is_ahead || self.blocked.get().is_some());
+        self.resumes.set(holds);
+        holds
     }
 
     pub(super) fn is_http2(&self) -> bool {
@@ -155,13 +191,19 @@ impl Line {
         self.phase.get() == Phase::Idle && self.since.get() < tick
     }
 
-    /// The peer took, or did not take, what was written.
-    pub(super) fn wrote(&self, tick: u64, taken: bool) {
+    /// The peer took so many bytes, or none yet of what is to be written.
+    pub(super) fn wrote(&self, tick: u64, taken: Option<usize>) {
         self.since.set(tick);
         match taken {
-            true => self.blocked.set(None),
-            false if self.blocked.get().is_none() => self.blocked.set(Some(tick)),
-            false => {}
+            Some(bytes) => {
+                self.written.set(self.written.get() + bytes as u64);
+                self.blocked.set(None);
+                if self.resumes.take() {
+                    self.wake();
+                }
+            }
+            None if self.blocked.get().is_none() => self.blocked.set(Some(tick)),
+            None => {}
         }
     }
 
@@ -191,6 +233,11 @@ impl Busy {
         Busy { line, server }
     }
 
+    /// The line of its connection.
+    pub(super) fn line(&self) -> &Line {
+        &self.line
+    }
+
     /// Whether the answer ends its connection.
     pub(super) fn is_last(&self) -> bool {
         self.server.is_closing()
@@ -205,8 +252,61 @@ impl Drop for Busy {
             self.line.enter(Phase::Idle, self.server.tick.get());
         }
         // Whoever waits for the connection to be free looks again.
-        if let Some(waker) = self.line.waker.borrow().as_ref() {
-            waker.wake_by_ref();
+        self.line.wake();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::{Wake, Waker};
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Woken(AtomicUsize);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
         }
+    }
+
+    #[test]
+    fn a_body_waits_while_its_peer_takes_nothing_and_is_woken_once_it_does() {
+        let (line, woken) = (Line::new(0), Arc::new(Woken::default()));
+        line.watch(&Context::from_waker(&Waker::from(woken.clone())));
+        assert!(!line.holds_back());
+        line.wrote(1, None);
+        line.wrote(1, Some(1));
+        assert_eq!(woken.0.load(Ordering::SeqCst), 0, "nobody waited");
+        line.wrote(2, None);
+        assert!(line.holds_back());
+        line.wrote(3, Some(1));
+        line.wrote(3, Some(1));
+        assert_eq!(woken.0.load(Ordering::SeqCst), 1);
+        assert!(!line.holds_back());
+    }
+
+    #[test]
+    fn a_body_is_never_far_ahead_of_its_peer() {
+        let line = Line::new(0);
+        line.wrote(1, Some(500));
+        line.answers();
+        line.hands(65_535);
+        assert!(!line.holds_back());
+        line.hands(1);
+        assert!(line.holds_back());
+        line.wrote(2, Some(1));
+        assert!(!line.holds_back());
+    }
+
+    #[test]
+    fn streams_of_http2_do_not_wait_for_each_other() {
+        let line = Line::new(0);
+        line.speaks_http2(0);
+        line.wrote(1, None);
+        assert!(!line.holds_back());
     }
 }

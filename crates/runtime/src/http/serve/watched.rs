@@ -83,7 +83,11 @@ impl Watched {
 
     fn wrote(&self, taken: &Poll<io::Result<usize>>) {
         // The tail of a large answer to a slow reader is written after its body has ended: that is not idleness.
-        self.line.wrote(self.server.tick.get(), taken.is_ready());
+        let taken = match taken {
+            Poll::Ready(taken) => Some(*taken.as_ref().unwrap_or(&0)),
+            Poll::Pending => None,
+        };
+        self.line.wrote(self.server.tick.get(), taken);
     }
 }
 
