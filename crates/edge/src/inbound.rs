@@ -173,8 +173,9 @@ fn is_coded(headers: &HeaderMap) -> bool {
 /// Whether the target names something a server could have: a path, or with OPTIONS the server itself.
 fn is_target(uri: &Uri, target: &str, method: &Method, version: Version) -> bool {
     let ours = uri.scheme().is_none_or(|scheme| *scheme == Scheme::HTTP || *scheme == Scheme::HTTPS);
-    // `:path` is never empty (RFC 9113, section 8.3.1).
-    let begun = version != Version::HTTP_2 || uri.path_and_query().is_none_or(|path| !path.as_str().starts_with('?'));
+    // `:path` is there and not empty (RFC 9113, section 8.3.1).
+    let is_missing = uri.path().is_empty() || uri.path_and_query().is_some_and(|path| path.as_str().starts_with('?'));
+    let begun = version != Version::HTTP_2 || method == Method::CONNECT || !is_missing;
     ours && begun && (target.starts_with('/') || (target == "*" && method == Method::OPTIONS))
 }
 
@@ -295,7 +296,9 @@ mod tests {
         for good in [Request::get("/"), Request::get("http://a?x"), Request::options("*"), Request::get("https://a/*")] {
             assert_eq!(refused(good), None);
         }
-        for bad in [Request::get("*"), Request::get("ftp://a/")] {
+        // As the library gives a head of HTTP/2 without `:path` that has its host in `Host`.
+        let pathless = Request::get(Uri::from_parts(http::uri::Parts::default()).unwrap()).version(Version::HTTP_2);
+        for bad in [Request::get("*"), Request::get("ftp://a/"), pathless] {
             assert_eq!(refused(bad), Some(Fault::BadTarget));
         }
         assert_eq!(refused(Request::connect("a:80")), Some(Fault::Unsupported));
@@ -329,7 +332,9 @@ mod tests {
     fn an_absolute_target_is_passed_on_without_its_host() {
         let (inbound, headers) = read(Request::get("http://inner/x?y=1").header("host", "outer"));
         assert_eq!((inbound.uri.to_string(), headers[header::HOST].to_str().unwrap()), ("/x?y=1".into(), "inner"));
-        assert_eq!(read(Request::options("*").header("host", "a")).0.uri.to_string(), "*");
+        for (target, passed) in [("*", "*"), ("http://a", "*"), ("http://a/x", "/x"), ("http://a?x", "/?x"), ("/", "/")] {
+            assert_eq!(read(Request::options(target).header("host", "a")).0.uri.to_string(), passed, "{target}");
+        }
         let server = Uri::builder().scheme("http").authority("a").path_and_query("*").build().unwrap();
         let (inbound, _) = read(Request::options(server).version(Version::HTTP_2));
         assert_eq!((inbound.uri.to_string(), inbound.refused), ("*".into(), None));
