@@ -4,7 +4,6 @@
 //! administrator called `anonymous`, which is refused at start on any address but this machine's own. The peers' service asks for none of this: the
 //! group depends on it, and its port belongs behind the same fence as the gossip's.
 
-mod certificate;
 mod gate;
 mod tokens;
 
@@ -89,7 +88,7 @@ fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Status> {
 }
 
 fn by_certificate(certificate: &[u8], roles: &BTreeMap<String, Role>) -> Result<Caller, Status> {
-    let names = certificate::names(certificate);
+    let names = dynomesh_runtime::tls::certificate::names(certificate);
     let best = names.iter().filter_map(|name| roles.get_key_value(name)).max_by_key(|(_, role)| **role);
     let (name, role) = best.ok_or_else(|| {
         let names = if names.is_empty() { "no name".into() } else { names.join(", ") };

@@ -1,8 +1,11 @@
-//! The host names in a certificate, and the time it is good for.
+//! The names in a certificate, and the time it is good for.
 //!
-//! Nothing here decides whether a certificate is trusted: rustls does. This reads what rustls does not tell, in the few lines of DER it
-//! takes, rather than with a parser of everything X.509 has ever held.
+//! Nothing here decides whether a certificate is trusted: rustls does. This reads what rustls does not tell.
 
+use super::der::{element, elements};
+
+/// OID 2.5.4.3, commonName.
+const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
 /// OID 2.5.29.17, subjectAltName.
 const ALTERNATIVE_NAMES: &[u8] = &[0x55, 0x1d, 0x11];
 const OBJECT_ID: u8 = 0x06;
@@ -13,6 +16,8 @@ const VERSION: u8 = 0xa0;
 const EXTENSIONS: u8 = 0xa3;
 /// An alternative name that is a DNS name.
 const DNS_NAME: u8 = 0x82;
+/// Alternative names that are text: mail address, DNS name, URI.
+const TEXT_NAMES: [u8; 3] = [0x81, DNS_NAME, 0x86];
 
 /// What is read of a certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,32 +30,81 @@ pub(super) struct Facts {
     pub(super) not_after: i64,
 }
 
+/// The parts of a certificate that are of use here.
+struct Parts<'a> {
+    validity: &'a [u8],
+    subject: &'a [u8],
+    extensions: Option<&'a [u8]>,
+}
+
 /// Reads a certificate; nothing where it is none.
 pub(super) fn read(der: &[u8]) -> Option<Facts> {
-    let (_, certificate, _) = element(der)?;
-    let (_, body, _) = element(certificate)?;
-    let mut parts = elements(body)?.into_iter().peekable();
-    parts.next_if(|(tag, _)| *tag == VERSION);
-    // Serial number, algorithm, issuer; then the time.
-    let (_, validity) = parts.nth(3)?;
-    let [not_before, not_after] = elements(validity)?[..] else { return None };
-    let extensions = parts.find(|(tag, _)| *tag == EXTENSIONS).map(|(_, content)| content);
-    let names = extensions.and_then(host_names).unwrap_or_default();
+    let parts = Parts::read(der)?;
+    let [not_before, not_after] = elements(parts.validity)?[..] else { return None };
+    let mut names = parts.alternative(&[DNS_NAME]);
+    names.iter_mut().for_each(|name| name.make_ascii_lowercase());
     Some(Facts { names, not_before: seconds(not_before)?, not_after: seconds(not_after)? })
 }
 
-fn host_names(extensions: &[u8]) -> Option<Vec<String>> {
+/// What a certificate calls its holder: alternative names that are text first, then common names; nothing where it cannot be read.
+pub fn names(der: &[u8]) -> Vec<String> {
+    let read = || {
+        let parts = Parts::read(der)?;
+        let mut names = parts.alternative(&TEXT_NAMES);
+        names.extend(common(parts.subject)?);
+        Some(names)
+    };
+    read().unwrap_or_default()
+}
+
+impl<'a> Parts<'a> {
+    fn read(der: &'a [u8]) -> Option<Self> {
+        let (_, certificate, _) = element(der)?;
+        let (_, body, _) = element(certificate)?;
+        let mut parts = elements(body)?.into_iter().peekable();
+        parts.next_if(|(tag, _)| *tag == VERSION);
+        // Serial number, algorithm, issuer; then the time.
+        let (_, validity) = parts.nth(3)?;
+        let (_, subject) = parts.next()?;
+        let extensions = parts.find(|(tag, _)| *tag == EXTENSIONS).map(|(_, content)| content);
+        Some(Parts { validity, subject, extensions })
+    }
+
+    /// The alternative names of these kinds.
+    fn alternative(&self, kinds: &[u8]) -> Vec<String> {
+        self.extensions.and_then(|extensions| alternative(extensions, kinds)).unwrap_or_default()
+    }
+}
+
+fn alternative(extensions: &[u8], kinds: &[u8]) -> Option<Vec<String>> {
     let (_, list, _) = element(extensions)?;
     for (_, extension) in elements(list)? {
         let parts = elements(extension)?;
         if parts.first() == Some(&(OBJECT_ID, ALTERNATIVE_NAMES)) {
             // The last part is an octet string that holds the list; `critical` may stand between.
             let (_, names, _) = element(parts.last()?.1)?;
-            let hosts = elements(names)?.into_iter().filter(|(tag, _)| *tag == DNS_NAME);
-            return Some(hosts.filter_map(|(_, name)| Some(std::str::from_utf8(name).ok()?.to_ascii_lowercase())).collect());
+            let wanted = elements(names)?.into_iter().filter(|(tag, _)| kinds.contains(tag));
+            return Some(wanted.filter_map(|(_, name)| text(name)).collect());
         }
     }
     None
+}
+
+/// The common names of a distinguished name.
+fn common(subject: &[u8]) -> Option<Vec<String>> {
+    let mut names = Vec::new();
+    for (_, set) in elements(subject)? {
+        for (_, attribute) in elements(set)? {
+            if let [(OBJECT_ID, COMMON_NAME), (_, value)] = elements(attribute)?[..] {
+                names.extend(text(value));
+            }
+        }
+    }
+    Some(names)
+}
+
+fn text(bytes: &[u8]) -> Option<String> {
+    std::str::from_utf8(bytes).ok().map(str::to_owned)
 }
 
 /// `YYMMDDHHMMSSZ`, where 50 is 1950 (RFC 5280, section 4.1.2.5.1), or with four digits of a year.
@@ -85,35 +139,9 @@ fn days_since_1970(year: i64, month: i64, day: i64) -> Option<i64> {
     Some(year * 365 + leap_days + before_month + day - 1 - MARCH_OF_YEAR_ZERO)
 }
 
-fn elements(mut der: &[u8]) -> Option<Vec<(u8, &[u8])>> {
-    let mut found = Vec::new();
-    while !der.is_empty() {
-        let (tag, content, rest) = element(der)?;
-        found.push((tag, content));
-        der = rest;
-    }
-    Some(found)
-}
-
-/// The first element: its tag and content, and what follows it.
-fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
-    let (&tag, rest) = der.split_first()?;
-    let (&first, rest) = rest.split_first()?;
-    let (len, rest) = match first {
-        0..=0x7f => (usize::from(first), rest),
-        0x81..=0x84 => {
-            let (bytes, rest) = rest.split_at_checked(usize::from(first & 0x7f))?;
-            (bytes.iter().fold(0usize, |len, byte| len << 8 | usize::from(*byte)), rest)
-        }
-        _ => return None,
-    };
-    let (content, rest) = rest.split_at_checked(len)?;
-    Some((tag, content, rest))
-}
-
 #[cfg(test)]
 mod tests {
-    use rcgen::{CertificateParams, KeyPair, date_time_ymd};
+    use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, SanType, date_time_ymd};
 
     use super::*;
 
@@ -122,6 +150,28 @@ mod tests {
         params.not_before = date_time_ymd(from.0, from.1, from.2);
         params.not_after = date_time_ymd(to.0, to.1, to.2);
         params.self_signed(&KeyPair::generate().unwrap()).unwrap().der().to_vec()
+    }
+
+    /// Of somebody who calls an API.
+    fn callers(common: Option<&str>, alternative: Vec<SanType>) -> Vec<u8> {
+        let mut params = CertificateParams::default();
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::OrganizationName, "ops");
+        if let Some(common) = common {
+            params.distinguished_name.push(DnType::CommonName, common);
+        }
+        params.subject_alt_names = alternative;
+        params.self_signed(&KeyPair::generate().unwrap()).unwrap().der().to_vec()
+    }
+
+    #[test]
+    fn the_names_are_those_of_the_subject_and_its_alternatives() {
+        assert_eq!(names(&callers(Some("ann"), Vec::new())), ["ann"]);
+        let dns = SanType::DnsName("ops.example".try_into().unwrap());
+        let uri = SanType::URI("spiffe://mesh/ops".try_into().unwrap());
+        let address = SanType::IpAddress([127, 0, 0, 1].into());
+        assert_eq!(names(&callers(Some("ann"), vec![dns.clone(), address, uri])), ["ops.example", "spiffe://mesh/ops", "ann"]);
+        assert_eq!(names(&callers(None, vec![dns])), ["ops.example"]);
     }
 
     #[test]
@@ -144,11 +194,12 @@ mod tests {
         for len in 0..whole.len() {
             // Any cut must be read without a panic, and a certificate without its end is none.
             assert_eq!(read(&whole[..len]), None);
+            assert!(names(&whole[..len]).is_empty());
         }
         for at in 0..whole.len() {
             let mut damaged = whole.clone();
             damaged[at] ^= 0xff;
-            let _ = read(&damaged);
+            let _ = (read(&damaged), names(&damaged));
         }
         assert_eq!(read(&[0x30, 0x84, 0xff, 0xff, 0xff, 0xff]), None);
         for text in ["", "Z", "20240229Z", "2402290000Z", "241329000000Z", "240200000000Z", "é40229000000Z"] {

@@ -11,14 +11,15 @@
 //! |---|---|
 //! | `section` | the settings as written |
 //! | `files` | PEM files read and judged, with errors that name the setting and the file |
-//! | `certificate` | the few fields of X.509 that nobody else reads for us |
+//! | [`certificate`], `der` | the few fields of X.509 that nobody else reads for us |
 //! | `store` | which certificate is shown to whom |
 //! | `server`, `client` | a handshake on either side |
 //! | `tiers` | mutual TLS between edges and blocks |
 //! | `kept` | a configuration and the files it was made of; [`watch`] makes it again when they change |
 
-mod certificate;
+pub mod certificate;
 mod client;
+mod der;
 mod error;
 mod files;
 mod kept;
