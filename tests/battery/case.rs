@@ -44,6 +44,8 @@ pub(crate) enum Dyno {
     Early(Vec<Act>),
     /// It has a connection closed so many microseconds after its last answer: a race with what comes next.
     Idles(u64),
+    /// It answers the first request of a connection; when another has come on it, it acts and closes.
+    Tires(Vec<Act>),
 }
 
 /// What a client may be told.
@@ -79,6 +81,8 @@ pub(crate) enum Reach {
     Nothing,
     /// These requests, in this order.
     These(Vec<Seen>),
+    /// These requests, in whatever order.
+    Each(Vec<Seen>),
     /// All of these requests or a part from the front, nothing else.
     AtMost(Vec<Seen>),
     /// Whatever is well-formed.
@@ -112,7 +116,7 @@ pub(crate) struct Case {
     /// Fields that the last answer must have, or must not.
     pub(crate) with: Vec<(String, String)>,
     pub(crate) without: Vec<String>,
-    /// Whether the request may reach the dyno more than once, since it failed and is idempotent.
+    /// Whether its requests may reach the dyno more than once, since it failed; a POST never.
     pub(crate) repeats: bool,
 }
 
@@ -198,7 +202,7 @@ impl Case {
     pub(crate) fn act(self, act: Act) -> Self {
         let mut dyno = (*self.dyno).clone();
         match &mut dyno {
-            Dyno::Acts(acts) | Dyno::Early(acts) => acts.push(act),
+            Dyno::Acts(acts) | Dyno::Early(acts) | Dyno::Tires(acts) => acts.push(act),
             Dyno::Good | Dyno::Idles(_) => dyno = Dyno::Acts(vec![act]),
         }
         self.dyno(dyno)

@@ -1,8 +1,9 @@
 //! A dyno that keeps every byte it was sent, connection by connection, and answers as the case under way says.
 
-use std::io::{self, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
+use std::mem::MaybeUninit;
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -27,12 +28,18 @@ pub(crate) struct Recorder {
 struct State {
     taken: Mutex<Taken>,
     stop: AtomicBool,
+    /// Most connections that were open at once.
+    most_open: AtomicUsize,
+    /// Requests that came over a connection that had served another.
+    reuses: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
 struct Taken {
     part: Arc<Dyno>,
     connections: Vec<Connection>,
+    /// Those that the dyno has not closed; the other side may have.
+    open: Vec<(usize, TcpStream)>,
 }
 
 /// What came on one connection since the case began.
@@ -57,15 +64,14 @@ impl Recorder {
                 if shared.stop.load(Ordering::Relaxed) {
                     return;
                 }
+                let Ok(place) = shared.note(&stream) else { continue };
                 let shared = shared.clone();
                 thread::spawn(move || {
-                    let mut taken = shared.taken();
-                    taken.connections.push(Connection::default());
-                    let place = taken.connections.len() - 1;
-                    drop(taken);
                     // What goes wrong on a connection, its other side sees.
                     let _ = serve(stream, &shared, place);
-                    shared.taken().connections[place].closed = true;
+                    let mut taken = shared.taken();
+                    taken.connections[place].closed = true;
+                    taken.open.retain(|(open, _)| *open != place);
                 });
             }
         });
@@ -88,6 +94,16 @@ impl Recorder {
     pub(crate) fn seen(&self) -> Vec<Connection> {
         self.state.taken().connections.iter().filter(|connection| !connection.bytes.is_empty()).cloned().collect()
     }
+
+    /// Most connections that were open at once, by what the kernel knew of them as another came.
+    pub(crate) fn most_open(&self) -> usize {
+        self.state.most_open.load(Ordering::Relaxed)
+    }
+
+    /// Requests that came over a connection that had served another.
+    pub(crate) fn reuses(&self) -> usize {
+        self.state.reuses.load(Ordering::Relaxed)
+    }
 }
 
 impl Drop for Recorder {
@@ -102,6 +118,27 @@ impl State {
     fn taken(&self) -> MutexGuard<'_, Taken> {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// A connection has come.
+    fn note(&self, stream: &TcpStream) -> io::Result<usize> {
+        let mut taken = self.taken();
+        let place = taken.connections.len();
+        taken.open.push((place, stream.try_clone()?));
+        taken.connections.push(Connection::default());
+        let open = taken.open.iter().filter(|(_, stream)| is_open(stream)).count();
+        self.most_open.fetch_max(open, Ordering::Relaxed);
+        Ok(place)
+    }
+}
+
+/// Whether the other side has not closed a connection yet.
+fn is_open(stream: &TcpStream) -> bool {
+    /// MSG_PEEK and MSG_DONTWAIT of Linux.
+    const LOOK: i32 = 0x02 | 0x40;
+    match SockRef::from(stream).recv_with_flags(&mut [MaybeUninit::uninit()], LOOK) {
+        Ok(read) => read > 0,
+        Err(error) => error.kind() == ErrorKind::WouldBlock,
+    }
 }
 
 /// Whether a request belongs to the battery itself, which has it answered well.
@@ -112,7 +149,7 @@ fn is_good(target: &str) -> bool {
 fn serve(mut stream: TcpStream, state: &State, place: usize) -> io::Result<()> {
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(IDLE_MAX))?;
-    let (mut bytes, mut early) = (Vec::new(), false);
+    let (mut bytes, mut early, mut served) = (Vec::new(), false, 0);
     loop {
         let part = state.taken().part.clone();
         if let Some(head) = head(&bytes) {
@@ -128,7 +165,10 @@ fn serve(mut stream: TcpStream, state: &State, place: usize) -> io::Result<()> {
         let read = PLAIN.stream(&bytes);
         if let Some(request) = read.requests.first() {
             let good = is_good(&request.target);
+            state.reuses.fetch_add(usize::from(served > 0), Ordering::Relaxed);
+            served += 1;
             match &*part {
+                Dyno::Tires(acts) if served > 1 => return act(&mut stream, acts),
                 Dyno::Acts(acts) if !good => act(&mut stream, acts)?,
                 Dyno::Early(_) if !good => early = false,
                 Dyno::Idles(micros) => {

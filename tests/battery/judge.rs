@@ -138,11 +138,17 @@ pub(crate) fn reached(reach: &Reach, repeats: bool, good: &[Good], connections: 
             faults.push(format!("the dyno was sent {request}, which nobody sent"));
         }
     }
+    if let Reach::Each(wanted) = reach {
+        came.sort_by_key(|request| wanted.iter().position(|wanted| wanted.method == request.method && wanted.target == request.target));
+    }
     if repeats {
-        came.dedup_by(|later, earlier| later.method == earlier.method && later.target == earlier.target && later.body == earlier.body);
+        came.dedup_by(|later, earlier| {
+            later.method != "POST" && later.method == earlier.method && later.target == earlier.target && later.body == earlier.body
+        });
     }
     let (wanted, most) = match reach {
         Reach::Nothing => (&[][..], true),
+        Reach::Each(wanted) => (&wanted[..], false),
         Reach::These(wanted) => (&wanted[..], false),
         Reach::AtMost(wanted) => (&wanted[..], true),
         Reach::Any => return faults,

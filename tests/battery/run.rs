@@ -41,14 +41,17 @@ pub(crate) struct Lane {
     pub(crate) recorder: Recorder,
 }
 
-/// Makes lanes on a mesh and waits until they are routed.
-pub(crate) fn lanes(cluster: &Cluster, count: usize) -> Vec<Lane> {
+/// How a lane's app treats its dyno where nothing else is asked for.
+pub(crate) const FRESH: &[&str] = &["--max-conns", "16"];
+
+/// Makes lanes on a mesh, their apps with these settings, and waits until they are routed.
+pub(crate) fn lanes(cluster: &Cluster, count: usize, settings: &[&str]) -> Vec<Lane> {
     let edge = cluster.ready().edges[0].http;
     let lanes: Vec<Lane> = (0..count)
         .map(|n| {
             let (app, host, dyno) = (format!("lane-{n}"), format!("lane-{n}.test"), format!("recorder-{n}"));
             let recorder = Recorder::start();
-            cluster.run(&["app", "create", &app, "--host", &host, "--max-conns", "16", "--serial", "no"]).expect_ok();
+            cluster.run(&[&["app", "create", &app, "--host", &host, "--serial", "no"], settings].concat()).expect_ok();
             cluster.run(&["dyno", "add", &app, &recorder.address().to_string(), "--id", &dyno]).expect_ok();
             Lane { edge, host, recorder }
         })
@@ -84,16 +87,15 @@ impl Judged for Case {
 
 /// Runs all cases and prints the table; panics if one failed. `BATTERY` in the environment picks the cases whose name contains it.
 #[track_caller]
-pub(crate) fn run<J: Judged>(cluster: &Cluster, families: Vec<Family<J>>) {
+pub(crate) fn run<J: Judged>(lanes: &[Lane], families: Vec<Family<J>>) {
     let picked = std::env::var("BATTERY").unwrap_or_default();
     let cases = families.into_iter().flat_map(|family| family.cases.into_iter().map(move |case| (family.name, case)));
     let due: Vec<(usize, (&'static str, J))> =
         cases.enumerate().filter(|(_, (family, case))| format!("{family}: {}", case.name().1).contains(&picked)).collect();
     let due = Mutex::new(due.into_iter());
-    let lanes = lanes(cluster, LANES);
     let outcomes = Mutex::new(Vec::new());
     thread::scope(|scope| {
-        for lane in &lanes {
+        for lane in lanes {
             scope.spawn(|| {
                 loop {
                     let next = due.lock().unwrap_or_else(PoisonError::into_inner).next();

@@ -20,3 +20,4 @@ mod planted;
 #[cfg(test)]
 mod sweep;
 pub mod time;
+pub mod websocket;

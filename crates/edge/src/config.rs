@@ -33,6 +33,8 @@ const WINDOW_RANGE: std::ops::RangeInclusive<u32> = 16 << 10..=16 << 20;
 /// What every connection begins with (RFC 9113, section 6.9.2).
 const CONNECTION_WINDOW_MIN: u32 = 65_535;
 const CONNECTION_WINDOW_MAX: u32 = 256 << 20;
+/// Frames without use within a second: what an ordinary client sends passes, and what the largest number costs is small.
+const IDLE_FRAMES_RANGE: std::ops::RangeInclusive<u32> = 20..=100_000;
 
 /// The configuration as written.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -124,6 +126,8 @@ pub struct Http2Section {
     pub stream_window: u32,
     /// The same for all requests of a connection. At least `stream_window`.
     pub connection_window: u32,
+    /// Frames within a second that carry nothing, such as `PING`; past it the connection is closed.
+    pub idle_frames_max: u32,
 }
 
 /// What may be tried again.
@@ -207,16 +211,16 @@ impl Default for Limits {
 
 impl Default for Http2Section {
     fn default() -> Self {
-        let Http2Settings { streams_max, stream_window, connection_window, .. } = Http2Settings::default();
-        Http2Section { enabled: true, streams_max, stream_window, connection_window }
+        let Http2Settings { streams_max, stream_window, connection_window, idle_frames_max } = Http2Settings::default();
+        Http2Section { enabled: true, streams_max, stream_window, connection_window, idle_frames_max }
     }
 }
 
 impl Http2Section {
     /// What the listener is told.
     fn settings(&self) -> Option<Http2Settings> {
-        let &Http2Section { enabled, streams_max, stream_window, connection_window } = self;
-        enabled.then(|| Http2Settings { streams_max, stream_window, connection_window, ..Http2Settings::default() })
+        let &Http2Section { enabled, streams_max, stream_window, connection_window, idle_frames_max } = self;
+        enabled.then_some(Http2Settings { streams_max, stream_window, connection_window, idle_frames_max })
     }
 }
 
@@ -299,6 +303,9 @@ impl TryFrom<FileConfig> for Config {
                 &format!("must be at least http2.stream_window ({}) and 65535, and at most 268435456", http2.stream_window),
             );
         }
+        if !IDLE_FRAMES_RANGE.contains(&http2.idle_frames_max) {
+            return refuse("http2.idle_frames_max", &http2.idle_frames_max, "must be from 20 to 100000");
+        }
         if !(1..=100).contains(&retry.attempts) {
             return refuse("retry.attempts", &retry.attempts, "must be from 1 to 100");
         }
@@ -376,6 +383,9 @@ mod tests {
         assert_eq!((config.block_choice, config.threads), (BlockChoice::Two, 1));
         assert_eq!(config.http2, Some(Http2Settings::default()));
         assert_eq!(read("http2.enabled = false").unwrap().http2, None);
+        let set = read("[http2]\nstreams_max = 1\nstream_window = 16384\nconnection_window = 65535\nidle_frames_max = 20").unwrap().http2;
+        let all = Http2Settings { streams_max: 1, stream_window: 16_384, connection_window: 65_535, idle_frames_max: 20 };
+        assert_eq!(set, Some(all));
         assert_eq!(told(&config.limits), "defaults");
     }
 
@@ -428,6 +438,7 @@ mod tests {
             ("http2.streams_max = 0", "`http2.streams_max`: 0 must be from 1 to 10000"),
             ("http2.stream_window = 1", "`http2.stream_window`: 1 must be from 16384"),
             ("http2.connection_window = 100000", "must be at least http2.stream_window (131072)"),
+            ("http2.idle_frames_max = 19", "`http2.idle_frames_max`: 19 must be from 20 to 100000"),
             ("beat.missed = 0", "`beat.missed`: 0 x 50ms must be at least one missed beat"),
             ("access_log = \"\"", "must be 'stdout', 'off' or a path"),
             ("[tls]\nlisten = \"127.0.0.1:1\"\ncertificates = []", "`tls.certificates`: must name at least one"),

@@ -40,6 +40,11 @@ pub(crate) fn all() -> Vec<Family<Case>> {
     ]
 }
 
+/// What is played where connections to dynos are kept.
+pub(crate) fn kept() -> Vec<Family<races::Play>> {
+    vec![Family { name: "races: kept connections", cases: races::kept() }, Family { name: "races: crowds", cases: races::crowds() }]
+}
+
 /// A GET with more field lines, each with its end.
 pub(crate) fn get(fields: &str) -> String {
     format!("GET /case HTTP/1.1\r\nhost: {{host}}\r\n{fields}\r\n")

@@ -13,7 +13,7 @@ const AUTHORITY: (&str, &str) = (":authority", HOST);
 const PATH: (&str, &str) = (":path", "/case");
 
 /// Lists of pseudo-header fields that make no request (sections 8.3 and 8.3.1).
-const PSEUDO: [(&str, &str, Pairs); 22] = [
+const PSEUDO: [(&str, &str, Pairs); 23] = [
     ("9113 8.3", "an unknown pseudo-header", &[METHOD, SCHEME, AUTHORITY, PATH, (":own", "x")]),
     ("9113 8.3", ":status in a request", &[METHOD, SCHEME, AUTHORITY, PATH, (":status", "200")]),
     ("9113 8.3", "a pseudo-header behind a field", &[METHOD, SCHEME, AUTHORITY, ("x-a", "b"), PATH]),
@@ -27,6 +27,7 @@ const PSEUDO: [(&str, &str, Pairs); 22] = [
     ("9113 8.3.1", "no :method", &[SCHEME, AUTHORITY, PATH]),
     ("9113 8.3.1", "no :scheme", &[METHOD, AUTHORITY, PATH]),
     ("9113 8.3.1", "no :path", &[METHOD, SCHEME, AUTHORITY]),
+    ("9113 8.3.1", "no :path beside a host", &[METHOD, SCHEME, ("host", HOST)]),
     ("9113 8.3.1", "no pseudo-header", &[("host", HOST)]),
     ("9113 8.3.1", "an empty :path", &[METHOD, SCHEME, AUTHORITY, (":path", "")]),
     ("9113 8.3.1", "an empty :method", &[(":method", ""), SCHEME, AUTHORITY, PATH]),

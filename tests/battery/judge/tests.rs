@@ -50,6 +50,22 @@ fn a_smuggled_request_at_the_dyno_is_a_fault_however_it_is_read() {
 }
 
 #[test]
+fn of_requests_in_any_order_an_idempotent_one_may_come_twice_and_a_post_may_not() {
+    let post = "POST /p HTTP/1.1\r\nhost: h\r\ncontent-length: 4\r\n\r\nbody";
+    let get = "GET /g HTTP/1.1\r\nhost: h\r\n\r\n";
+    let wanted = Reach::Each(vec![case::Seen::get("/g"), case::Seen::post("/p", "body")]);
+    let faults = |all: &[&str]| {
+        let connections: Vec<Connection> = all.iter().map(|bytes| Connection { bytes: bytes.as_bytes().into(), closed: true }).collect();
+        reached(&wanted, true, &[], &connections, HOST)
+    };
+    assert_eq!(faults(&[post, get]), [""; 0]);
+    assert_eq!(faults(&[get, post, get]), [""; 0]);
+    for wrong in [&[post, get, post][..], &[post], &[get], &[get, post, "GET /other HTTP/1.1\r\nhost: h\r\n\r\n"]] {
+        assert!(!faults(wrong).is_empty(), "{wrong:?}");
+    }
+}
+
+#[test]
 fn a_request_that_differs_from_the_wanted_one_is_a_fault() {
     for bytes in [
         "POST /case HTTP/1.1\r\nhost: h\r\ncontent-length: 4\r\n\r\nbode",

@@ -10,7 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use dynomesh_core::app::{AppSpec, DynoProtocol, Phase, Policy, Probe, Serial};
+use dynomesh_core::app::{AppSpec, ClientGone, DynoProtocol, Phase, Policy, Probe, Serial};
 use dynomesh_core::balance::{
     DynoShape, DynoView, Ended, Floor, LedgerSettings, Occupied, Outcome, Place, Probed, QueueSettings, Standing,
 };
@@ -42,6 +42,8 @@ pub(crate) struct Manner {
     pub(crate) protocol: DynoProtocol,
     /// Whether an `Idempotency-Key` counts.
     pub(crate) keyed: bool,
+    /// What becomes of a request that nobody waits for any more (P13).
+    pub(crate) client_gone: ClientGone,
 }
 
 /// A slot and the dyno it is for, picked but not yet known to be committed.
@@ -186,7 +188,12 @@ pub(crate) enum Right {
 
 impl Manner {
     fn of(policy: &Policy) -> Self {
-        Manner { keep_alive: policy.keep_alive, protocol: policy.dyno_protocol, keyed: policy.idempotency_key }
+        Manner {
+            keep_alive: policy.keep_alive,
+            protocol: policy.dyno_protocol,
+            keyed: policy.idempotency_key,
+            client_gone: policy.client_gone,
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use dynomesh_core::id::DynoId;
 use dynomesh_core::time::Span;
 use dynomesh_runtime::http::serve::Peer;
 use dynomesh_runtime::http::{headers, trailers};
-use http::header::CONTENT_LENGTH;
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use hyper::body::{Body, Incoming};
 use tracing::debug;
@@ -174,7 +174,8 @@ impl Ingress {
         if head.status == StatusCode::SWITCHING_PROTOCOLS {
             return self.switch(hop, asked, marks, head, answer.claim);
         }
-        let is_framed = head.version == Version::HTTP_2 || outbound::is_framed(&head.headers);
+        let is_http2 = head.version == Version::HTTP_2;
+        let is_framed = is_http2 || outbound::is_framed(&head.headers);
         let is_bodiless = asked.is_head || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
         headers::strip_hop_by_hop(&mut head.headers);
         headers::strip_mesh(&mut head.headers);
@@ -188,8 +189,14 @@ impl Ingress {
             // goes in chunks, so that a block that dies in the middle of it is not mistaken for its end.
             head.headers.insert(headers::FRAMING, HeaderValue::from_static("close"));
         }
-        if !is_bodiless && !incoming.is_end_stream() && !head.headers.contains_key(CONTENT_LENGTH) {
-            trailers::announce(&mut head.headers);
+        if !is_bodiless && !incoming.is_end_stream() {
+            if is_http2 && outbound::may_have_trailers(&head.headers) && head.headers.remove(CONTENT_LENGTH).is_some() {
+                // With HTTP/1.1 it is either a length or trailers (RFC 9112, section 6.3). Said, since hyper knows the length.
+                head.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+            }
+            if !head.headers.contains_key(CONTENT_LENGTH) {
+                trailers::announce(&mut head.headers);
+            }
         }
         marks.write(&mut head.headers, shared, &hop.app, Verdict::Answered, Reason::None);
         let body = DynoBody::streaming(incoming, answer.claim, self.drain.clone(), shared.limits.idle_stream);

@@ -6,7 +6,7 @@ use dynomesh_core::dispatch::{Class, Sending};
 use dynomesh_core::id::AppName;
 use dynomesh_core::time::{Span, Time};
 use dynomesh_runtime::http::headers::{self, Length};
-use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, TE, TRANSFER_ENCODING, UPGRADE};
+use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use http_body::Frame;
 use hyper::body::{Body, Incoming};
@@ -171,6 +171,11 @@ impl Outbound {
         }
         request
     }
+}
+
+/// Whether a response of HTTP/2 leads one to expect trailers: it announces some, or belongs to a call of gRPC.
+pub(super) fn may_have_trailers(head: &HeaderMap) -> bool {
+    head.contains_key(TRAILER) || headers::text(head, &CONTENT_TYPE).is_some_and(|kind| kind.starts_with("application/grpc"))
 }
 
 /// Whether a response says itself where its body ends.

@@ -15,8 +15,8 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 
-use super::Drain;
 use super::line::Line;
+use super::{Drain, drain};
 use crate::grant::Claim;
 
 /// Why a body ended before its end. The connection is then closed without a clean end (P27).
@@ -254,13 +254,15 @@ impl Body for DynoBody {
 }
 
 impl Drop for Streaming {
-    /// The edge took all there was, or went away: what is left is read on for a moment, so that the slot's end is seen.
+    /// The edge took all there was, or went away: what is left is read on for a moment, so that the slot's end is seen, unless the app
+    /// has it cut.
     fn drop(&mut self) {
         match (self.inner.take(), self.claim.take()) {
             (Some(inner), Some(claim)) if inner.is_end_stream() => {
                 drop(inner);
                 self.drain.finish(claim);
             }
+            (Some(_), Some(claim)) if drain::cuts(&claim) => drain::cut(claim),
             (Some(inner), Some(claim)) => self.drain.take(inner, claim),
             _ => {}
         }

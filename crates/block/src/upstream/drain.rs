@@ -1,5 +1,6 @@
 //! What outlives its requester on a data thread: responses of clients that left, and connections whose drivers are a moment behind.
 
+use dynomesh_core::app::ClientGone;
 use dynomesh_core::balance::Outcome;
 use dynomesh_core::time::Span;
 use http_body_util::BodyExt;
@@ -65,6 +66,17 @@ async fn settle(mut claim: Claim) {
     claim.end(Outcome::Done);
 }
 
+/// Whether a request is cut when nobody waits for it any more.
+pub(super) fn cuts(claim: &Claim) -> bool {
+    claim.pick.manner.client_gone == ClientGone::Cut
+}
+
+/// Cuts a request that nobody waits for. What its dyno makes of that nobody knows, so its slot stays in doubt (P13).
+pub(super) fn cut(claim: Claim) {
+    claim.pick.cut.cut();
+    claim.end(Outcome::Unknown);
+}
+
 /// Reads a response to its end for nobody.
 pub(super) async fn read(mut body: Incoming, claim: Claim, limit: Span) {
     let reading = async {
@@ -78,9 +90,6 @@ pub(super) async fn read(mut body: Incoming, claim: Claim, limit: Span) {
     match tokio::time::timeout(limit.to_std(), reading).await {
         Ok(true) => settle(claim).await,
         Ok(false) if !claim.pick.cut.is_cut() => claim.end(Outcome::Error),
-        _ => {
-            claim.pick.cut.cut();
-            claim.end(Outcome::Unknown);
-        }
+        _ => cut(claim),
     }
 }

@@ -61,25 +61,35 @@ pub(crate) struct Dispatch {
 
 /// Sends a request to the dyno of its claim and reports the response's head, or how it failed.
 ///
-/// Whoever waits may go away: then the response is read to its end, for at most `abandon_limit`.
+/// Whoever waits may go away: then the response is read to its end, for at most `abandon_limit`, or cut if the app says so (P13).
 pub(crate) fn dispatch(shared: &Arc<Shared>, dispatch: Dispatch) -> oneshot::Receiver<Result<Answer, Failure>> {
-    let (sender, receiver) = oneshot::channel();
+    let (mut sender, receiver) = oneshot::channel();
     let shared = shared.clone();
     tokio::task::spawn_local(async move {
         let Dispatch { mut claim, way, host, request, sending, may_switch, head_by } = dispatch;
         let began = shared.clock.now();
         claim.dispatched();
-        let mut exchange =
-            Exchange { shared: &shared, claim: &mut claim, host, may_switch, head_by, write_by: began + shared.limits.dispatch_by };
-        let answer = match exchange.run(way, request, sending).await {
+        let cuts = drain::cuts(&claim);
+        let ended = {
+            let write_by = began + shared.limits.dispatch_by;
+            let mut exchange = Exchange { shared: &shared, claim: &mut claim, host, may_switch, head_by, write_by };
+            tokio::select! {
+                biased;
+                ended = exchange.run(way, request, sending) => ended,
+                () = sender.closed(), if cuts => Err(Failure::Cut),
+            }
+        };
+        let answer = match ended {
             Ok(response) => Ok(Answer { response, service: shared.clock.now().since(began), claim }),
             Err(failure) => {
                 claim.end(failure.outcome());
                 Err(failure)
             }
         };
-        if let Err(Ok(Answer { response, claim, .. })) = sender.send(answer) {
-            drain::read(response.into_body(), claim, shared.limits.abandon_limit).await;
+        match sender.send(answer) {
+            Err(Ok(Answer { claim, .. })) if cuts => drain::cut(claim),
+            Err(Ok(Answer { response, claim, .. })) => drain::read(response.into_body(), claim, shared.limits.abandon_limit).await,
+            _ => {}
         }
     });
     receiver

@@ -5,7 +5,6 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use dynomesh_core::app::DynoProtocol;
@@ -23,6 +22,8 @@ use tokio::task::AbortHandle;
 use tracing::debug;
 
 use super::body::RequestBody;
+use super::closing::Closing;
+use super::host::{Guest, Host};
 use super::line::Line;
 use super::socket::Socket;
 
@@ -67,12 +68,6 @@ pub(crate) enum Freedom {
     /// It is closed, is to be closed, or a request's rest stands in the way.
     Never,
 }
-
-/// A data thread, as the one whose drivers other threads use.
-#[derive(Clone, Default)]
-pub(crate) struct Host(Arc<AtomicUsize>);
-
-struct Guest(Host);
 
 // === impl Link ===
 
@@ -166,7 +161,7 @@ impl Link {
 
     /// A request of the thread `by` uses it.
     pub(super) fn visit(&mut self, by: &Host) {
-        if !Arc::ptr_eq(&by.0, &self.0.host.0) {
+        if !by.is(&self.0.host) {
             self.0.guest = Some(Guest::new(self.0.host.clone()));
         }
     }
@@ -175,7 +170,7 @@ impl Link {
     pub(crate) async fn into_tunnel(mut self) -> io::Result<Tunnel> {
         let gone = || io::Error::other("the dyno's connection broke before it was handed over");
         let (early, socket) = self.0.after.take().ok_or_else(gone)?.await.map_err(|_| gone())?;
-        Ok(Box::new(Rewound::new(early, Closing(socket, self))))
+        Ok(Box::new(Rewound::new(early, Closing::new(socket, self))))
     }
 }
 
@@ -208,61 +203,5 @@ struct Local;
 impl<F: Future + 'static> hyper::rt::Executor<F> for Local {
     fn execute(&self, task: F) {
         tokio::task::spawn_local(task);
-    }
-}
-
-// === impl Host ===
-
-impl Host {
-    /// Waits until no other thread uses a connection driven by this one.
-    pub(crate) async fn until_alone(&self) {
-        while self.0.load(Ordering::Acquire) > 0 {
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-        }
-    }
-}
-
-impl Guest {
-    fn new(host: Host) -> Self {
-        host.0.fetch_add(1, Ordering::AcqRel);
-        Guest(host)
-    }
-}
-
-impl Drop for Guest {
-    fn drop(&mut self) {
-        self.0.0.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
-/// A switched connection; dropped, it is closed as its link is.
-struct Closing(Socket, #[expect(dead_code, reason = "closes the connection when dropped")] Link);
-
-mod io_of_closing {
-    use std::pin::Pin;
-    use std::task::{Context, Poll};
-
-    use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-
-    use super::{Closing, io};
-
-    impl AsyncRead for Closing {
-        fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-            Pin::new(&mut self.0).poll_read(cx, buf)
-        }
-    }
-
-    impl AsyncWrite for Closing {
-        fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-            Pin::new(&mut self.0).poll_write(cx, buf)
-        }
-
-        fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-            Pin::new(&mut self.0).poll_flush(cx)
-        }
-
-        fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-            Pin::new(&mut self.0).poll_shutdown(cx)
-        }
     }
 }

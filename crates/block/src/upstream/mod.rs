@@ -8,11 +8,13 @@
 //! than 100 and 101 end here: hyper's server has no way to pass them on.
 
 mod body;
+mod closing;
 mod cut;
 mod drain;
 mod exchange;
 mod frames;
 mod gate;
+mod host;
 mod idle;
 mod line;
 mod link;
@@ -30,8 +32,9 @@ pub(crate) use body::{DynoBody, Permission, RequestBody};
 pub(crate) use cut::Cut;
 pub(crate) use drain::Drain;
 pub(crate) use exchange::{Answer, Dispatch, Failure, Way, dispatch};
+pub(crate) use host::Host;
 pub(crate) use idle::Idle;
-pub(crate) use link::{Freedom, Host, Link};
+pub(crate) use link::{Freedom, Link};
 pub(crate) use socket::USER_TIMEOUT;
 pub(crate) use tunnel::carry;
 

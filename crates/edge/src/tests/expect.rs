@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use dynomesh_core::dispatch::BlockChoice;
+use dynomesh_core::time::Span;
 use http::{Request, StatusCode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -51,6 +52,40 @@ fn a_client_is_asked_for_its_body_when_the_block_asks() {
         within(stream.read_to_string(&mut got)).await.unwrap();
         assert!(got.starts_with("HTTP/1.1 200 ") && got.ends_with("\r\n\r\norder"), "{got}");
     });
+}
+
+/// Wakes who waits when the request of which it is a part is given up.
+struct Gone(Rc<Notify>);
+
+impl Drop for Gone {
+    fn drop(&mut self) {
+        self.0.notify_one();
+    }
+}
+
+/// Fails when such a client is bounded only by what the dyno is waited for, whose slot it would hold as long.
+#[test]
+fn a_client_that_was_asked_and_falls_silent_is_told_so_and_the_block_let_go() {
+    for begun in ["", "or"] {
+        run(async {
+            let gone = Rc::new(Notify::new());
+            let left = gone.clone();
+            let b1 = PlayedBlock::start("b1", move |hop: Hop| {
+                let gone = Gone(left.clone());
+                async move {
+                    let body = hop.read().await?;
+                    drop(gone);
+                    Ok(answered("b1", body))
+                }
+            })
+            .await;
+            let mesh = Mesh::with(&[&b1], |config| config.limits.body_idle = Span::from_millis(200)).await;
+            let (got, _) = mesh.raw(&[HEAD, begun.as_bytes()].concat()).await;
+            assert!(got.starts_with("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 408 "), "{got}");
+            assert!(got.contains("x-dynomesh-error: body-late"), "{got}");
+            within(gone.notified()).await;
+        });
+    }
 }
 
 #[test]

@@ -36,10 +36,13 @@ use line::{Line, Order, Patience};
 pub use peer::Peer;
 
 mod connection;
+mod farewell;
 mod line;
 mod peer;
+mod spoken;
 #[cfg(test)]
 mod tests;
+mod tracked;
 mod watched;
 
 /// What a service may fail with: the connection is then reset, since no true answer can be given on it.

@@ -11,7 +11,7 @@
 //! |---|---|
 //! | `section` | the settings as written |
 //! | `files` | PEM files read and judged, with errors that name the setting and the file |
-//! | `certificate` | the few fields of X.509 that nobody else reads for us |
+//! | [`certificate`] | the few fields of X.509 that nobody else reads for us |
 //! | `store` | which certificate is shown to whom |
 //! | `server`, `client` | a handshake on either side |
 //! | `tiers` | mutual TLS between edges and blocks |

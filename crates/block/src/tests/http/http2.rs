@@ -35,8 +35,15 @@ async fn echo(request: Request<Incoming>) -> Result<Response<impl hyper::body::B
     let told = format!("{} {} {:?} te={te} sum={sum} {:?}", head.method, head.uri, head.version, all.to_bytes());
     let mut trailers = HeaderMap::new();
     trailers.insert("grpc-status", "0".parse().unwrap());
+    let mut response = Response::builder();
+    if head.uri.path().starts_with("/length") {
+        response = response.header("content-length", told.len());
+    }
+    if head.uri.path() == "/length/announced" {
+        response = response.header("trailer", "grpc-status");
+    }
     let frames = [Frame::data(Bytes::from(told)), Frame::trailers(trailers)].map(Ok::<_, Infallible>);
-    Ok(Response::new(StreamBody::new(futures::stream::iter(Vec::from(frames)))))
+    Ok(response.body(StreamBody::new(futures::stream::iter(Vec::from(frames)))).unwrap())
 }
 
 fn start() -> (DynoSpec, Arc<AtomicUsize>) {
@@ -65,22 +72,40 @@ fn start() -> (DynoSpec, Arc<AtomicUsize>) {
     (spec, connections)
 }
 
-#[test]
-fn requests_bodies_and_trailers_go_by_http2_over_one_connection_after_the_other() {
-    let policy = Policy { dyno_protocol: DynoProtocol::Http2, ..kept() };
-    let mut scene = scene(policy);
+/// A block whose dyno echoes.
+fn echoing() -> (Scene, Arc<AtomicUsize>) {
+    let mut scene = scene(Policy { dyno_protocol: DynoProtocol::Http2, ..kept() });
     let (spec, connections) = start();
     let other = DynoSpec { id: DynoId::new("d2").unwrap(), ..spec };
     // In the place of the one that speaks for itself.
     scene.directory.assign_spec(scene.dyno.spec(), None, false, Span::ZERO);
     let epoch = scene.directory.assign_spec(other, Some("b1"), false, LONG);
     scene.directory.await_owned(epoch, Phase::Active);
-    let ask = |line: &str, more: &str, body: &str| {
-        until("it is answered", || {
-            let (got, _) = scene.replica.begin(line, more, body).unwrap().finish();
-            got.starts_with("HTTP/1.1 200").then_some(got)
-        })
-    };
+    (scene, connections)
+}
+
+fn ask_of(scene: &Scene, line: &str, more: &str, body: &str) -> String {
+    until("it is answered", || {
+        let (got, _) = scene.replica.begin(line, more, body).unwrap().finish();
+        got.starts_with("HTTP/1.1 200").then_some(got)
+    })
+}
+
+/// HTTP/1.1 between the tiers has room for one of the two.
+#[test]
+fn announced_trailers_go_before_a_length_and_others_behind_it_are_left_out() {
+    let (scene, _) = echoing();
+    let more = "connection: close\r\nte: trailers\r\n";
+    let got = ask_of(&scene, "GET /length/announced", more, "");
+    assert!(!got.contains("content-length") && got.ends_with("0\r\nx-dynomesh-trailers: grpc-status:0\r\n\r\n"), "{got}");
+    let got = ask_of(&scene, "GET /length", more, "");
+    assert!(got.contains("content-length: ") && !got.contains("grpc-status") && got.contains("GET http://h/length"), "{got}");
+}
+
+#[test]
+fn requests_bodies_and_trailers_go_by_http2_over_one_connection_after_the_other() {
+    let (scene, connections) = echoing();
+    let ask = |line: &str, more: &str, body: &str| ask_of(&scene, line, more, body);
     let got = ask("GET /one?x=1", "connection: close\r\nte: trailers\r\n", "");
     assert!(got.contains("GET http://h/one?x=1 HTTP/2.0 te=trailers sum=none"), "{got}");
     assert!(got.ends_with("0\r\nx-dynomesh-trailers: grpc-status:0\r\n\r\n") && !got.contains("x-dynomesh-framing"), "{got}");

@@ -1,6 +1,7 @@
 //! What goes over the wire between an edge, the block and a dyno: requests and answers as bytes on both sides.
 
 mod expect;
+mod gone;
 mod http2;
 mod keep_alive;
 mod raw;

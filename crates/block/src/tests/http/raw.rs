@@ -180,6 +180,14 @@ impl Said {
         }
     }
 
+    /// All that comes until the block closes it.
+    #[track_caller]
+    pub(super) fn bytes_to_end(&mut self) -> Vec<u8> {
+        let mut bytes = std::mem::take(&mut self.rest).into_bytes();
+        self.stream.read_to_end(&mut bytes).expect("the block closes it in order");
+        bytes
+    }
+
     /// Whether the block has not closed it.
     pub(super) fn is_open(&self) -> bool {
         is_open(&self.stream)

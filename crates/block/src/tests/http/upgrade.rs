@@ -11,6 +11,11 @@ fn switched(scene: &Scene) -> (Hop, Said) {
 }
 
 fn switched_by(scene: &Scene, more: &str) -> (Hop, Said) {
+    upgraded(scene, more, "early")
+}
+
+/// One on which the dyno says `early` with its answer.
+fn upgraded(scene: &Scene, more: &str, early: &str) -> (Hop, Said) {
     let mut hop = scene.replica.begin("GET /ws", more, "").unwrap();
     let mut said = scene.dyno.next();
     let head = said.read_head();
@@ -18,8 +23,9 @@ fn switched_by(scene: &Scene, more: &str) -> (Hop, Said) {
         head.contains("connection: upgrade\r\n") && head.contains("upgrade: websocket\r\n") && head.contains("sec-websocket-key: k\r\n"),
         "{head}"
     );
-    said.say("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-accept: a\r\n\r\nearly");
-    hop.read_until("early");
+    said.say("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-accept: a\r\n\r\n");
+    said.say(early);
+    hop.read_until(early);
     let got = hop.got_within(1);
     assert!(
         got.starts_with("HTTP/1.1 101") && got.contains("x-dynomesh-verdict: answered\r\n") && got.contains("sec-websocket-accept: a\r\n"),
@@ -86,6 +92,23 @@ fn a_drain_cuts_a_switched_connection_at_its_deadline_and_not_before() {
     said.await_closed();
     let _ = hop.finish();
     assert_eq!(scene.metric("drain_cuts_total"), 1.0);
+}
+
+/// P12. Fails when a drain cuts without a word, or with one in the middle of a frame.
+#[test]
+fn a_drain_says_good_bye_to_both_sides_of_a_websocket_between_two_frames() {
+    for (tail, to_client) in [("", "\u{fffd}\u{2}\u{3}\u{fffd}"), ("\u{1}\u{9}part", "")] {
+        let mut scene = scene(kept());
+        let (mut hop, mut said) = upgraded(&scene, UPGRADE, "\u{1}\u{5}early");
+        said.say(tail);
+        hop.read_until(&format!("early{tail}"));
+        scene.directory.assign_spec(scene.dyno.spec(), Some("b1"), true, Span::from_millis(200));
+        let told = said.bytes_to_end();
+        assert_eq!((told.len(), &told[..2]), (8, &[0x88, 0x82][..]), "{told:?}");
+        assert_eq!([told[6] ^ told[2], told[7] ^ told[3]], 1001u16.to_be_bytes());
+        let got = hop.finish().0;
+        assert!(got.ends_with(&format!("early{tail}{to_client}")), "{got:?}");
+    }
 }
 
 #[test]

@@ -1,46 +1,36 @@
 //! One served connection, from its first byte to how it ends.
 
 use std::future::poll_fn;
-use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::task::{Poll, ready};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use dynomesh_core::http1::{Limits, Violation};
 use http::header::{CONNECTION, HeaderValue};
 use http::{Method, Request, Response, StatusCode, Version};
-use http_body::{Body, Frame, SizeHint};
+use http_body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
-use tokio::time::timeout;
 
+use super::farewell::{discard, refusal};
 use super::line::{Busy, Line, Order};
 use super::peer::{Handed, Peer, Wanted};
+use super::spoken::{Spoken, begin};
+use super::tracked::Tracked;
 use super::watched::Watched;
 use super::{BoxError, Refused, Server};
-use crate::http::headers;
-use crate::http::strict::{Running, Strict};
+use crate::http::strict::Strict;
 use crate::http::tunnel::Tunnel;
 use crate::net::Stream;
-use crate::tls::ALPN_HTTP2;
 
-/// How long a closed connection's peer may still send, whatever it sends: the kernel's reset could destroy our last answer on its way, and a peer
-/// that has much to write looks for an answer only now and then.
-const DISCARD_SPAN: Duration = Duration::from_secs(1);
-/// What a client that speaks HTTP/2 by prior knowledge sends first (RFC 9113, section 3.4).
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Fields of a head that hyper takes unless it is told otherwise.
 const HYPER_FIELDS: usize = 100;
-/// Room for the first read, which is most often a whole head.
-const FIRST_READ: usize = 2048;
 
 /// How a connection ended.
 enum End {
@@ -54,12 +44,6 @@ enum End {
     Refused(Violation),
     /// Somebody takes it over.
     Handed(oneshot::Sender<Tunnel>),
-}
-
-/// What the peer speaks, and what was read to know it.
-enum Spoken {
-    Http1(Bytes),
-    Http2(Bytes),
 }
 
 pub(super) async fn run<S, F, B, E>(server: &Rc<Server>, line: Rc<Line>, stream: TcpStream, address: SocketAddr, service: S)
@@ -105,37 +89,6 @@ where
         }
         Spoken::Http2(early) => {
             serve_http2(server, &line, Watched::new(early, stream, line.clone(), server.clone()).with_flood_watch(), answer).await
-        }
-    }
-}
-
-/// Shakes hands and finds out what is spoken.
-async fn begin(server: &Server, stream: TcpStream) -> io::Result<(Stream, Spoken)> {
-    let stream = match &server.settings.tls {
-        Some(tls) => tls.accept(stream).await?,
-        None => Stream::Plain(stream),
-    };
-    if server.settings.http2.is_none() {
-        return Ok((stream, Spoken::Http1(Bytes::new())));
-    }
-    match &stream {
-        Stream::Tls(tls) if tls.get_ref().1.alpn_protocol() == Some(ALPN_HTTP2) => Ok((stream, Spoken::Http2(Bytes::new()))),
-        Stream::Tls(tls) if tls.get_ref().1.alpn_protocol().is_some() => Ok((stream, Spoken::Http1(Bytes::new()))),
-        _ => listen_first(stream).await,
-    }
-}
-
-/// Reads until it is known whether the client begins as with HTTP/2.
-async fn listen_first(mut stream: Stream) -> io::Result<(Stream, Spoken)> {
-    let mut early = BytesMut::with_capacity(FIRST_READ);
-    loop {
-        let read = stream.read_buf(&mut early).await?;
-        let known = early.len().min(PREFACE.len());
-        if early[..known] != PREFACE[..known] || read == 0 {
-            return Ok((stream, Spoken::Http1(early.freeze())));
-        }
-        if known == PREFACE.len() {
-            return Ok((stream, Spoken::Http2(early.freeze())));
         }
     }
 }
@@ -269,65 +222,5 @@ struct Local;
 impl<F: Future + 'static> hyper::rt::Executor<F> for Local {
     fn execute(&self, task: F) {
         tokio::task::spawn_local(task);
-    }
-}
-
-/// The response to what hyper has not seen.
-fn refusal(violation: Violation) -> String {
-    let status = StatusCode::from_u16(violation.status()).unwrap_or(StatusCode::BAD_REQUEST);
-    let code = match violation {
-        Violation::HostInvalid | Violation::HostMissing | Violation::HostRepeated | Violation::Userinfo => "bad-host",
-        _ => "bad-request",
-    };
-    let body = format!("dynomesh: {violation}\n");
-    format!(
-        "HTTP/1.1 {status}\r\ncontent-type: text/plain\r\n{}: {code}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
-        headers::ERROR,
-        body.len()
-    )
-}
-
-/// Writes what is `left` to say, closes our half and reads what still comes: otherwise a socket closed over unread bytes sends a reset, and
-/// that overtakes our last answer.
-async fn discard(mut stream: Stream, left: &[u8]) {
-    let read_to_end = async {
-        stream.write_all(left).await?;
-        stream.shutdown().await?;
-        let mut scrap = vec![0; 64 * 1024];
-        while stream.read(&mut scrap).await? > 0 {}
-        io::Result::Ok(())
-    };
-    // Whatever happens here, the connection is over.
-    let _ = timeout(DISCARD_SPAN, read_to_end).await;
-}
-
-/// A response's body; the connection is busy until it is dropped.
-struct Tracked<B> {
-    body: B,
-    busy: Busy,
-    /// With HTTP/1.1.
-    running: Option<Running>,
-}
-
-impl<B: Body<Data = Bytes> + Unpin> Body for Tracked<B> {
-    type Data = Bytes;
-    type Error = B::Error;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        if self.busy.line().holds_back() {
-            return Poll::Pending;
-        }
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
-        let data = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref());
-        self.busy.line().hands(data.map_or(0, Bytes::len));
-        Poll::Ready(frame)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }

@@ -1,0 +1,41 @@
+//! A response's body, by whose end its connection is free.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+
+use super::line::Busy;
+use crate::http::strict::Running;
+
+/// A response's body; the connection is busy until it is dropped.
+pub(super) struct Tracked<B> {
+    pub(super) body: B,
+    pub(super) busy: Busy,
+    /// With HTTP/1.1.
+    pub(super) running: Option<Running>,
+}
+
+impl<B: Body<Data = Bytes> + Unpin> Body for Tracked<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        if self.busy.line().holds_back() {
+            return Poll::Pending;
+        }
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        let data = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref());
+        self.busy.line().hands(data.map_or(0, Bytes::len));
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
