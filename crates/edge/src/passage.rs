@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use dynomesh_runtime::http::headers;
 use http::{Method, StatusCode, request};
 use rand::Rng;
 
@@ -35,7 +36,8 @@ pub struct Passage {
 
 /// What becomes of a head: it goes on, or it is refused by this code and status.
 pub fn pass(mut head: request::Parts, way: &Way, rng: &mut impl Rng) -> Result<Passage, (&'static str, StatusCode)> {
-    let arrival = Arrival { client: way.client, local: way.local, is_tls: way.is_tls, version: head.version, wall_ms: 1 };
+    let (client, ip) = (way.client, headers::value(way.client.ip()));
+    let arrival = Arrival { client, ip, local: way.local, is_tls: way.is_tls, version: head.version, wall_ms: 1 };
     let inbound = Inbound::read(&head, rng);
     if let Some(fault) = inbound.refused {
         let (code, status, _) = fault.told();

@@ -89,7 +89,7 @@ fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Status> {
 }
 
 fn by_certificate(certificate: &[u8], roles: &BTreeMap<String, Role>) -> Result<Caller, Status> {
-    let names = dynomesh_runtime::tls::certificate::names(certificate);
+    let names = certificate::names(certificate);
     let best = names.iter().filter_map(|name| roles.get_key_value(name)).max_by_key(|(_, role)| **role);
     let (name, role) = best.ok_or_else(|| {
         let names = if names.is_empty() { "no name".into() } else { names.join(", ") };
