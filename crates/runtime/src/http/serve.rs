@@ -51,6 +51,10 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// Pause after the system refused a connection for want of descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// What is kept for a connection to speak HTTP/1.1 goes after this long between two requests, and is made anew for the next: buffers of
+/// 16 KB, for clients of whom a listener may have ten thousand.
+const REST_AFTER: Span = Span::from_secs(1);
+
 /// Longest step of coarse time, within which a peer that has left is noticed.
 const TICK_MAX: Duration = Duration::from_millis(250);
 
@@ -246,6 +250,11 @@ impl Server {
         }
     }
 
+    /// From when on a connection must have been idle to rest.
+    fn rest_before(&self) -> u64 {
+        self.tick.get().saturating_sub(self.ticks(REST_AFTER))
+    }
+
     /// Moves coarse time on and cuts what is over its limit.
     fn tick(&self) {
         let now = self.tick.get() + 1;
@@ -259,6 +268,8 @@ impl Server {
                 line.order(Order::Cut);
             } else if leaving && (line.is_http2() || line.is_idle_since_before(now - 1)) {
                 line.order(Order::Finish);
+            } else if line.may_rest(self.rest_before()) {
+                line.nudge();
             }
         }
     }

@@ -106,6 +106,12 @@ impl Verdict {
         self.violation().filter(|_| is_due)
     }
 
+    /// Whether nothing was read that has not been answered, be it the beginning of a head: then hyper keeps no bytes.
+    pub fn is_at_rest(&self) -> bool {
+        let (shared, scanner) = (&self.0, self.0.scanner.borrow());
+        shared.violation.get().is_none() && scanner.is_between_messages() && shared.ended.get() >= scanner.heads()
+    }
+
     /// A service is called. The request is over when its response's body has ended, or been dropped, or there will be none.
     pub fn run(&self) -> Running {
         Running(self.clone())

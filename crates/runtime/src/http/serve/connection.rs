@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::{Poll, ready};
+use std::task::Poll;
 
 use bytes::Bytes;
 use dynomesh_core::http1::{Limits, Violation};
@@ -40,6 +40,8 @@ enum End {
     Broken,
     /// Outside of an answer, by our word.
     Cut,
+    /// Not at all: nothing has come for a while.
+    Resting,
     /// In order, but for what the client sent then: that is still to be answered.
     Refused(Violation),
     /// Somebody takes it over.
@@ -101,7 +103,7 @@ where
     B::Error: Into<BoxError>,
 {
     let settings = &server.settings;
-    let (strict, verdict) =
+    let (mut strict, verdict) =
         Strict::server(watched, Limits { head_max: settings.head_max, fields_max: settings.fields_max, ..Limits::default() });
     let judged = |request: Request<Incoming>| {
         let is_connect = request.method() == Method::CONNECT;
@@ -123,35 +125,50 @@ where
     if settings.fields_max > HYPER_FIELDS {
         builder.max_headers(settings.fields_max);
     }
-    let mut connection = builder
+    builder
         .half_close(false)
         .auto_date_header(settings.date)
         .max_header_size(settings.head_max)
         .max_buf_size(settings.buffer_max.max(settings.head_max).max(8192))
-        .header_read_timeout(None)
-        .serve_connection(TokioIo::new(strict), service_fn(judged));
-    let mut told = false;
-    let end = poll_fn(|cx| {
-        line.watch(cx);
-        match line.ordered() {
-            Order::Cut if line.is_answering() => return Poll::Ready(End::Broken),
-            Order::Cut => return Poll::Ready(End::Cut),
-            Order::Finish if !told => {
-                told = true;
-                Pin::new(&mut connection).graceful_shutdown();
+        .header_read_timeout(None);
+    let (end, strict, read) = loop {
+        let mut connection = builder.serve_connection(TokioIo::new(strict), service_fn(&judged));
+        let mut told = false;
+        let end = poll_fn(|cx| {
+            line.watch(cx);
+            match line.ordered() {
+                Order::Cut if line.is_answering() => return Poll::Ready(End::Broken),
+                Order::Cut => return Poll::Ready(End::Cut),
+                Order::Finish if !told => {
+                    told = true;
+                    Pin::new(&mut connection).graceful_shutdown();
+                }
+                Order::Finish | Order::Serve => {}
             }
-            Order::Finish | Order::Serve => {}
+            Poll::Ready(match Pin::new(&mut connection).poll(cx) {
+                Poll::Pending if line.may_rest(server.rest_before()) && verdict.is_at_rest() => End::Resting,
+                Poll::Pending => return Poll::Pending,
+                // A failed service or body, or a body that ended early.
+                Poll::Ready(Err(error)) if error.is_user() || error.is_body_write_aborted() => End::Broken,
+                Poll::Ready(Err(_)) => End::Clean,
+                Poll::Ready(Ok(())) => wanted.take().map_or(End::Clean, End::Handed),
+            })
+        });
+        let end = end.await;
+        let http1::Parts { io, read_buf, .. } = connection.into_parts();
+        strict = io.into_inner();
+        if !matches!(end, End::Resting) {
+            break (end, strict, read_buf);
         }
-        Poll::Ready(match ready!(Pin::new(&mut connection).poll(cx)) {
-            // A failed service or body, or a body that ended early.
-            Err(error) if error.is_user() || error.is_body_write_aborted() => End::Broken,
-            Err(_) => End::Clean,
-            Ok(()) => wanted.take().map_or(End::Clean, End::Handed),
-        })
-    });
-    let end = end.await;
-    let parts = connection.into_parts();
-    let watched = parts.io.into_inner().into_inner();
+        // Empty, but with all its room.
+        drop(read_buf);
+        match line.rest().await {
+            Order::Serve => {}
+            Order::Finish => break (End::Clean, strict, Bytes::new()),
+            Order::Cut => break (End::Cut, strict, Bytes::new()),
+        }
+    };
+    let watched = strict.into_inner();
     if let (Some(violation), Some(Refused(hear))) = (verdict.violation(), &settings.refused) {
         hear(address, violation);
     }
@@ -165,9 +182,9 @@ where
         End::Clean => discard(watched.into_stream(), &[]).await,
         End::Refused(violation) => discard(watched.into_stream(), refusal(violation).as_bytes()).await,
         End::Broken => watched.into_stream().reset(),
-        End::Cut => drop(watched),
+        End::Cut | End::Resting => drop(watched),
         End::Handed(taker) => {
-            let (handed, ended) = Handed::new(watched.switched(parts.read_buf), Busy::new(line, server.clone()));
+            let (handed, ended) = Handed::new(watched.switched(read), Busy::new(line, server.clone()));
             if taker.send(Box::new(handed)).is_ok() {
                 let _ = ended.await;
             }

@@ -60,6 +60,10 @@ pub(super) struct Line {
     handed: Cell<u64>,
     /// Whether the answer's body goes on when something was taken.
     resumes: Cell<bool>,
+    /// Whether all that was written has left for the socket, through TLS too.
+    flushed: Cell<bool>,
+    /// Whether nothing is kept for it but the socket.
+    resting: Cell<bool>,
     running: Cell<usize>,
     order: Cell<Order>,
     is_http2: Cell<bool>,
@@ -76,6 +80,8 @@ impl Line {
             written: Cell::new(0),
             handed: Cell::new(0),
             resumes: Cell::new(false),
+            flushed: Cell::new(true),
+            resting: Cell::new(false),
             running: Cell::new(0),
             order: Cell::new(Order::Serve),
             is_http2: Cell::new(false),
@@ -205,6 +211,36 @@ impl Line {
             None if self.blocked.get().is_none() => self.blocked.set(Some(tick)),
             None => {}
         }
+    }
+
+    pub(super) fn flushed(&self, all: bool) {
+        self.flushed.set(all);
+    }
+
+    /// Whether what is kept for it may go, since it has been idle from before `tick` on.
+    pub(super) fn may_rest(&self, tick: u64) -> bool {
+        !self.is_http2.get() && !self.resting.get() && self.flushed.get() && self.blocked.get().is_none() && self.is_idle_since_before(tick)
+    }
+
+    /// Wakes its task.
+    pub(super) fn nudge(&self) {
+        self.wake();
+    }
+
+    /// Waits until something comes, be it the end; or answers by the order that came first.
+    pub(super) async fn rest(&self) -> Order {
+        self.resting.set(true);
+        let order = poll_fn(|cx| {
+            self.watch(cx);
+            let readable = self.stream.borrow().upgrade().is_none_or(|stream| stream.borrow().socket().poll_read_ready(cx).is_ready());
+            match self.order.get() {
+                Order::Serve if !readable => Poll::Pending,
+                order => Poll::Ready(order),
+            }
+        });
+        let order = order.await;
+        self.resting.set(false);
+        order
     }
 
     /// Bytes came.

@@ -154,6 +154,29 @@ fn a_connection_idle_too_long_is_closed() {
     });
 }
 
+#[test]
+fn connections_that_rest_go_on_as_if_they_had_not() {
+    on_thread(async {
+        let served = start_hello(ServeSettings::default());
+        let mut streams = Vec::new();
+        for _ in 0..3 {
+            let mut stream = TcpStream::connect(served.address).await.unwrap();
+            ask(&mut stream, GET).await;
+            streams.push(stream);
+        }
+        let [mut again, mut wrong, mut left] = <[TcpStream; 3]>::try_from(streams).unwrap();
+        // Nobody outside can tell that a connection rests: long enough for it, and for the steps of coarse time.
+        sleep(REST_AFTER.to_std() + 3 * TICK_MAX).await;
+        again.write_all(&GET[..10]).await.unwrap();
+        wrong.write_all(b"GET / HTTP/1.1\nhost: h\n\n").await.unwrap();
+        left.shutdown().await.unwrap();
+        assert!(read_to_end(&mut wrong).await.unwrap().starts_with("HTTP/1.1 400 "));
+        assert_eq!(read_to_end(&mut left).await.unwrap(), "");
+        ask(&mut again, &GET[10..]).await;
+        ask(&mut again, GET).await;
+    });
+}
+
 /// Yields one frame, then fails.
 struct Failing(bool);
 
