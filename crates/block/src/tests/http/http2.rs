@@ -114,7 +114,8 @@ fn requests_bodies_and_trailers_go_by_http2_over_one_connection_after_the_other(
     assert!(got.contains("GET http://h/two"), "{got}");
     assert_eq!(connections.load(Ordering::SeqCst), 1);
     let got = ask("GET /many", "connection: close\r\n", "");
-    assert_eq!(got.matches("small").count(), SMALL_FRAMES);
+    // By a letter that no chunk's size has, since chunks begin anywhere.
+    assert_eq!(got.split_once("\r\n\r\n").map(|(_, body)| body.matches('m').count()), Some(SMALL_FRAMES));
     let more = "connection: close\r\nte: trailers\r\ntransfer-encoding: chunked\r\ntrailer: x-dynomesh-trailers\r\n";
     let got = ask("POST /three", more, "2\r\nhi\r\n0\r\nx-dynomesh-trailers: x-sum:7\r\n\r\n");
     assert!(got.contains("POST http://h/three HTTP/2.0 te=trailers sum=7 b\"hi\""), "{got}");
