@@ -161,7 +161,7 @@ impl Default for Limits {
             slot_span: Span::from_secs(60),
             grant_wait: Span::from_millis(300),
             dyno_attempts: DYNO_ATTEMPTS_PER_BLOCK_MAX,
-            head_max: 128 * 1024,
+            head_max: 80 * 1024,
             connections_max: 20_000,
             drain: Span::from_secs(30),
             worker_late: Span::from_millis(300),
