@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use dynomesh_core::app::DynoProtocol;
 use dynomesh_core::balance::Outcome;
 use dynomesh_core::time::Span;
 use dynomesh_runtime::http::{headers, trailers};
@@ -196,6 +197,12 @@ impl Streaming {
         }
     }
 
+    /// Whether a response of HTTP/2 whose frames are over was never said to end.
+    fn is_broken_off(&self) -> bool {
+        let is_http2 = self.claim.as_ref().is_some_and(|claim| claim.pick.manner.protocol == DynoProtocol::Http2);
+        is_http2 && self.inner.as_ref().is_some_and(|inner| !inner.is_end_stream())
+    }
+
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let Some(inner) = self.inner.as_mut() else { return Poll::Ready(None) };
         if let Poll::Ready(frame) = Pin::new(inner).poll_frame(cx) {
@@ -212,6 +219,11 @@ impl Streaming {
                     let was_cut = self.claim.as_ref().is_some_and(|claim| claim.pick.cut.is_cut());
                     self.end(if was_cut { Outcome::Unknown } else { Outcome::Error });
                     return Poll::Ready(Some(Err(error.into())));
+                }
+                // hyper takes a stream that was reset without an error for one that has ended.
+                None if self.is_broken_off() => {
+                    self.end(Outcome::Error);
+                    return Poll::Ready(Some(Err("the dyno reset its response before the end".into())));
                 }
                 None => {
                     self.end(Outcome::Done);

@@ -42,6 +42,8 @@ pub(crate) struct Socket {
     head: Head,
     /// Whether the limit was taken back.
     is_free: bool,
+    /// Whether the dyno takes no more: what is still to be written goes nowhere, and what it has said before is read.
+    is_deaf: bool,
     /// With HTTP/2.
     frames: Option<Frames>,
 }
@@ -62,7 +64,7 @@ impl Socket {
     /// The bytes of a connection over which nothing was written.
     pub(crate) fn new(line: Arc<Line>) -> Self {
         let frames = (line.protocol() == DynoProtocol::Http2).then(Frames::new);
-        Socket { line, turn: 0, head: Head::Unsent { written: 0 }, is_free: false, frames }
+        Socket { line, turn: 0, head: Head::Unsent { written: 0 }, is_free: false, is_deaf: false, frames }
     }
 
     /// The look before a write: at the request that begins, if one does, and at its gate (P7).
@@ -139,10 +141,26 @@ impl Socket {
 
     fn write(&mut self, cx: &mut Context<'_>, bufs: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
         let taken = self.try_write(cx, bufs);
+        let taken = self.heed_deafness(bufs, taken);
         self.wrote(bufs, &taken);
         // Also where the kernel took nothing: the limit is then the one thing that runs.
         self.look(cx);
         taken
+    }
+
+    /// A dyno may answer early and close over what it has not read; its answer came before its reset and must not be lost for it. So behind
+    /// the head of HTTP/1.1 a failed write is none, and reading says what is left to say.
+    fn heed_deafness(&mut self, bufs: &[io::IoSlice<'_>], taken: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        let is_behind_head = self.frames.is_none() && !matches!(self.head, Head::Unsent { .. }) && self.turn == self.line.turn();
+        match taken {
+            Poll::Ready(Err(error))
+                if is_behind_head && matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset) =>
+            {
+                self.is_deaf = true;
+                Poll::Ready(Ok(bufs.iter().map(|buf| buf.len()).sum()))
+            }
+            taken => taken,
+        }
     }
 
     fn try_write(&mut self, cx: &mut Context<'_>, bufs: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
@@ -164,6 +182,8 @@ impl AsyncRead for Socket {
         loop {
             ready!(self.line.stream().poll_read_ready(cx))?;
             match self.line.stream().try_read_buf(buf) {
+                // The reset was told to who wrote: what broke off must not look like an end.
+                Ok(0) if self.is_deaf && buf.remaining() > 0 => return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
                 Ok(read) => {
                     if read > 0 {
                         self.line.note_heard();

@@ -101,3 +101,19 @@ fn an_answer_that_comes_before_the_body_is_over_is_passed_on_and_ends_the_connec
     said.await_closed();
     scene.answered(scene.get("/next"));
 }
+
+/// Fails when the failed write of the body counts for more than the answer that came before the dyno's reset.
+#[test]
+fn an_early_answer_survives_a_dyno_that_closes_over_what_it_has_not_read() {
+    let scene = scene(kept());
+    for turn in 0..6 {
+        let more = "connection: close\r\ncontent-length: 150000\r\n";
+        let hop = scene.replica.begin("PUT /", more, &"x".repeat(150_000)).unwrap();
+        let mut said = scene.dyno.next();
+        said.read_head();
+        said.say("HTTP/1.1 413 Too Large\r\ncontent-length: 2\r\n\r\nno");
+        drop(said);
+        let (got, _) = hop.finish();
+        assert!(got.starts_with("HTTP/1.1 413") && got.ends_with("no"), "{turn}: {got}");
+    }
+}

@@ -32,6 +32,9 @@ use crate::net::Stream;
 /// Fields of a head that hyper takes unless it is told otherwise.
 const HYPER_FIELDS: usize = 100;
 
+/// Bytes of a head for which hyper has room beyond its limit.
+const HEAD_SPARE: usize = 4096;
+
 /// How a connection ended.
 enum End {
     /// In order: the last answer is on its way.
@@ -81,7 +84,7 @@ where
                     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 }
                 busy.line().answers();
-                Ok::<_, BoxError>(response.map(|body| Tracked { body, busy, running: None }))
+                Ok::<_, BoxError>(response.map(|body| Tracked { body, busy, running: None, broken: None }))
             }
         }
     };
@@ -128,8 +131,9 @@ where
     builder
         .half_close(false)
         .auto_date_header(settings.date)
-        .max_header_size(settings.head_max)
-        .max_buf_size(settings.buffer_max.max(settings.head_max).max(8192))
+        // A little more than the strict reading allows, which is to be the one that refuses.
+        .max_header_size(settings.head_max + HEAD_SPARE)
+        .max_buf_size(settings.buffer_max.max(settings.head_max + HEAD_SPARE).max(8192))
         .header_read_timeout(None);
     let (end, strict, read) = loop {
         let mut connection = builder.serve_connection(TokioIo::new(strict), service_fn(&judged));

@@ -209,6 +209,26 @@ fn an_answer_that_breaks_off_ends_in_a_reset() {
     });
 }
 
+/// Fails when the reset overtakes the head: who asked would not know that there was an answer, and might ask again.
+#[test]
+fn an_answer_that_breaks_right_behind_its_head_has_a_head() {
+    on_thread(async {
+        let served = start(ServeSettings::default(), |_| async { Ok::<_, Infallible>(Response::new(Failing(true))) });
+        let mut stream = TcpStream::connect(served.address).await.unwrap();
+        stream.write_all(GET).await.unwrap();
+        let mut got = Vec::new();
+        let ended = loop {
+            match stream.read_buf(&mut got).await {
+                Ok(0) => break Ok(()),
+                Ok(_) => {}
+                Err(error) => break Err(error.kind()),
+            }
+        };
+        assert!(got.starts_with(b"HTTP/1.1 200 OK\r\n") && got.ends_with(b"\r\n\r\n"), "{:?}", String::from_utf8_lossy(&got));
+        assert_eq!(ended, Err(ErrorKind::ConnectionReset));
+    });
+}
+
 #[test]
 fn past_the_limit_connections_wait_their_turn() {
     on_thread(async {
