@@ -16,11 +16,12 @@ struct Said<'a> {
 /// The first byte says whether the rest is what a certificate is made of, or what comes as one.
 pub fn check(bytes: &[u8]) -> Outcome {
     let mut input = Input::new(bytes);
-    if input.byte() % 2 == 0 { written(&mut input) } else { whatever(input.rest()) }
+    if input.byte().is_multiple_of(2) { written(&mut input) } else { whatever(input.rest()) }
 }
 
 fn written(input: &mut Input<'_>) -> Outcome {
-    let (with_version, is_critical, year_first, year_last) = (input.byte() % 2 == 0, input.byte() % 2 == 0, input.byte(), input.byte());
+    let (with_version, is_critical, year_first, year_last) =
+        (input.byte().is_multiple_of(2), input.byte().is_multiple_of(2), input.byte(), input.byte());
     let mut time = |years: i64| {
         let year = 1950 + years * 3;
         (year, [input.byte() % 12 + 1, input.byte() % 28 + 1, input.byte() % 24, input.byte() % 60, input.byte() % 60])

@@ -27,7 +27,7 @@ pub fn check(bytes: &[u8]) -> Outcome {
     let mut input = Input::new(bytes);
     let (mut now, mut rng) = (Time::from_nanos(1_000_000_000), StdRng::seed_from_u64(7));
     let me = NodeName::new(NODES[0]).expect("a node name");
-    let wants = if input.byte() % 2 == 0 { Interest::Everything } else { Interest::edge() };
+    let wants = if input.byte().is_multiple_of(2) { Interest::Everything } else { Interest::edge() };
     let settings = Settings { node: me, run: 7, address: address(0), wants, keys: vec!["00000000".into()] };
     let mut spread = Spread::new(settings, now);
     let mut read_any = false;
@@ -35,7 +35,7 @@ pub fn check(bytes: &[u8]) -> Outcome {
         if input.is_over() {
             break;
         }
-        let written = if input.byte() % 3 == 0 { input.short().to_vec() } else { drawn(&mut input) };
+        let written = if input.byte().is_multiple_of(3) { input.short().to_vec() } else { drawn(&mut input) };
         let Some(message) = read(&written) else { continue };
         read_any = true;
         let from = usize::from(input.byte() % 4);
@@ -94,7 +94,7 @@ fn tell(spread: &mut Spread, now: Time, rng: &mut StdRng, (from, node): (SocketA
 /// A message as it is written, which reads back as it was drawn.
 fn drawn(input: &mut Input<'_>) -> Vec<u8> {
     let message = match input.byte() % 9 {
-        0 => Message::Hello { item: member(input), answer: input.byte() % 2 == 0 },
+        0 => Message::Hello { item: member(input), answer: input.byte().is_multiple_of(2) },
         1 => Message::Summary { roots: SCOPES[..usize::from(input.byte() % 4)].iter().map(|scope| (*scope, input.number())).collect() },
         2 => Message::Same,
         3 => {
@@ -132,8 +132,8 @@ fn node(input: &mut Input<'_>) -> NodeName {
 }
 
 fn member(input: &mut Input<'_>) -> Carried {
-    let wants = if input.byte() % 2 == 0 { Interest::Everything } else { Interest::Topics([topic(input)].into()) };
-    let (node, silent, keys) = (node(input), input.byte() % 4 == 0, many(input, |input| format!("{:x}", input.byte())));
+    let wants = if input.byte().is_multiple_of(2) { Interest::Everything } else { Interest::Topics([topic(input)].into()) };
+    let (node, silent, keys) = (node(input), input.byte().is_multiple_of(4), many(input, |input| format!("{:x}", input.byte())));
     let member = Member {
         node,
         run: u64::from(input.byte()),
@@ -148,12 +148,12 @@ fn member(input: &mut Input<'_>) -> Carried {
 
 /// An app's fact, or a node's word.
 fn item(input: &mut Input<'_>) -> Carried {
-    if input.byte() % 3 == 0 {
+    if input.byte().is_multiple_of(3) {
         return member(input);
     }
     let name = AppName::new(input.one_of(&["a", "b", "long-name-of-an-app"])).expect("an app name");
     let hosts = many(input, |input| Host::new(input.one_of(&["a.example", "*", "b"])).expect("a host"));
-    let spec = (input.byte() % 4 != 0).then(|| AppSpec { name: name.clone(), hosts, policy: Policy::default() });
+    let spec = (!input.byte().is_multiple_of(4)).then(|| AppSpec { name: name.clone(), hosts, policy: Policy::default() });
     let fact = Fact::App(AppFact { name, version: Version(input.number()), spec });
     let mut topics = many(input, topic);
     topics.sort();

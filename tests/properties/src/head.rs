@@ -97,7 +97,7 @@ fn of_http2(input: &mut Input<'_>) -> Option<request::Parts> {
     }
     let mut head = Request::new(()).into_parts().0;
     if method == "CONNECT" && protocol != 0 {
-        let protocol = if protocol % 2 == 0 { "websocket" } else { "connect-udp" };
+        let protocol = if protocol.is_multiple_of(2) { "websocket" } else { "connect-udp" };
         head.extensions.insert(hyper::ext::Protocol::from_static(protocol));
     }
     head.uri = Uri::from_parts(uri).ok()?;

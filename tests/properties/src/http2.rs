@@ -14,7 +14,7 @@ const HEADER_LEN: usize = 9;
 pub fn check(bytes: &[u8]) -> Outcome {
     let mut input = Input::new(bytes);
     let cuts = [input.byte() % 64, input.byte() % 8];
-    let stream = if input.byte() % 4 == 0 { input.rest().to_vec() } else { frames(&mut input) };
+    let stream = if input.byte().is_multiple_of(4) { input.rest().to_vec() } else { frames(&mut input) };
     let (told, has_begun_well) = read(&stream);
     for cuts in [&[][..], &cuts, &[0]] {
         let (mut watch, mut idle) = (FloodWatch::default(), 0);

@@ -33,7 +33,7 @@ struct Known {
 /// The first byte says whether the rest is what is done, or bytes under a seal.
 pub fn check(bytes: &[u8]) -> Outcome {
     let mut input = Input::new(bytes);
-    if input.byte() % 4 == 0 { under_seal(input.rest()) } else { sent_and_heard(&mut input) }
+    if input.byte().is_multiple_of(4) { under_seal(input.rest()) } else { sent_and_heard(&mut input) }
 }
 
 /// Every reading of what was under a seal is the one from which it was written.
@@ -71,7 +71,7 @@ fn sent_and_heard(input: &mut Input<'_>) -> Outcome {
                 *number += 1;
             }
             2 => {
-                let many = if input.byte() % 2 == 0 { vec![1, 2] } else { vec![3, 2] };
+                let many = if input.byte().is_multiple_of(2) { vec![1, 2] } else { vec![3, 2] };
                 opener.set_keys(&many.iter().map(|nth| key(*nth)).collect::<Vec<_>>());
                 keys = many.into_iter().collect();
             }

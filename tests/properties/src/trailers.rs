@@ -15,7 +15,7 @@ const PACKED_MAX: usize = 12 * 1024;
 /// The first byte says whether the rest are trailers that go, or bytes that came.
 pub fn check(bytes: &[u8]) -> Outcome {
     let mut input = Input::new(bytes);
-    if input.byte() % 2 == 0 { goes(&fields(&mut input, 200)) } else { comes(input.rest()) }
+    if input.byte().is_multiple_of(2) { goes(&fields(&mut input, 200)) } else { comes(input.rest()) }
 }
 
 /// All but what no trailer may say arrives, unless it is too much: then nothing does.

@@ -85,7 +85,7 @@ fn reads_words(input: &mut Input<'_>) -> Outcome {
     let load = Load { used: small(input), slots: small(input), queued: small(input) };
     reads_back(load);
     let port = u16::from(input.byte()) + 1;
-    let ip = if input.byte() % 2 == 0 { IpAddr::from([192, 0, 2, 7]) } else { IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, 7]) };
+    let ip = if input.byte().is_multiple_of(2) { IpAddr::from([192, 0, 2, 7]) } else { IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, 7]) };
     if let Ok(http) = Address::new((ip, port).into()) {
         reads_back(Leader { term: Term(input.number()), replica: ReplicaId(input.number()), http });
     }
