@@ -10,6 +10,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use dynomesh_core::time::{Span, Time};
 
+use crate::faults::{self, Faults};
+
 /// Environment variable that moves this process's clocks forward by a span, for tests.
 pub const OFFSET_ENV: &str = "DYNOMESH_CLOCK_OFFSET";
 
@@ -19,7 +21,7 @@ pub struct Clock(Source);
 
 #[derive(Debug, Clone)]
 enum Source {
-    System { offset: Span },
+    System { offset: Span, faults: Option<&'static Faults> },
     Manual(Arc<AtomicU64>),
 }
 
@@ -31,7 +33,7 @@ impl Clock {
     /// The machine's clock, moved by [`OFFSET_ENV`] where that is set to a span (an unreadable value is ignored).
     pub fn system() -> Self {
         let offset = std::env::var(OFFSET_ENV).ok().and_then(|text| text.parse().ok()).unwrap_or(Span::ZERO);
-        Clock(Source::System { offset })
+        Clock(Source::System { offset, faults: faults::present() })
     }
 
     /// A clock that stands at `start` until its hand moves it, for tests.
@@ -43,7 +45,8 @@ impl Clock {
     /// The time since boot, suspended time included.
     pub fn now(&self) -> Time {
         match &self.0 {
-            Source::System { offset } => boottime() + *offset,
+            Source::System { offset, faults: None } => boottime() + *offset,
+            Source::System { offset, faults: Some(faults) } => never_back(boottime() + *offset + faults.ahead()),
             Source::Manual(nanos) => Time::from_nanos(nanos.load(Ordering::SeqCst)),
         }
     }
@@ -52,9 +55,9 @@ impl Clock {
     /// answers with its own time.
     pub fn wall_millis(&self) -> u64 {
         match &self.0 {
-            Source::System { offset } => {
+            Source::System { offset, faults } => {
                 let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-                (Span::from(wall) + *offset).as_millis()
+                (Span::from(wall) + *offset).as_millis().saturating_add_signed(faults.map_or(0, Faults::wall_millis))
             }
             Source::Manual(_) => Time::ZERO.until(self.now()).as_millis(),
         }
@@ -66,6 +69,13 @@ impl Hand {
     pub fn advance(&self, span: Span) {
         self.0.fetch_add(span.as_nanos(), Ordering::SeqCst);
     }
+}
+
+/// The time that was told last, if `now` is earlier: the clock of a kernel stands or goes on, but never goes back.
+fn never_back(now: Time) -> Time {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    let now = now.as_nanos();
+    Time::from_nanos(LAST.fetch_max(now, Ordering::SeqCst).max(now))
 }
 
 fn boottime() -> Time {

@@ -9,6 +9,7 @@
 pub mod clock;
 pub mod config;
 pub mod descriptors;
+pub mod faults;
 pub mod gossip;
 pub mod grpc;
 pub mod http;

@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::fmt::Debug;
-use std::fs::File;
 use std::io;
 use std::ops::{Bound, RangeBounds};
 use std::path::Path;
@@ -10,6 +9,7 @@ use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
 
+use dynomesh_runtime::faults;
 use openraft::storage::{IOFlushed, LogState, RaftLogStorage};
 use openraft::{OptionalSend, RaftLogReader};
 use tokio::sync::oneshot;
@@ -54,7 +54,7 @@ struct Pen {
 impl Log {
     /// Opens the log in `dir`, reading back what was written.
     pub(crate) fn open(dir: &Path, segment_len: u64, on_fatal: OnFatal) -> Result<Self, StartError> {
-        Log::open_with(dir, segment_len, on_fatal, Box::new(File::sync_data))
+        Log::open_with(dir, segment_len, on_fatal, Box::new(faults::sync_data))
     }
 
     pub(super) fn open_with(dir: &Path, segment_len: u64, on_fatal: OnFatal, flush: Flush) -> Result<Self, StartError> {
