@@ -94,17 +94,7 @@ mod tests {
     use super::*;
 
     fn start(ms: u64, key: &str) -> Line {
-        let arrival = Arrival {
-            n: 1,
-            method: "GET".into(),
-            path: "/".into(),
-            request: None,
-            key: Some(key.into()),
-            block: None,
-            epoch: None,
-            in_flight: 1,
-            overlaps: 0,
-        };
+        let arrival = Arrival { n: 1, method: "GET".into(), path: "/".into(), key: Some(key.into()), ..Arrival::default() };
         let boot_ns = Span::from_millis(ms).as_nanos();
         Line { boot_ns, wall_ns: 0, dyno: DynoId::new("d1").unwrap(), event: Event::Start(arrival) }
     }

@@ -11,9 +11,11 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::Path;
 
-use dynomesh_core::id::DynoId;
+use dynomesh_core::id::{DynoId, ReplicaId};
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
+
+use super::digest::Digest;
 
 /// One line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,7 +49,7 @@ pub enum Event {
 }
 
 /// A request as it arrived.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Arrival {
     /// Counts the requests of this run from 1.
     pub n: u64,
@@ -67,6 +69,12 @@ pub struct Arrival {
     /// The epoch it was dispatched under.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub epoch: Option<u64>,
+    /// The term of the leader that dispatched it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub term: Option<u64>,
+    /// The slot it was dispatched under, as the block wrote it: replica and incarnation in hexadecimal, a number, with dashes between.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slot: Option<String>,
     /// Requests in flight, this one included: over 1 it overlaps another.
     pub in_flight: u32,
     /// Requests of this run that overlapped another, this one included.
@@ -76,14 +84,19 @@ pub struct Arrival {
 /// How a request ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ending {
-    /// The request as it arrived.
-    #[serde(flatten)]
-    pub arrival: Arrival,
+    /// The number it arrived under.
+    pub n: u64,
     /// Whether its answer was complete.
     pub outcome: Outcome,
     /// Status of the answer, if one was begun.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
+    /// What arrived of its body.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub received: Option<Digest>,
+    /// What was handed over of the body of its answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sent: Option<Digest>,
 }
 
 /// Whether a request's answer was complete.
@@ -94,6 +107,14 @@ pub enum Outcome {
     Done,
     /// The client left before, or its body ended early.
     Cut,
+}
+
+impl Arrival {
+    /// The replica that dispatched it, by its slot.
+    pub fn replica(&self) -> Option<ReplicaId> {
+        let (replica, _) = self.slot.as_deref()?.split_once('-')?;
+        u64::from_str_radix(replica, 16).ok().map(ReplicaId)
+    }
 }
 
 /// Appends lines to a file, or nowhere.
@@ -138,17 +159,15 @@ mod tests {
     use super::*;
 
     fn arrival() -> Arrival {
-        let path = "/a?b=\"c\"".into();
         Arrival {
             n: 1,
             method: "POST".into(),
-            path,
-            request: None,
+            path: "/a?b=\"c\"".into(),
             key: Some("k".into()),
-            block: None,
             epoch: Some(u64::MAX),
+            slot: Some("1f-a0-7".into()),
             in_flight: 1,
-            overlaps: 0,
+            ..Arrival::default()
         }
     }
 
@@ -158,7 +177,7 @@ mod tests {
         let path = dir.path().join("journal.jsonl");
         let mut journal = Journal::open(DynoId::new("d1").unwrap(), Some(&path)).unwrap();
         journal.write(Event::Start(arrival())).unwrap();
-        let ending = Ending { arrival: arrival(), outcome: Outcome::Done, status: Some(200) };
+        let ending = Ending { n: 1, outcome: Outcome::Done, status: Some(200), received: None, sent: Some(Digest::of(b"x")) };
         journal.write(Event::End(ending.clone())).unwrap();
         journal.file.as_ref().unwrap().write_all(b"{\"boot_ns\":").unwrap();
 
@@ -167,5 +186,20 @@ mod tests {
         assert_eq!(lines[0].event, Event::Start(arrival()));
         assert_eq!(lines[1].event, Event::End(ending));
         assert!(lines[0].boot_ns <= lines[1].boot_ns);
+    }
+
+    #[test]
+    fn a_replica_is_known_by_its_slot() {
+        assert_eq!(arrival().replica(), Some(ReplicaId(31)));
+        for slot in [None, Some(""), Some("31"), Some("x-1-1")] {
+            assert_eq!(Arrival { slot: slot.map(str::to_owned), ..arrival() }.replica(), None);
+        }
+    }
+
+    #[test]
+    fn lines_of_an_earlier_dyno_are_read() {
+        let text = r#"{"boot_ns":1,"wall_ns":2,"dyno":"d","event":"end","n":3,"method":"GET","path":"/","in_flight":1,"overlaps":0,"outcome":"done"}"#;
+        let line: Line = serde_json::from_str(text).unwrap();
+        assert_eq!(line.event, Event::End(Ending { n: 3, outcome: Outcome::Done, status: None, received: None, sent: None }));
     }
 }

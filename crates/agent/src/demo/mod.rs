@@ -12,6 +12,7 @@
 
 mod ask;
 pub mod content;
+pub mod digest;
 pub mod journal;
 mod reply;
 mod tally;

@@ -83,8 +83,9 @@ impl Body for Reply {
     type Data = Bytes;
     type Error = BodyError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let data = match &mut self.source {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let reply = self.get_mut();
+        let data = match &mut reply.source {
             Source::Text(text) => Some(std::mem::take(text)).filter(|text| !text.is_empty()),
             Source::Content { next, end } => {
                 let len = PIECE_LEN.min(usize::try_from(*end - *next).unwrap_or(PIECE_LEN));
@@ -98,13 +99,19 @@ impl Body for Reply {
                     // Trailers carry nothing that is tested: an empty piece stands for them.
                     let data = frame.into_data().unwrap_or_default();
                     *left = left.map(|left| left.saturating_sub(data.len() as u64));
+                    if let Some(ticket) = &mut reply.ticket {
+                        ticket.receive(&data);
+                    }
                     Some(data)
                 }
                 None => None,
             },
         };
-        if data.is_none() || self.is_end_stream() {
-            self.end();
+        if let (Some(ticket), Some(data)) = (&mut reply.ticket, &data) {
+            ticket.send(data);
+        }
+        if data.is_none() || reply.is_end_stream() {
+            reply.end();
         }
         Poll::Ready(data.map(|data| Ok(Frame::data(data))))
     }
@@ -151,11 +158,12 @@ fn respond(status: StatusCode, reply: Reply) -> Response<Reply> {
     response
 }
 
-/// Reads a body to its end and counts it; `None` if it ended early.
-pub(super) async fn drain(mut body: Incoming) -> Option<u64> {
-    let mut len = 0;
+/// Reads a body to its end and writes it down; `None` if it ended early.
+pub(super) async fn drain(mut body: Incoming, ticket: &mut Ticket) -> Option<()> {
     while let Some(frame) = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
-        len += frame.ok()?.data_ref().map_or(0, |data| data.len() as u64);
+        if let Some(data) = frame.ok()?.data_ref() {
+            ticket.receive(data);
+        }
     }
-    Some(len)
+    Some(())
 }

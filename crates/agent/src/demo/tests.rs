@@ -7,6 +7,7 @@ use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use super::digest::Digest;
 use super::journal::{Event, Outcome};
 use super::*;
 
@@ -144,7 +145,7 @@ async fn a_request_whose_client_left_runs_to_its_end() {
         .map(|line| match &line.event {
             Event::Listen { address, .. } => format!("listen {}", *address == dyno.address),
             Event::Start(a) => format!("start {} {:?} {:?}", a.n, a.key.as_deref(), a.epoch),
-            Event::End(e) => format!("end {} {}", e.arrival.n, e.outcome == Outcome::Done),
+            Event::End(e) => format!("end {} {}", e.n, e.outcome == Outcome::Done),
         })
         .collect();
     assert_eq!(told[..3], ["listen true", "start 1 Some(\"k1\") None", "start 2 None Some(9)"]);
@@ -152,6 +153,28 @@ async fn a_request_whose_client_left_runs_to_its_end() {
     assert!(told[3].starts_with("end 1"), "{told:?}");
     assert_eq!(told[4], "end 2 true");
     assert!(lines[3].boot_ns - lines[1].boot_ns >= 50_000_000, "the work was cut short");
+}
+
+#[tokio::test]
+async fn bodies_are_written_down_in_short_and_answered_with_their_askers_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("d1.jsonl");
+    let dyno = start(Some(path.clone())).await;
+    let words = "x-demo-key: k1\r\nx-dynomesh-term: 4\r\nx-dynomesh-slot: 1f-a0-7\r\n";
+    let plain = ask(dyno.address, &format!("POST / HTTP/1.1\r\nhost: x\r\n{words}content-length: 9\r\n\r\n123456789")).await;
+    assert!(plain.contains("x-demo-received: 9-cbf43926\r\n") && plain.contains("x-demo-key: k1\r\n"), "{plain}");
+    let echo = ask(dyno.address, "POST / HTTP/1.1\r\nhost: x\r\nx-demo-echo: 1\r\ncontent-length: 9\r\n\r\n123456789").await;
+    assert!(!echo.contains("x-demo-received") && !echo.contains("x-demo-key"), "{echo}");
+    ask(dyno.address, "HEAD / HTTP/1.1\r\nhost: x\r\n\r\n").await;
+
+    let lines = journal::read(&path).unwrap();
+    let body = |text: &str| Digest::of(text.split_once("\r\n\r\n").unwrap().1.as_bytes());
+    let ends: Vec<_> = lines.iter().filter_map(|line| if let Event::End(end) = &line.event { Some(end) } else { None }).collect();
+    let (sent, received): (Vec<_>, Vec<_>) = ends.iter().map(|end| (end.sent.unwrap(), end.received.unwrap())).unzip();
+    assert_eq!(sent, [body(&plain), Digest::of(b"123456789"), Digest::default()]);
+    assert_eq!(received, [Digest::of(b"123456789"), Digest::of(b"123456789"), Digest::default()]);
+    let Event::Start(first) = &lines[1].event else { panic!("{:?}", lines[1]) };
+    assert_eq!((first.term, first.replica().map(|replica| replica.0)), (Some(4), Some(31)));
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ use tokio::sync::{oneshot, watch};
 use tracing::error;
 
 use super::Config;
+use super::digest::Digest;
 use super::journal::{Arrival, Ending, Event, Journal, Outcome};
 use super::tally::Stats;
 
@@ -32,6 +33,8 @@ pub(super) struct Ticket {
     book: Arc<Book>,
     arrival: Arrival,
     status: Option<StatusCode>,
+    received: Digest,
+    sent: Digest,
     ended: Option<oneshot::Sender<()>>,
     open: bool,
 }
@@ -49,7 +52,8 @@ impl Book {
     /// Counts a request in and writes its arrival.
     pub(super) fn arrive<B>(book: &Arc<Book>, request: &Request<B>) -> io::Result<Ticket> {
         let headers = request.headers();
-        let epoch = text(headers, "x-dynomesh-epoch").and_then(|epoch| epoch.parse().ok());
+        let number = |name| text(headers, name).and_then(|number| number.parse().ok());
+        let epoch = number("x-dynomesh-epoch");
         let mut pages = book.pages();
         let n = pages.stats.arrive(request.method().as_str(), epoch);
         let arrival = Arrival {
@@ -60,6 +64,8 @@ impl Book {
             key: text(headers, "x-demo-key"),
             block: text(headers, "x-dynomesh-block"),
             epoch,
+            term: number("x-dynomesh-term"),
+            slot: text(headers, "x-dynomesh-slot"),
             in_flight: pages.stats.running,
             overlaps: pages.stats.overlaps,
         };
@@ -68,7 +74,8 @@ impl Book {
             return Err(error);
         }
         drop(pages);
-        Ok(Ticket { book: book.clone(), arrival, status: None, ended: None, open: true })
+        let (received, sent) = Default::default();
+        Ok(Ticket { book: book.clone(), arrival, status: None, received, sent, ended: None, open: true })
     }
 
     /// Counts a question whether the dyno is idle.
@@ -104,6 +111,26 @@ impl Ticket {
         self.arrival.n
     }
 
+    /// The name that its client gave the request.
+    pub(super) fn key(&self) -> Option<&str> {
+        self.arrival.key.as_deref()
+    }
+
+    /// A piece of the request's body has arrived.
+    pub(super) fn receive(&mut self, piece: &[u8]) {
+        self.received.add(piece);
+    }
+
+    /// What has arrived of the request's body.
+    pub(super) fn received(&self) -> Digest {
+        self.received
+    }
+
+    /// A piece of the answer's body is about to be handed over.
+    pub(super) fn send(&mut self, piece: &[u8]) {
+        self.sent.add(piece);
+    }
+
     /// Resolves when the request has ended, whatever way.
     pub(super) fn ended(&mut self) -> oneshot::Receiver<()> {
         let (ended, heard) = oneshot::channel();
@@ -127,7 +154,8 @@ impl Ticket {
         }
         let mut pages = self.book.pages();
         pages.stats.end(outcome == Outcome::Done);
-        let ending = Ending { arrival: self.arrival.clone(), outcome, status: self.status.map(|status| status.as_u16()) };
+        let (status, received, sent) = (self.status.map(|status| status.as_u16()), Some(self.received), Some(self.sent));
+        let ending = Ending { n: self.arrival.n, outcome, status, received, sent };
         if let Err(error) = pages.journal.write(Event::End(ending)) {
             error!(%error, "the end of a request is missing in the journal");
         }

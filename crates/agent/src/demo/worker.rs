@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use dynomesh_core::time::Span;
 use hyper::body::Incoming;
-use hyper::header::HeaderValue;
+use hyper::header::{HeaderMap, HeaderValue};
 use hyper::{Method, Response};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -76,33 +76,43 @@ impl Worker {
             tokio::time::sleep(service.to_std()).await;
             Source::echo(body)
         } else {
-            let Some(received) = reply::drain(body).await else { return };
+            let Some(()) = reply::drain(body, &mut ticket).await else { return };
             tokio::time::sleep(service.to_std()).await;
-            self.source(&ask, &ticket, service, received)
+            self.source(&ask, &ticket, service)
         };
+        let mut headers = self.signed(&ticket, service);
+        if !ask.echo {
+            headers.insert("x-demo-received", text(&ticket.received().to_string()));
+        }
         let mut response = Reply::response(ask.status, &method, source, ticket);
-        self.sign(response.headers_mut(), service);
+        response.headers_mut().extend(headers);
         // An answer that nobody waits for is dropped, and its ticket ends as cut.
         let _ = reply.send(response);
         let _ = ended.await;
     }
 
-    fn source(&self, ask: &Ask, ticket: &Ticket, service: Span, received: u64) -> Source {
+    fn source(&self, ask: &Ask, ticket: &Ticket, service: Span) -> Source {
         match ask.bytes {
             Some(end) => Source::Content { next: 0, end },
             None => {
-                let (id, n, ms) = (&self.id, ticket.number(), service.as_millis());
+                let (id, n, ms, received) = (&self.id, ticket.number(), service.as_millis(), ticket.received().len());
                 let body = if received > 0 { format!(", body {received} bytes") } else { String::new() };
                 Source::Text(format!("dyno {id}, request {n}, {ms} ms{body}\n").into())
             }
         }
     }
 
-    fn sign(&self, headers: &mut hyper::HeaderMap, service: Span) {
-        let text = |text: &str| HeaderValue::from_str(text).expect("dyno ids and numbers are header values");
+    /// The headers that tell who answers whom.
+    fn signed(&self, ticket: &Ticket, service: Span) -> HeaderMap {
+        let mut headers = HeaderMap::new();
         headers.insert("content-type", HeaderValue::from_static("text/plain; charset=utf-8"));
         headers.insert("x-demo-dyno", text(&self.id));
         headers.insert("x-demo-service-ms", text(&format!("{:.3}", service.as_millis_f64())));
+        // A name that is no text is not said again, and its client sees that.
+        if let Some(key) = ticket.key().and_then(|key| HeaderValue::from_str(key).ok()) {
+            headers.insert("x-demo-key", key);
+        }
+        headers
     }
 
     pub(super) fn draw(&mut self) -> Span {
@@ -112,4 +122,8 @@ impl Worker {
         let exponential = Span::from_nanos(nanos as u64);
         self.floor + exponential
     }
+}
+
+fn text(text: &str) -> HeaderValue {
+    HeaderValue::from_str(text).expect("dyno ids, digests and numbers are header values")
 }

@@ -36,7 +36,7 @@ fn judge(dyno: &str, diary: &Diary, report: &mut Report) {
                 }
             }
             Event::End(end) => {
-                in_flight.remove(&end.arrival.n);
+                in_flight.remove(&end.n);
             }
         }
     }

@@ -7,42 +7,76 @@ pub mod cap;
 pub mod no_leak;
 pub mod one_owner;
 
+mod limits;
+mod verdict;
+
 use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+pub use limits::Limits;
+pub use verdict::Verdict;
+
+use crate::history::History;
 
 /// Violations shown in full; of more, only their number is told.
 const SHOWN_MAX: usize = 10;
 
 /// What a checker found.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[must_use = "a report that nobody looks at checks nothing"]
 pub struct Report {
     /// The invariant.
-    pub invariant: &'static str,
-    /// Requests it judged.
+    pub invariant: String,
+    /// Requests, or whatever else the checker judges, that it judged.
     pub judged: usize,
-    /// Requests it could not judge, neither good nor bad.
+    /// Those it could not judge, neither good nor bad.
     pub unknown: usize,
     /// What broke the invariant, a sentence each.
     pub violations: Vec<String>,
+    /// Searches given up at their limit: nothing is known of what they looked at, and that is never green.
+    #[serde(default)]
+    pub inconclusive: Vec<String>,
+}
+
+/// Judges a history by every invariant.
+pub fn all(history: &History, limits: &Limits) -> Vec<Report> {
+    let _ = limits;
+    vec![cap::check(history), one_owner::check(history), at_most_once::check(history)]
 }
 
 impl Report {
-    pub(crate) fn new(invariant: &'static str) -> Self {
-        Report { invariant, judged: 0, unknown: 0, violations: Vec::new() }
+    pub(crate) fn new(invariant: &str) -> Self {
+        Report { invariant: invariant.into(), ..Report::default() }
+    }
+
+    /// What it comes to.
+    pub fn verdict(&self) -> Verdict {
+        match self {
+            Report { violations, .. } if !violations.is_empty() => Verdict::Violated,
+            Report { inconclusive, .. } if !inconclusive.is_empty() => Verdict::Inconclusive,
+            Report { judged: 0, .. } => Verdict::NothingJudged,
+            Report { .. } => Verdict::Clean,
+        }
     }
 
     /// Panics with the violations, or if there was nothing to judge: a checker that saw nothing has shown nothing.
     #[track_caller]
     pub fn assert_holds(&self) {
-        assert!(self.violations.is_empty(), "{self}");
-        assert!(self.judged > 0, "{self}: the history is empty");
+        assert_eq!(self.verdict(), Verdict::Clean, "{self}");
     }
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Report { invariant, judged, unknown, violations } = self;
-        write!(f, "{invariant}: {} violations, {judged} requests judged, {unknown} unknown", violations.len())?;
+        let Report { invariant, judged, unknown, violations, inconclusive } = self;
+        write!(f, "{invariant}: {} violations, {judged} judged, {unknown} unknown", violations.len())?;
+        if self.verdict() == Verdict::NothingJudged {
+            f.write_str(": the history is empty")?;
+        }
+        for given_up in inconclusive.iter().take(SHOWN_MAX) {
+            write!(f, "\n  inconclusive: {given_up}")?;
+        }
         for violation in violations.iter().take(SHOWN_MAX) {
             write!(f, "\n  {violation}")?;
         }

@@ -30,7 +30,7 @@ fn used_at_once(diary: &Diary) -> u32 {
         match &line.event {
             Event::Listen { .. } => running.clear(),
             Event::End(end) => {
-                running.remove(&end.arrival.n);
+                running.remove(&end.n);
             }
             Event::Start(start) => {
                 running.insert(start.n);

@@ -28,7 +28,7 @@ fn judge(dyno: &str, diary: &Diary, report: &mut Report) {
         match &line.event {
             Event::Listen { .. } => in_flight.clear(),
             Event::End(end) => {
-                in_flight.remove(&end.arrival.n);
+                in_flight.remove(&end.n);
             }
             Event::Start(Arrival { n, block: Some(block), epoch: Some(epoch), .. }) => {
                 report.judged += 1;

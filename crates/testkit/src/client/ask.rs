@@ -3,10 +3,12 @@
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use dynomesh_agent::demo::content;
+use dynomesh_agent::demo::digest::Digest;
 use dynomesh_core::time::Span;
 use hyper::body::{Body, Frame, SizeHint};
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
@@ -29,7 +31,7 @@ pub struct Ask {
     pub(crate) path: String,
     pub(crate) host: Option<String>,
     pub(crate) headers: HeaderMap,
-    pub(crate) body: Sending,
+    pub(crate) body: Content,
     pub(crate) deadline: Span,
     pub(crate) expects_content: bool,
 }
@@ -43,12 +45,23 @@ pub enum Framing {
     Chunked,
 }
 
-/// The body of a request, streamed.
-#[derive(Debug, Clone)]
-pub(crate) enum Sending {
-    Text(Bytes),
-    Content { next: u64, end: u64, framing: Framing },
+/// The body of a request, streamed and counted.
+#[derive(Debug)]
+pub(crate) struct Sending {
+    left: Content,
+    sent: Sent,
 }
+
+/// What is left of a body.
+#[derive(Debug, Clone)]
+pub(crate) enum Content {
+    Text(Bytes),
+    Known { next: u64, end: u64, framing: Framing },
+}
+
+/// What was handed over of a body so far. Clones are of the same body.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Sent(Arc<Mutex<Digest>>);
 
 // === impl Ask ===
 
@@ -56,7 +69,7 @@ impl Ask {
     /// A request without a body.
     pub fn new(method: Method, path: &str) -> Self {
         let key = format!("{}-{}", std::process::id(), ASKED.fetch_add(1, Ordering::Relaxed));
-        let (headers, body) = (HeaderMap::new(), Sending::Text(Bytes::new()));
+        let (headers, body) = (HeaderMap::new(), Content::Text(Bytes::new()));
         Ask { key, method, path: path.into(), host: None, headers, body, deadline: DEADLINE, expects_content: false }
     }
 
@@ -83,14 +96,14 @@ impl Ask {
 
     /// Sends so many bytes of known content and has the dyno send them back, which is compared.
     pub fn echo(mut self, len: u64, framing: Framing) -> Self {
-        self.body = Sending::Content { next: 0, end: len, framing };
+        self.body = Content::Known { next: 0, end: len, framing };
         self.expects_content = true;
         self.header("x-demo-echo", "1")
     }
 
     /// Sends this body.
     pub fn body(mut self, text: &str) -> Self {
-        self.body = Sending::Text(Bytes::copy_from_slice(text.as_bytes()));
+        self.body = Content::Text(Bytes::copy_from_slice(text.as_bytes()));
         self
     }
 
@@ -113,10 +126,10 @@ impl Ask {
         self
     }
 
-    /// The request on the wire.
-    pub(crate) fn request(&self, host: &str) -> Request<Sending> {
+    /// The request on the wire; what is handed over of its body is told in `sent`.
+    pub(crate) fn request(&self, host: &str, sent: Sent) -> Request<Sending> {
         let host = self.host.as_deref().unwrap_or(host);
-        let mut request = Request::new(self.body.clone());
+        let mut request = Request::new(Sending { left: self.body.clone(), sent });
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = self.path.parse().expect("a path");
         let headers = request.headers_mut();
@@ -127,6 +140,19 @@ impl Ask {
     }
 }
 
+// === impl Sent ===
+
+impl Sent {
+    /// All of it in short.
+    pub(crate) fn digest(&self) -> Digest {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn add(&self, piece: &[u8]) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).add(piece);
+    }
+}
+
 // === impl Sending ===
 
 impl Body for Sending {
@@ -134,30 +160,31 @@ impl Body for Sending {
     type Error = Infallible;
 
     fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let piece = match &mut *self {
-            Sending::Text(text) => std::mem::take(text),
-            Sending::Content { next, end, .. } => {
+        let piece = match &mut self.left {
+            Content::Text(text) => std::mem::take(text),
+            Content::Known { next, end, .. } => {
                 let len = PIECE_LEN.min(usize::try_from(*end - *next).unwrap_or(PIECE_LEN));
                 let piece = content::piece(*next, len);
                 *next += len as u64;
                 piece
             }
         };
+        self.sent.add(&piece);
         Poll::Ready(Some(piece).filter(|piece| !piece.is_empty()).map(|piece| Ok(Frame::data(piece))))
     }
 
     fn is_end_stream(&self) -> bool {
-        match self {
-            Sending::Text(text) => text.is_empty(),
-            Sending::Content { next, end, framing } => *framing == Framing::Length && next == end,
+        match &self.left {
+            Content::Text(text) => text.is_empty(),
+            Content::Known { next, end, framing } => *framing == Framing::Length && next == end,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
-        match self {
-            Sending::Text(text) => SizeHint::with_exact(text.len() as u64),
-            Sending::Content { next, end, framing: Framing::Length } => SizeHint::with_exact(end - next),
-            Sending::Content { .. } => SizeHint::default(),
+        match &self.left {
+            Content::Text(text) => SizeHint::with_exact(text.len() as u64),
+            Content::Known { next, end, framing: Framing::Length } => SizeHint::with_exact(end - next),
+            Content::Known { .. } => SizeHint::default(),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The engine of a client: its connections, and one task per request.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
@@ -8,6 +8,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 
 use dynomesh_agent::demo::content;
+use dynomesh_agent::demo::digest::Digest;
 use dynomesh_core::time::Span;
 use hyper::Response;
 use hyper::body::{Body, Incoming};
@@ -18,7 +19,7 @@ use tokio::sync::Semaphore;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::{LocalSet, spawn_local};
 
-use super::ask::{Ask, Sending};
+use super::ask::{Ask, Sending, Sent};
 use super::{Due, TEXT_MAX};
 use crate::clock;
 use crate::history::{Answer, Exchange, Outcome};
@@ -52,22 +53,26 @@ impl Engine {
         let Due { ask, host, at, outcome: told } = due;
         let place = self.places.acquire().await.expect("the semaphore is never closed");
         let begun = clock::now();
-        let outcome = match tokio::time::timeout(ask.deadline.to_std(), self.clone().attempt(&ask, &host)).await {
+        let (sent, edge) = (Sent::default(), Cell::new(None));
+        let attempt = self.clone().attempt(&ask, &host, sent.clone(), &edge);
+        let outcome = match tokio::time::timeout(ask.deadline.to_std(), attempt).await {
             Ok(outcome) => outcome,
             Err(_) => Outcome::Unknown(format!("no complete answer within {}", ask.deadline)),
         };
         let ended = clock::now();
         drop(place);
-        let Ask { key, method, path, .. } = ask;
+        let (sent, edge) = (sent.digest(), edge.get());
+        let Ask { key, method, path, deadline, .. } = ask;
         // A test that has seen enough does not listen any more.
-        let _ = told.send(Exchange { key, method, path, due: at, begun, ended, outcome });
+        let _ = told.send(Exchange { key, method, path, due: at, begun, ended, deadline, sent, edge, outcome });
     }
 
     /// Sends the request on the first connection that takes it, edge by edge from the one whose turn it is.
-    async fn attempt(self: Rc<Self>, ask: &Ask, host: &str) -> Outcome {
+    async fn attempt(self: Rc<Self>, ask: &Ask, host: &str, sent: Sent, asked: &Cell<Option<SocketAddr>>) -> Outcome {
         let first = self.turn.replace_with(|turn| (*turn + 1) % self.edges.len());
-        let mut request = ask.request(host);
+        let mut request = ask.request(host, sent);
         for edge in self.edges.iter().cycle().skip(first).take(self.edges.len()) {
+            asked.set(Some(*edge));
             for _ in 0..CLOSED_MAX {
                 let Ok(mut sender) = self.connection(*edge).await else { break };
                 match sender.try_send_request(request).await {
@@ -103,8 +108,9 @@ impl Engine {
         response: Response<Incoming>,
     ) -> Outcome {
         let (head, mut body) = response.into_parts();
-        let (mut text, mut len, mut difference) = (Vec::new(), 0, None);
+        let (mut text, mut digest, mut difference) = (Vec::new(), Digest::default(), None);
         while let Some(frame) = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+            let len = digest.len();
             let frame = match frame {
                 Ok(frame) => frame,
                 Err(error) => {
@@ -117,7 +123,7 @@ impl Engine {
             }
             let room = TEXT_MAX - text.len();
             text.extend_from_slice(&data[..data.len().min(room)]);
-            len += data.len() as u64;
+            digest.add(data);
         }
         spawn_local(async move {
             if sender.ready().await.is_ok() {
@@ -125,7 +131,7 @@ impl Engine {
             }
         });
         let text = String::from_utf8_lossy(&text).into_owned();
-        let answer = Answer { status: head.status, headers: head.headers, len, text, difference };
+        let answer = Answer { status: head.status, headers: head.headers, len: digest.len(), digest, text, difference };
         if answer.is_of_the_mesh() { Outcome::Failed(answer) } else { Outcome::Ok(answer) }
     }
 }

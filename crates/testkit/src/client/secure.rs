@@ -21,7 +21,7 @@ use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 use tokio_rustls::TlsConnector;
 
-use super::ask::{Ask, Sending};
+use super::ask::{Ask, Sending, Sent};
 
 /// A connection by TLS.
 pub struct Secure {
@@ -67,7 +67,7 @@ impl Secure {
     /// Sends a request and reads its answer to the end. `first` is called when the first bytes of the body are there and before more
     /// is read; a body of content is compared with what it should be.
     pub fn send(&mut self, ask: &Ask, host: &str, first: impl FnOnce()) -> io::Result<Answered> {
-        let mut request = ask.request(host);
+        let mut request = ask.request(host, Sent::default());
         if matches!(self.sender, Sender::Http2(_)) {
             request.headers_mut().remove("host");
             *request.uri_mut() = format!("https://{host}{}", ask.path).parse().map_err(io::Error::other)?;

@@ -1,5 +1,6 @@
 //! The client against sample dynos and scripted ones in place of edges.
 
+use dynomesh_agent::demo::digest::Digest;
 use dynomesh_agent::demo::{Config, Demo};
 use dynomesh_core::id::DynoId;
 
@@ -39,7 +40,13 @@ fn answers_of_a_dyno_are_ok_and_content_is_compared() {
         let seen = client.send(Ask::post("/").echo(1_000_001, framing));
         let answer = seen.expect_ok();
         assert_eq!((answer.len, answer.difference), (1_000_001, None), "{framing:?}");
+        assert_eq!((answer.digest, seen.sent.len()), (seen.sent, 1_000_001), "{framing:?}");
+        assert_eq!(answer.header("x-demo-key"), Some(seen.key.as_str()));
     }
+    let seen = client.send(Ask::post("/"));
+    let received: Digest = seen.expect_ok().header("x-demo-received").unwrap().parse().unwrap();
+    assert_eq!((received, seen.sent), (Digest::of(b"a short body"), received));
+    assert!(seen.edge.is_some() && seen.deadline == DEADLINE);
     let seen = client.send(Ask::get("/").content_back(500_000));
     assert_eq!((seen.expect_ok().len, seen.expect_ok().difference), (500_000, None));
 }
