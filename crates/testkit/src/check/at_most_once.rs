@@ -1,37 +1,47 @@
 //! `at-most-once`: a request that is not idempotent reaches at most one dyno's application, and at most once.
 //!
-//! Judged by the names that clients gave their requests and dynos wrote down. It also refuses an answer of the app to a request that
-//! no dyno ran: somebody made it up. Unknown: requests without a complete answer, which may have run once or not at all, and requests
-//! without a name that a dyno ran.
+//! Judged by the names that clients gave their requests and dynos wrote down, whatever the clients heard: a request without an answer may
+//! have run once, and no more. PUT and DELETE may run again, but only when the run before is over (P23), or the delayed one would undo
+//! what came after it; the journals of one machine share a clock, so that is seen over several dynos too. Safe requests run as often as
+//! they like. A request that no edge took must not have run at all, and an answer of the app to one that no dyno ran was made up.
+//! Unknown: requests without a complete answer, requests without a name that a dyno ran, and whether a run was over whose end its dyno
+//! did not live to write. The history holds the journals of all dynos.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
-use dynomesh_agent::demo::journal::Event;
 use hyper::Method;
 
 use super::Report;
+use super::runs::{self, Run};
 use crate::history::{History, Outcome};
 
-/// Judges every request of the history whose method is neither safe nor idempotent. The history holds the journals of all dynos.
+/// How often a request may run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Often {
+    Once,
+    OneAfterTheOther,
+    Any,
+}
+
+/// Judges every request of the history that is not safe.
 pub fn check(history: &History) -> Report {
     let mut report = Report::new("at-most-once");
-    let mut runs: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for (dyno, diary) in &history.dynos {
-        for line in &diary.lines {
-            let Event::Start(start) = &line.event else { continue };
-            match &start.key {
-                _ if repeatable(&start.method) => {}
-                Some(key) => runs.entry(key).or_default().push(dyno.as_str()),
-                None => report.unknown += 1,
-            }
+    let mut by_key: HashMap<&str, Vec<Run<'_>>> = HashMap::new();
+    for run in runs::all(history).into_iter().filter(|run| how_often(&run.start.method) != Often::Any) {
+        match run.key() {
+            Some(key) => by_key.entry(key).or_default().push(run),
+            None => report.unknown += 1,
         }
     }
-    for (key, dynos) in runs.iter().filter(|(_, dynos)| dynos.len() > 1) {
-        report.violations.push(format!("{key} ran {} times, at {}", dynos.len(), dynos.join(" and ")));
+    let mut again: Vec<(&str, &mut Vec<Run<'_>>)> =
+        by_key.iter_mut().filter(|(_, runs)| runs.len() > 1).map(|(key, runs)| (*key, runs)).collect();
+    again.sort_unstable_by_key(|(key, _)| *key);
+    for (key, runs) in again {
+        judge_again(key, runs, &mut report);
     }
-    for exchange in history.exchanges.iter().filter(|exchange| !repeatable(exchange.method.as_str())) {
+    for exchange in history.exchanges.iter().filter(|exchange| how_often(exchange.method.as_str()) != Often::Any) {
         report.judged += 1;
-        let ran = runs.contains_key(exchange.key.as_str());
+        let ran = by_key.contains_key(exchange.key.as_str());
         match &exchange.outcome {
             Outcome::Ok(_) if !ran => report.violations.push(format!("{} was answered and never ran", exchange.key)),
             Outcome::Refused if ran => report.violations.push(format!("{} ran and was never sent", exchange.key)),
@@ -42,9 +52,36 @@ pub fn check(history: &History) -> Report {
     report
 }
 
-/// Safe and idempotent methods of RFC 9110.
-fn repeatable(method: &str) -> bool {
-    [Method::GET, Method::HEAD, Method::OPTIONS, Method::TRACE, Method::PUT, Method::DELETE].iter().any(|known| known == method)
+fn judge_again(key: &str, runs: &mut [Run<'_>], report: &mut Report) {
+    runs.sort_by_key(|run| run.began);
+    if runs.iter().any(|run| how_often(&run.start.method) == Often::Once) {
+        let dynos: Vec<&str> = runs.iter().map(|run| run.dyno).collect();
+        report.violations.push(format!("{key} ran {} times, at {}", dynos.len(), dynos.join(" and ")));
+        return;
+    }
+    for pair in runs.windows(2) {
+        let [first, next] = pair else { continue };
+        match first.end {
+            Some((_, ended)) if ended > next.began => {
+                let method = &first.start.method;
+                report.violations.push(format!("{method} {key} ran at {} before it was over at {}", next.dyno, first.dyno));
+            }
+            Some(_) => {}
+            None => report.unknown += 1,
+        }
+    }
+}
+
+/// By RFC 9110.
+fn how_often(method: &str) -> Often {
+    let is = |known: &[Method]| known.iter().any(|known| known == method);
+    if is(&[Method::GET, Method::HEAD, Method::OPTIONS, Method::TRACE]) {
+        Often::Any
+    } else if is(&[Method::PUT, Method::DELETE]) {
+        Often::OneAfterTheOther
+    } else {
+        Often::Once
+    }
 }
 
 #[cfg(test)]
@@ -78,17 +115,42 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_out_of_nothing_is_a_violation() {
-        assert_eq!(check(&two_dynos().asked(Method::POST, "a", ok())).violations, ["a was answered and never ran"]);
-        check(&two_dynos().asked(Method::POST, "a", Outcome::Unknown("reset".into()))).assert_holds();
-        check(&two_dynos().asked(Method::POST, "a", Outcome::Refused)).assert_holds();
+    fn also_one_whose_outcome_nobody_knows_runs_only_once() {
+        for outcome in [Outcome::Unknown("reset".into()), Outcome::Failed(answer(Some("dyno-failed")))] {
+            let history = two_dynos().start("d", 1, "a", None).start("e", 1, "a", None).asked(Method::POST, "a", outcome);
+            assert_eq!(check(&history).violations, ["a ran 2 times, at d and e"]);
+        }
+        assert_eq!(check(&two_dynos().start("d", 1, "a", None).start("e", 1, "a", None)).violations.len(), 1, "nobody asked");
     }
 
     #[test]
-    fn idempotent_requests_may_run_again() {
-        let history = two_dynos().asked(Method::GET, "a", ok()).asked(Method::POST, "b", ok()).start("d", 1, "b", None);
-        check(&history).assert_holds();
-        assert!(repeatable("PUT") && !repeatable("POST") && !repeatable("PATCH"));
+    fn an_answer_out_of_nothing_is_a_violation_and_so_is_a_run() {
+        assert_eq!(check(&two_dynos().asked(Method::POST, "a", ok())).violations, ["a was answered and never ran"]);
+        check(&two_dynos().asked(Method::POST, "a", Outcome::Unknown("reset".into()))).assert_holds();
+        let refused = two_dynos().asked(Method::POST, "a", Outcome::Refused);
+        check(&refused).assert_holds();
+        assert_eq!(check(&refused.start("d", 1, "a", None)).violations, ["a ran and was never sent"]);
+    }
+
+    #[test]
+    fn a_put_may_run_again_when_the_first_run_is_over() {
+        let over = two_dynos().asks("d", 1, "PUT", "a", 10..20).asks("e", 1, "PUT", "a", 20..30).asked(Method::PUT, "a", ok());
+        check(&over).assert_holds();
+        let both = two_dynos().asks("d", 1, "PUT", "a", 10..25).asks("e", 1, "PUT", "a", 20..30).asked(Method::PUT, "a", ok());
+        assert_eq!(check(&both).violations, ["PUT a ran at e before it was over at d"]);
+        let died = two_dynos().start_at("d", 10, |start| (start.method, start.key) = ("DELETE".into(), Some("a".into())));
+        let died = died.asks("e", 1, "DELETE", "a", 20..30).asked(Method::DELETE, "a", ok());
+        let report = check(&died);
+        report.assert_holds();
+        assert_eq!(report.unknown, 1, "nobody knows when a dyno died");
+    }
+
+    #[test]
+    fn safe_requests_run_as_often_as_they_like() {
+        let twice = two_dynos().asks("d", 1, "GET", "a", 10..30).asks("e", 1, "GET", "a", 20..30).asked(Method::GET, "a", ok());
+        let report = check(&twice.start("d", 2, "b", None).asked(Method::POST, "b", ok()));
+        report.assert_holds();
+        assert_eq!(report.judged, 1);
     }
 
     #[test]

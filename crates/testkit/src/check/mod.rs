@@ -3,12 +3,17 @@
 //! A checker is believed because its tests show it a history with the fault and one without.
 
 pub mod at_most_once;
+pub mod bounded;
 pub mod cap;
+pub mod conserved;
+mod limits;
 pub mod no_leak;
 pub mod one_owner;
-
-mod limits;
+pub mod quorum_or_silence;
+pub mod routes_alone;
+mod runs;
 mod verdict;
+pub mod whole_or_error;
 
 use std::fmt;
 
@@ -41,8 +46,22 @@ pub struct Report {
 
 /// Judges a history by every invariant.
 pub fn all(history: &History, limits: &Limits) -> Vec<Report> {
-    let _ = limits;
-    vec![cap::check(history), one_owner::check(history), at_most_once::check(history)]
+    vec![
+        one_owner::check(history),
+        cap::check(history),
+        at_most_once::check(history),
+        whole_or_error::check(history),
+        bounded::check(history, limits),
+        conserved::check(history, limits),
+        quorum_or_silence::check(history, limits),
+        routes_alone::check(history, limits),
+        no_leak(history),
+    ]
+}
+
+/// The checker of that name, where somebody asked for every slot.
+fn no_leak(history: &History) -> Report {
+    if history.bursts.is_empty() { Report::new("no-leak") } else { no_leak::check(history) }
 }
 
 impl Report {

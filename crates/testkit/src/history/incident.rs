@@ -11,7 +11,7 @@ use super::form;
 pub struct Incident {
     /// What it is, for example `freeze`, `kill`, `partition`, `control-down`.
     pub kind: String,
-    /// What it concerns, as the harness calls it: a process, a block, a dyno, or `control` as a whole.
+    /// What it concerns, as the harness calls it: a process, a block, a dyno by its id, or `control` as a whole.
     pub target: String,
     /// The block it concerns, alone or as that of the replica.
     #[serde(default)]

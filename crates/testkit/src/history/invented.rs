@@ -1,5 +1,7 @@
 //! Invented histories, for the tests of the checkers.
 
+use std::ops::Range;
+
 use dynomesh_agent::demo::digest::Digest;
 use dynomesh_agent::demo::journal::{Arrival, Ending, Event, Outcome as End};
 use dynomesh_core::time::Span;
@@ -30,16 +32,45 @@ impl History {
         self.line(id, Event::Listen { address: "127.0.0.1:1".parse().unwrap(), pid: 1 })
     }
 
+    /// The dyno begins a request at this millisecond, with whatever is said of it.
+    pub(crate) fn start_at(self, id: &str, ms: u64, told: impl FnOnce(&mut Arrival)) -> Self {
+        let mut start = arrival(self.dynos[&DynoId::new(id).unwrap()].lines.len() as u64, "", None);
+        told(&mut start);
+        self.line_at(id, ms, Event::Start(start))
+    }
+
+    /// The dyno ends request `n` at this millisecond, with whatever is said of it.
+    pub(crate) fn end_at(self, id: &str, n: u64, ms: u64, told: impl FnOnce(&mut Ending)) -> Self {
+        let mut end = ending(n);
+        told(&mut end);
+        self.line_at(id, ms, Event::End(end))
+    }
+
+    /// The dyno runs a request from one millisecond to another.
+    pub(crate) fn asks(self, id: &str, n: u64, method: &str, key: &str, ms: Range<u64>) -> Self {
+        let told = |start: &mut Arrival| (start.n, start.method, start.key) = (n, method.into(), Some(key.into()));
+        self.start_at(id, ms.start, told).end_at(id, n, ms.end, |_| ())
+    }
+
     /// A client asked.
     pub(crate) fn asked(mut self, method: Method, key: &str, outcome: Outcome) -> Self {
         self.exchanges.push(Exchange { method, outcome, ..exchange(key) });
         self
     }
 
-    fn line(mut self, id: &str, event: Event) -> Self {
+    /// The next line of the dyno, a nanosecond after the one before.
+    fn line(self, id: &str, event: Event) -> Self {
+        let boot_ns = self.dynos[&DynoId::new(id).unwrap()].lines.len() as u64;
+        self.line_after(id, boot_ns, event)
+    }
+
+    fn line_at(self, id: &str, ms: u64, event: Event) -> Self {
+        self.line_after(id, ms * 1_000_000, event)
+    }
+
+    fn line_after(mut self, id: &str, boot_ns: u64, event: Event) -> Self {
         let dyno = DynoId::new(id).unwrap();
         let lines = &mut self.dynos.get_mut(&dyno).expect("a dyno of this history").lines;
-        let boot_ns = lines.len() as u64;
         lines.push(Line { boot_ns, wall_ns: boot_ns, dyno, event });
         self
     }
@@ -77,4 +108,9 @@ fn arrival(n: u64, key: &str, from: Option<(&str, u64)>) -> Arrival {
         in_flight: 1,
         ..Arrival::default()
     }
+}
+
+/// A time of an invented history.
+pub(crate) fn at(ms: u64) -> Time {
+    Time::from_nanos(ms * 1_000_000)
 }
