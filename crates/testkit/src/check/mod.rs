@@ -10,6 +10,7 @@ mod limits;
 pub mod no_leak;
 pub mod one_owner;
 pub mod quorum_or_silence;
+pub mod registers;
 pub mod routes_alone;
 mod runs;
 mod verdict;
@@ -56,6 +57,7 @@ pub fn all(history: &History, limits: &Limits) -> Vec<Report> {
         quorum_or_silence::check(history, limits),
         routes_alone::check(history, limits),
         no_leak(history),
+        registers::check(history, limits),
     ]
 }
 

@@ -57,6 +57,8 @@ pub enum Returned {
         /// Its version; 0 where it does not exist.
         version: u64,
     },
+    /// It was not done, since the register had another version than was expected.
+    Stale(String),
     /// It was certainly not done, and will not be.
     Failed(String),
     /// It may have been done, or may still be.
