@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use dynomesh_agent::demo::journal::Event;
+use dynomesh_agent::demo::journal::{Arrival, Event, Line};
 
 use super::Report;
 use crate::history::{Diary, History};
@@ -21,18 +21,15 @@ pub fn check(history: &History) -> Report {
 }
 
 fn judge(dyno: &str, diary: &Diary, report: &mut Report) {
-    let mut in_flight = BTreeMap::new();
+    let mut in_flight: BTreeMap<u64, &Arrival> = BTreeMap::new();
     for line in &diary.lines {
         match &line.event {
             Event::Listen { .. } => in_flight.clear(),
             Event::Start(start) => {
                 report.judged += 1;
-                let told = format!("{} {} of {}", start.method, start.path, start.block.as_deref().unwrap_or("no block"));
-                in_flight.insert(start.n, told);
+                in_flight.insert(start.n, start);
                 if in_flight.len() > diary.max_conns as usize {
-                    let (count, max, at) = (in_flight.len(), diary.max_conns, line.boot_ns / 1_000_000);
-                    let all: Vec<_> = in_flight.values().map(String::as_str).collect();
-                    report.violations.push(format!("{dyno} had {count} requests in flight of {max} at {at} ms: {}", all.join(", ")));
+                    report.violations.push(told(dyno, diary.max_conns, line, &in_flight));
                 }
             }
             Event::End(end) => {
@@ -41,6 +38,13 @@ fn judge(dyno: &str, diary: &Diary, report: &mut Report) {
         }
     }
     report.unknown += in_flight.len();
+}
+
+fn told(dyno: &str, max: u32, line: &Line, in_flight: &BTreeMap<u64, &Arrival>) -> String {
+    let (count, at) = (in_flight.len(), line.boot_ns / 1_000_000);
+    let each = |start: &&Arrival| format!("{} {} of {}", start.method, start.path, start.block.as_deref().unwrap_or("no block"));
+    let all: Vec<String> = in_flight.values().map(each).collect();
+    format!("{dyno} had {count} requests in flight of {max} at {at} ms: {}", all.join(", "))
 }
 
 #[cfg(test)]

@@ -166,7 +166,7 @@ mod tests {
         let quiet = began(began(began(began(mesh(), 500, 4, 1), 1_300, 4, 1), 2_000, 5, 2), 9_500, 5, 2);
         judged(&cut_off(quiet.clone(), Some(1))).assert_holds();
         judged(&cut_off(quiet, Some(3))).assert_holds();
-        let loud = began(began(mesh(), 500, 4, 1), 2_000, 4, 1);
+        let loud = began(began(mesh(), 500, 4, 1), 3_000, 4, 1);
         assert_eq!(judged(&cut_off(loud.clone(), Some(1))).violations.len(), 1);
         assert_eq!(judged(&cut_off(loud.clone(), None)).violations.len(), 1, "the whole block");
         let mut harmless = cut_off(loud, Some(1));
