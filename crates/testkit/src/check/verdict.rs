@@ -28,7 +28,7 @@ impl Verdict {
         let counts = |report: &&Report| report.verdict() != Verdict::NothingJudged || is_demanded(report);
         let worst = reports.iter().filter(counts).map(Report::verdict).max();
         let is_missing = |name: &&str| !reports.iter().any(|report| report.invariant == *name);
-        let missing = demanded.iter().any(|name| is_missing(name)).then_some(Verdict::NothingJudged);
+        let missing = demanded.iter().any(is_missing).then_some(Verdict::NothingJudged);
         worst.max(missing).unwrap_or(Verdict::NothingJudged)
     }
 }
@@ -57,7 +57,7 @@ mod tests {
         let clean = report("cap", 3);
         let given_up = Report { inconclusive: vec!["a register".into()], ..report("registers", 3) };
         let violated = Report { violations: vec!["two".into()], ..report("bounded", 3) };
-        assert_eq!(Verdict::of(&[clean.clone()], &["cap"]), Verdict::Clean);
+        assert_eq!(Verdict::of(std::slice::from_ref(&clean), &["cap"]), Verdict::Clean);
         assert_eq!(Verdict::of(&[clean.clone(), given_up.clone()], &[]), Verdict::Inconclusive);
         assert_eq!(Verdict::of(&[clean, given_up, violated], &[]), Verdict::Violated);
         assert_eq!(Verdict::of(&[], &[]), Verdict::NothingJudged);

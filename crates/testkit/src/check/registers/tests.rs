@@ -174,7 +174,7 @@ fn lived(rng: &mut StdRng, count: u64, values: u64, callers: u64) -> Vec<Call> {
     let (mut held, mut version): (Option<String>, u64) = (None, 0);
     for n in 1..=count {
         let shown = if held.is_some() { version } else { 0 };
-        let wanted = value(&["", "a", "b", "c", "d", "e", "f", "g"][usize::try_from(rng.random_range(0..values)).unwrap()]);
+        let wanted = value(["", "a", "b", "c", "d", "e", "f", "g"][usize::try_from(rng.random_range(0..values)).unwrap()]);
         let operation = match rng.random_range(0..6) {
             0 | 1 => Operation::Read,
             2 | 3 => Operation::Write { value: wanted.clone() },
