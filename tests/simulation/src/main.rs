@@ -1,25 +1,63 @@
-//! Runs the real daemons on a simulated machine room, by seed: see `kernel` for how, and `story` for what a seed does.
+//! Runs the real daemons in a simulated machine room, by seed: see `kernel` for how, and `story` for what a seed does.
+//!
+//! Each seed has a program of its own, started by the one that sweeps: memory and addresses begin alike for every run of a seed, and what
+//! a killed daemon leaves in memory is gone with the program.
 
+mod faults;
 mod kernel;
 mod mesh;
+mod story;
+mod sweep;
 
-fn main() {
-    let seed = std::env::args().nth(1).and_then(|seed| seed.parse().ok()).unwrap_or(1);
-    let dir = tempfile::tempdir_in("/dev/shm").expect("a folder");
-    if std::env::args().nth(2).is_some() {
-        tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter("debug,h2=info,hyper=info,tower=info").with_thread_names(true).init();
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// Simulates the mesh by seeds and judges what clients and dynos saw.
+#[derive(Debug, Clone, Parser)]
+#[command(name = "dynomesh-simulation")]
+struct Args {
+    /// How many seeds
+    #[arg(long, default_value_t = 100)]
+    seeds: u64,
+    /// The first seed
+    #[arg(long, default_value_t = 1)]
+    from: u64,
+    /// Seeds at once [default: one per processor]
+    #[arg(long)]
+    jobs: Option<usize>,
+    /// Runs this seed alone and tells what came of it
+    #[arg(long, conflicts_with = "seeds")]
+    seed: Option<u64>,
+    /// With --seed: what the daemons log, with the simulated time and the process
+    #[arg(long, requires = "seed")]
+    trace: bool,
+    /// With --seed: the file that the history is written to
+    #[arg(long, requires = "seed")]
+    history: Option<PathBuf>,
+    /// The folder of the one program of a seed, which simulates
+    #[arg(long, hide = true, requires = "seed")]
+    dir: Option<PathBuf>,
+    /// The processor on which it stays
+    #[arg(long, hide = true)]
+    processor: Option<usize>,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    match (&args.dir, args.seed) {
+        (Some(dir), Some(seed)) => {
+            if args.trace {
+                sweep::trace();
+            }
+            kernel::raw::stay_on(args.processor.unwrap_or(0));
+            let told = story::run(seed, dir, args.history.as_deref());
+            println!("{}", serde_json::to_string(&told).expect("plain data can be written"));
+            // Threads of daemons that wait for a turn would wait for ever.
+            kernel::raw::exit(0)
+        }
+        (None, Some(seed)) => sweep::one(seed, &args),
+        _ => sweep::all(&args),
     }
-    kernel::begin(seed, "story", u32::from(std::net::Ipv4Addr::new(10, 0, 0, 1)));
-    for node in ["control-1", "b1-1", "b1-2", "b1-3", "b2-1", "b2-2", "b2-3"] {
-        std::fs::create_dir_all(dir.path().join("disk").join(node)).expect("a folder");
-    }
-    let mesh = mesh::Mesh::start(dir.path(), &[1; 8]);
-    match &mesh {
-        Ok(_) => eprintln!("up after {} ms", mesh::millis()),
-        Err(error) => eprintln!("{error}"),
-    }
-    kernel::with(|world| eprintln!("{:?} {:?}", world.ends, world.alarms));
-    let path = dir.path().to_owned();
-    std::process::Command::new("rm").arg("-rf").arg(path);
-    kernel::raw::exit(0);
 }

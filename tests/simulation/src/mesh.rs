@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use dynomesh_agent::demo;
 use dynomesh_core::id::{Address, DynoId};
-use dynomesh_core::time::Span;
+use dynomesh_core::time::{Span, Time};
 use dynomesh_proto::admin::v1 as wire;
 use dynomesh_runtime::shutdown;
-use dynomesh_testkit::history::History;
+use dynomesh_testkit::history::{Census, History, Listed};
 use serde::de::DeserializeOwned;
 use tokio::runtime::{Builder, Runtime};
 use tonic::transport::{Channel, Endpoint};
@@ -250,6 +250,27 @@ impl Mesh {
         self.nodes.iter().position(|node| node.name == *leader)
     }
 
+    /// The replica that leads a block, by what its group says of itself: who answers clients as the leader. Falls back on what the
+    /// control plane has heard.
+    pub(crate) fn leading(&self, block: &str) -> Option<usize> {
+        let known = self.leader(block);
+        let first = || self.nodes.iter().position(|node| node.role == Role::Replica { block: block.into() });
+        known.or_else(first)
+    }
+
+    /// What the control plane lists.
+    pub(crate) fn census(&self, at: Time) -> Result<Census, String> {
+        let listed = |dyno: wire::Dyno| Listed {
+            dyno: DynoId::new(&dyno.id).expect("the control plane lists ids"),
+            block: Some(dyno.block).filter(|block| !block.is_empty()),
+            epoch: dyno.epoch,
+            owner: Some(dyno.owner).filter(|owner| !owner.is_empty()),
+            owned_epoch: dyno.owned_epoch,
+            serves: true,
+        };
+        Ok(Census { at, dynos: self.runtime.block_on(self.dynos())?.into_iter().map(listed).collect() })
+    }
+
     fn until(&self, what: &str, limit: Duration, look: impl AsyncFn() -> Result<(), String>) -> Result<(), String> {
         let end = with(|world| world.now) + u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX);
         loop {
@@ -264,7 +285,7 @@ impl Mesh {
     // === Configurations ===
 
     fn edge(&self, node: &Node) -> String {
-        let own = format!("name = \"{}\"\nlisten = \"{}\"\nadmin = \"{}\"\naccess_log = \"off\"\n", node.name, node.at(HTTP_PORT), node.at(7071));
+        let own = format!("name = \"{}\"\nlisten = \"{}\"\nadmin = \"{}\"\naccess_log = \"off\"\n[limits]\ndeadline = \"{}\"\n", node.name, node.at(HTTP_PORT), node.at(7071), crate::story::DEADLINE);
         own + &self.gossip(node)
     }
 

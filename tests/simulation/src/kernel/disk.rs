@@ -20,6 +20,8 @@ pub(crate) struct Disks {
     pub(crate) failing: Vec<usize>,
     /// Processes whose disk is full.
     pub(crate) full: Vec<usize>,
+    /// Names of processes that may end by themselves, for their disk fails them.
+    pub(crate) owed: Vec<String>,
     /// Flushes that were slow or failed, and writes that found no room.
     pub(crate) felt: u64,
     /// Bytes that power cuts took back.
@@ -79,6 +81,13 @@ impl Disks {
         old.truncate(read);
         let written = Written { at, old, new: new.to_vec(), old_len: raw::length(fd) };
         self.dirty.entry(open.path.clone()).or_default().push(written);
+    }
+
+    /// Whether what was said of an ended process is owed to a disk that failed it.
+    pub(crate) fn harmed(&mut self, said: &str) -> bool {
+        let before = self.owed.len();
+        self.owed.retain(|name| !said.starts_with(name));
+        before > self.owed.len()
     }
 
     pub(crate) fn flushed(&mut self, fd: c_int) {

@@ -1,6 +1,6 @@
 //! The functions of the C library that the daemons call. A thread of the simulation is answered by the [`super::World`], any other by
 //! the machine.
-#![allow(unsafe_code, missing_docs, clippy::missing_safety_doc)]
+#![allow(unsafe_code, missing_docs, clippy::missing_safety_doc, unreachable_pub)]
 
 mod files;
 mod sockets;
