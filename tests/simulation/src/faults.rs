@@ -160,13 +160,15 @@ impl Planned {
     }
 
     fn perform(&self, mesh: &Mesh, done: &mut Done) {
-        let of = |wanted: fn(&Role) -> bool| -> Vec<usize> { (0..mesh.nodes.len()).filter(|node| wanted(&mesh.nodes[*node].role)).collect() };
+        let of =
+            |wanted: fn(&Role) -> bool| -> Vec<usize> { (0..mesh.nodes.len()).filter(|node| wanted(&mesh.nodes[*node].role)).collect() };
         let edges = of(|role| *role == Role::Edge);
         let replicas = of(|role| matches!(role, Role::Replica { .. }));
         let dynos = of(|role| matches!(role, Role::Dyno { .. }));
         let control = of(|role| *role == Role::Control);
         let block = format!("b{}", 1 + self.chance / 7 % 2);
-        let of_block: Vec<usize> = replicas.iter().copied().filter(|node| mesh.nodes[*node].role == Role::Replica { block: block.clone() }).collect();
+        let of_block: Vec<usize> =
+            replicas.iter().copied().filter(|node| mesh.nodes[*node].role == Role::Replica { block: block.clone() }).collect();
         let leader = || mesh.leading(&block).into_iter().collect::<Vec<_>>();
         match self.fault {
             F::KillEdge => self.kill(mesh, &self.pick(&edges), done),
@@ -188,7 +190,7 @@ impl Planned {
                 self.cut(mesh, &leader, &others, Kind::All, true, done);
             }
             F::CutLeaderFromEdges => self.cut(mesh, &leader(), &edges, Kind::All, true, done),
-            F::CutLeaderFromDynos => self.cut(mesh, &leader(), &dynos, Kind::All, self.chance % 3 > 0, done),
+            F::CutLeaderFromDynos => self.cut(mesh, &leader(), &dynos, Kind::All, !self.chance.is_multiple_of(3), done),
             F::CutReplica => {
                 let one = self.pick(&replicas);
                 let others: Vec<usize> = (0..mesh.nodes.len()).filter(|node| !one.contains(node)).collect();
@@ -210,7 +212,9 @@ impl Planned {
             F::SlowFlush => {
                 let nodes = if self.chance & 8 > 0 { of_block } else { self.pick(&replicas) };
                 let most = 2 * MS + self.chance / 16 % (80 * MS);
-                self.disk(mesh, &nodes, done, |world, process| drop(world.disks.slow.insert(process, most)));
+                self.disk(mesh, &nodes, done, |world, process| {
+                    world.disks.slow.insert(process, most);
+                });
             }
             F::FailFlush => self.disk(mesh, &self.pick(&replicas), done, |world, process| world.disks.failing.push(process)),
             F::FullDisk => self.disk(mesh, &self.pick(&replicas), done, |world, process| world.disks.full.push(process)),
@@ -229,7 +233,9 @@ impl Planned {
                 done.loss = true;
                 with(|world| world.links.loss = 50 + self.chance % 400);
             }
-            F::ClockAhead => self.step(mesh, &self.pick(&[edges, replicas, control].concat()), done, |it, chance| it.ahead += chance % (5_000 * MS)),
+            F::ClockAhead => {
+                self.step(mesh, &self.pick(&[edges, replicas, control].concat()), done, |it, chance| it.ahead += chance % (5_000 * MS))
+            }
             F::WallStep => self.step(mesh, &self.pick(&[edges, replicas, control].concat()), done, |it, chance| {
                 let most = i64::try_from(3_600_000 * MS).unwrap_or(0);
                 it.wall_offset = i64::try_from(chance >> 1).unwrap_or(0) % most * if chance & 1 == 1 { 1 } else { -1 };

@@ -65,10 +65,6 @@ impl Node {
     fn at(&self, port: u16) -> SocketAddr {
         Addr { host: self.host, port }.into()
     }
-
-    pub(crate) fn is_replica(&self) -> bool {
-        matches!(self.role, Role::Replica { .. })
-    }
 }
 
 // === impl Mesh ===
@@ -285,7 +281,13 @@ impl Mesh {
     // === Configurations ===
 
     fn edge(&self, node: &Node) -> String {
-        let own = format!("name = \"{}\"\nlisten = \"{}\"\nadmin = \"{}\"\naccess_log = \"off\"\n[limits]\ndeadline = \"{}\"\n", node.name, node.at(HTTP_PORT), node.at(7071), crate::story::DEADLINE);
+        let own = format!(
+            "name = \"{}\"\nlisten = \"{}\"\nadmin = \"{}\"\naccess_log = \"off\"\n[limits]\ndeadline = \"{}\"\n",
+            node.name,
+            node.at(HTTP_PORT),
+            node.at(7071),
+            crate::story::DEADLINE
+        );
         own + &self.gossip(node)
     }
 
@@ -315,7 +317,11 @@ impl Mesh {
     fn gossip(&self, node: &Node) -> String {
         let seed = |other: &&Node| other.name != node.name && (other.role == Role::Control || other.name.ends_with("-1"));
         let seeds: Vec<String> = self.nodes.iter().filter(seed).map(|node| format!("\"{}\"", node.at(GOSSIP_PORT))).collect();
-        format!("[gossip]\nlisten = \"{}\"\nseeds = [{}]\ncluster = \"simulated\"\nkey = \"{KEY}\"\n", node.at(GOSSIP_PORT), seeds.join(", "))
+        format!(
+            "[gossip]\nlisten = \"{}\"\nseeds = [{}]\ncluster = \"simulated\"\nkey = \"{KEY}\"\n",
+            node.at(GOSSIP_PORT),
+            seeds.join(", ")
+        )
     }
 }
 
@@ -377,9 +383,15 @@ fn serve<E: std::error::Error>(main: impl Future<Output = Result<(), E>>) {
     let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime can be made");
     let how = match runtime.block_on(main) {
         Ok(()) => "ended".to_string(),
-        Err(error) => format!("ended: {error}"),
+        Err(error) => format!("ended: {}", chain(&error)),
     };
     calls::end_process(&how, 1);
+}
+
+/// An error with its causes.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |told, cause| format!("{told}: {cause}"))
 }
 
 /// Milliseconds since the mesh's machines were booted, for humans.

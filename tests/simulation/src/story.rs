@@ -63,17 +63,8 @@ pub(crate) fn run(seed: u64, dir: &Path, keep: Option<&Path>) -> Told {
     }
     std::fs::create_dir_all(dir.join("disk/control-1")).expect("a folder can be made");
     kernel::begin(seed, "story", u32::from(std::net::Ipv4Addr::new(10, 0, 0, 1)));
-    let mut told = Told {
-        seed,
-        requests: 0,
-        ok: 0,
-        unknown: 0,
-        faults: Vec::new(),
-        felt: 0,
-        reports: Vec::new(),
-        alarms: Vec::new(),
-        millis: 0,
-    };
+    let mut told =
+        Told { seed, requests: 0, ok: 0, unknown: 0, faults: Vec::new(), felt: 0, reports: Vec::new(), alarms: Vec::new(), millis: 0 };
     let mut history = History::default();
     if let Err(problem) = tell(seed, dir, &mut told, &mut history) {
         told.alarms.push(problem);
@@ -197,13 +188,13 @@ fn break_things(seed: u64, mesh: &mut Mesh, told: &mut Told, history: &mut Histo
             tracing::info!(fault = done.told, "ends");
             told.felt += usize::from(done.end(mesh, &mut history.incidents));
         }
-        restart(mesh);
+        look_at_ends();
     }
     sleep_until(begin + faults::SPAN);
 }
 
-/// Starts again what ended by itself, once its disk is well: somebody does so outside, too.
-fn restart(mesh: &mut Mesh) {
+/// Looks at the processes that ended by themselves: that is right only where their disk failed them.
+fn look_at_ends() {
     let ended = with(|world| std::mem::take(&mut world.ends));
     for said in ended {
         tracing::info!(said, "process ended");
@@ -215,7 +206,7 @@ fn restart(mesh: &mut Mesh) {
 }
 
 fn heal(mesh: &mut Mesh, told: &mut Told) {
-    restart(mesh);
+    look_at_ends();
     for node in 0..mesh.nodes.len() {
         if !mesh.runs(node) {
             mesh.run(node);

@@ -81,7 +81,9 @@ fn run(seed: u64, args: &Args, processor: usize) -> Result<Told, String> {
 /// Runs one seed and tells all of it.
 pub(crate) fn one(seed: u64, args: &Args) -> ExitCode {
     raw::fixed_addresses();
-    match run(seed, args, 0) {
+    // Some processor, so that several such programs do not all sit on one.
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    match run(seed, args, std::process::id() as usize % processors) {
         Ok(told) => {
             tell(&told);
             if told.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
@@ -178,7 +180,7 @@ impl Sum {
                 }
             }
         }
-        if self.seeds % SAY_EVERY == 0 {
+        if self.seeds.is_multiple_of(SAY_EVERY) {
             self.say(begun);
         }
     }

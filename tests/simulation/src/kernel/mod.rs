@@ -55,8 +55,8 @@ pub(crate) struct World {
     made: u64,
     /// Decides delays and losses.
     pub(crate) rng: Rng,
-    /// Given to programs that ask for random bytes.
-    pub(crate) entropy: Rng,
+    /// Begins what is given to threads that ask for random bytes.
+    entropy: u64,
     pub(crate) threads: Vec<Thread>,
     pub(crate) processes: Vec<Process>,
     futexes: BTreeMap<usize, VecDeque<usize>>,
@@ -83,7 +83,7 @@ impl World {
             now: BEGIN,
             events: BTreeMap::new(),
             made: 0,
-            entropy: Rng::new(rng.next()),
+            entropy: rng.next(),
             rng,
             threads: Vec::new(),
             processes: Vec::new(),
@@ -97,6 +97,17 @@ impl World {
             ends: Vec::new(),
             alarms: Vec::new(),
         }
+    }
+
+    /// Random bytes for a thread: those of its next request of this length, so that a thread which asks for more of another length, as one
+    /// that logs does, gets the same.
+    pub(crate) fn random(&mut self, thread: usize, bytes: &mut [u8]) {
+        let asked = self.threads[thread].asked.entry(bytes.len()).or_default();
+        *asked += 1;
+        let request = self.entropy ^ (thread as u64) << 40 ^ (bytes.len() as u64) << 20 ^ *asked;
+        let mut rng = Rng::new(request);
+        rng.next();
+        rng.fill(bytes);
     }
 
     /// Has something happen at a time, after all that was to happen then already.

@@ -24,13 +24,22 @@ pub(crate) enum Object {
     Counter(u64),
     Epoll(Epoll),
     /// A stream socket that is not used yet.
-    Fresh { bound: Option<Addr> },
-    Listener { at: Addr, waiting: VecDeque<usize> },
+    Fresh {
+        bound: Option<Addr>,
+    },
+    Listener {
+        at: Addr,
+        waiting: VecDeque<usize>,
+    },
     /// One side of a connection.
     Stream(usize),
-    Datagrams { at: Addr },
+    Datagrams {
+        at: Addr,
+    },
     /// A question to the kernel about a connection, and its answer.
-    Diagnosis { answer: Vec<u8> },
+    Diagnosis {
+        answer: Vec<u8>,
+    },
 }
 
 /// An open file, in the sense of a kernel: one or more descriptors stand for it.

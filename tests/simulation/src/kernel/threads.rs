@@ -1,6 +1,6 @@
 //! Processes and their threads: who waits, who may run.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::AtomicU32;
 
 use super::{Event, World};
@@ -20,6 +20,8 @@ pub(crate) struct Thread {
     woken: bool,
     ended: bool,
     joining: Vec<usize>,
+    /// How often it has asked for random bytes, by how many they were.
+    pub(super) asked: BTreeMap<usize, u64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,7 +59,16 @@ impl World {
         let process = self.next_process.take().or(parent.map(|parent| self.threads[parent].process)).unwrap_or(0);
         let word = Box::leak(Box::new(AtomicU32::new(0)));
         let state = if parent.is_some() { State::Ready } else { State::Running };
-        self.threads.push(Thread { process, word, state, wait: 0, woken: false, ended: false, joining: Vec::new() });
+        self.threads.push(Thread {
+            process,
+            word,
+            state,
+            wait: 0,
+            woken: false,
+            ended: false,
+            joining: Vec::new(),
+            asked: BTreeMap::new(),
+        });
         let thread = self.threads.len() - 1;
         if parent.is_some() {
             self.soon(thread);

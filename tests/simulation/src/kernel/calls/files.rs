@@ -15,8 +15,7 @@ fn process(thread: usize) -> usize {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn open64(path: *const c_char, flags: c_int, mode: libc::mode_t) -> c_int {
     // SAFETY: the caller's.
-    let fd =
-        unsafe { real(libc::SYS_openat, [libc::AT_FDCWD as usize, path as usize, flags as usize, mode as usize, 0, 0]) } as c_int;
+    let fd = unsafe { real(libc::SYS_openat, [libc::AT_FDCWD as usize, path as usize, flags as usize, mode as usize, 0, 0]) } as c_int;
     if fd >= 0
         && let Some(thread) = current()
     {

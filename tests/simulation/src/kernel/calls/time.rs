@@ -6,8 +6,6 @@ use super::super::{MS, WALL, block, current, with};
 use super::real;
 
 const SECOND: u64 = 1_000 * MS;
-/// What a look at the clock takes, so that who waits by looking at it gets on.
-const LOOK: u64 = 30;
 
 pub(super) fn nanos(time: &libc::timespec) -> u64 {
     time.tv_sec as u64 * SECOND + time.tv_nsec as u64
@@ -16,7 +14,6 @@ pub(super) fn nanos(time: &libc::timespec) -> u64 {
 /// What a clock shows to a thread.
 fn reading(thread: usize, clock: libc::clockid_t) -> u64 {
     with(|world| {
-        world.now += LOOK;
         let process = &world.processes[world.threads[thread].process];
         match clock {
             libc::CLOCK_REALTIME | libc::CLOCK_REALTIME_COARSE => (WALL + world.now).saturating_add_signed(process.wall_offset),
@@ -84,13 +81,13 @@ pub unsafe extern "C" fn clock_nanosleep(
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn getrandom(buf: *mut c_void, len: usize, flags: c_uint) -> isize {
-    if current().is_none() {
+    let Some(thread) = current() else {
         // SAFETY: the caller's.
         return unsafe { real(libc::SYS_getrandom, [buf as usize, len, flags as usize, 0, 0, 0]) };
-    }
+    };
     // SAFETY: the caller gave so much room.
     let bytes = unsafe { std::slice::from_raw_parts_mut(buf.cast::<u8>(), len) };
-    with(|world| world.entropy.fill(bytes));
+    with(|world| world.random(thread, bytes));
     len as isize
 }
 
