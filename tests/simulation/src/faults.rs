@@ -4,10 +4,11 @@
 
 use std::net::Ipv4Addr;
 
-use dynomesh_core::time::Time;
+use dynomesh_core::time::{Span, Time};
 use dynomesh_testkit::history::Incident;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
+use serde::Deserialize;
 
 use crate::kernel::{Cut, Kind, MS, with};
 use crate::mesh::{Mesh, Role};
@@ -20,7 +21,8 @@ const COUNT: std::ops::RangeInclusive<usize> = 4..=8;
 const LASTS: std::ops::Range<u64> = 100 * MS..3_000 * MS;
 
 /// What may be done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum Fault {
     KillEdge,
     KillLeader,
@@ -87,11 +89,13 @@ const WEIGHTS: [(Fault, u32); 28] = [
 ];
 
 /// One fault of a plan. Times count from the beginning of the plan.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Planned {
     pub(crate) fault: Fault,
     pub(crate) begins: u64,
     pub(crate) ends: u64,
+    /// The process or block that it concerns, where that was not left to chance.
+    on: Option<String>,
     /// Decides among the processes that it may concern, and how strong it is.
     chance: u64,
 }
@@ -125,10 +129,38 @@ pub(crate) fn plan(seed: u64) -> Vec<Planned> {
         });
         let begins = rng.random_range(200 * MS..SPAN - 1_000 * MS);
         let ends = (begins + rng.random_range(LASTS)).min(SPAN);
-        Planned { fault: fault.expect("the place is below the sum").0, begins, ends, chance: rng.random() }
+        Planned { fault: fault.expect("the place is below the sum").0, begins, ends, on: None, chance: rng.random() }
     };
     let count = usize::try_from(crate::kernel::Rng::new(seed).range(*COUNT.start() as u64, *COUNT.end() as u64 + 1)).unwrap_or(4);
     (0..count).map(|_| draw()).collect()
+}
+
+/// A plan that was written down: a found bug, told as faults.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    fault: Vec<WrittenFault>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenFault {
+    kind: Fault,
+    #[serde(default)]
+    on: Option<String>,
+    begins: Span,
+    ends: Span,
+}
+
+/// Reads a plan; what it leaves open is decided by the seed.
+pub(crate) fn read(text: &str, seed: u64) -> Result<Vec<Planned>, toml::de::Error> {
+    let written: Written = toml::from_str(text)?;
+    let mut rng = StdRng::seed_from_u64(seed);
+    let planned = |WrittenFault { kind, on, begins, ends }| {
+        let (begins, ends) = (begins.as_nanos(), ends.as_nanos().min(SPAN));
+        Planned { fault: kind, begins, ends, on, chance: rng.random() }
+    };
+    Ok(written.fault.into_iter().map(planned).collect())
 }
 
 fn now() -> Time {
@@ -166,35 +198,40 @@ impl Planned {
         let replicas = of(|role| matches!(role, Role::Replica { .. }));
         let dynos = of(|role| matches!(role, Role::Dyno { .. }));
         let control = of(|role| *role == Role::Control);
-        let block = format!("b{}", 1 + self.chance / 7 % 2);
+        let block = match &self.on {
+            Some(on) if on == "b1" || on == "b2" => on.clone(),
+            _ => format!("b{}", 1 + self.chance / 7 % 2),
+        };
         let of_block: Vec<usize> =
             replicas.iter().copied().filter(|node| mesh.nodes[*node].role == Role::Replica { block: block.clone() }).collect();
         let leader = || mesh.leading(&block).into_iter().collect::<Vec<_>>();
         match self.fault {
-            F::KillEdge => self.kill(mesh, &self.pick(&edges), done),
+            F::KillEdge => self.kill(mesh, &self.pick(mesh, &edges), done),
             F::KillLeader => self.kill(mesh, &leader(), done),
-            F::KillReplica => self.kill(mesh, &self.pick(&replicas), done),
+            F::KillReplica => self.kill(mesh, &self.pick(mesh, &replicas), done),
             F::KillBlock => self.kill(mesh, &of_block, done),
             F::KillControl => self.kill(mesh, &control, done),
-            F::KillDyno => self.kill(mesh, &self.pick(&dynos), done),
-            F::FreezeEdge => self.freeze(mesh, &self.pick(&edges), done),
+            F::KillDyno => self.kill(mesh, &self.pick(mesh, &dynos), done),
+            F::FreezeEdge => self.freeze(mesh, &self.pick(mesh, &edges), done),
             F::FreezeLeader => self.freeze(mesh, &leader(), done),
-            F::FreezeReplica => self.freeze(mesh, &self.pick(&replicas), done),
+            F::FreezeReplica => self.freeze(mesh, &self.pick(mesh, &replicas), done),
             F::FreezeControl => self.freeze(mesh, &control, done),
-            F::FreezeDyno => self.freeze(mesh, &self.pick(&dynos), done),
-            F::PowerReplica => self.power(mesh, &self.pick(&replicas), done),
+            F::FreezeDyno => self.freeze(mesh, &self.pick(mesh, &dynos), done),
+            F::PowerReplica => self.power(mesh, &self.pick(mesh, &replicas), done),
             F::PowerBlock => self.power(mesh, &of_block, done),
             F::CutLeader => {
                 let leader = leader();
                 let others: Vec<usize> = of_block.iter().copied().filter(|node| !leader.contains(node)).collect();
                 self.cut(mesh, &leader, &others, Kind::All, true, done);
+                done.cut_off(mesh, &leader);
             }
             F::CutLeaderFromEdges => self.cut(mesh, &leader(), &edges, Kind::All, true, done),
             F::CutLeaderFromDynos => self.cut(mesh, &leader(), &dynos, Kind::All, !self.chance.is_multiple_of(3), done),
             F::CutReplica => {
-                let one = self.pick(&replicas);
+                let one = self.pick(mesh, &replicas);
                 let others: Vec<usize> = (0..mesh.nodes.len()).filter(|node| !one.contains(node)).collect();
                 self.cut(mesh, &one, &others, Kind::All, true, done);
+                done.cut_off(mesh, &one);
             }
             F::CutOneWay => {
                 let all: Vec<usize> = (0..mesh.nodes.len()).filter(|node| !dynos.contains(node)).collect();
@@ -210,16 +247,16 @@ impl Planned {
                 self.cut(mesh, &from, &to, Kind::Datagrams, true, done);
             }
             F::SlowFlush => {
-                let nodes = if self.chance & 8 > 0 { of_block } else { self.pick(&replicas) };
+                let nodes = if self.on.is_none() && self.chance & 8 > 0 { of_block } else { self.pick(mesh, &replicas) };
                 let most = 2 * MS + self.chance / 16 % (80 * MS);
                 self.disk(mesh, &nodes, done, |world, process| {
                     world.disks.slow.insert(process, most);
                 });
             }
-            F::FailFlush => self.disk(mesh, &self.pick(&replicas), done, |world, process| world.disks.failing.push(process)),
-            F::FullDisk => self.disk(mesh, &self.pick(&replicas), done, |world, process| world.disks.full.push(process)),
+            F::FailFlush => self.disk(mesh, &self.pick(mesh, &replicas), done, |world, process| world.disks.failing.push(process)),
+            F::FullDisk => self.disk(mesh, &self.pick(mesh, &replicas), done, |world, process| world.disks.full.push(process)),
             F::SlowHost => {
-                let nodes = self.pick(&[edges, replicas].concat());
+                let nodes = self.pick(mesh, &[edges, replicas].concat());
                 let most = MS + self.chance / 16 % (40 * MS);
                 for node in nodes {
                     let host = mesh.nodes[node].host;
@@ -233,15 +270,14 @@ impl Planned {
                 done.loss = true;
                 with(|world| world.links.loss = 50 + self.chance % 400);
             }
-            F::ClockAhead => {
-                self.step(mesh, &self.pick(&[edges, replicas, control].concat()), done, |it, chance| it.ahead += chance % (5_000 * MS))
-            }
-            F::WallStep => self.step(mesh, &self.pick(&[edges, replicas, control].concat()), done, |it, chance| {
+            F::ClockAhead => self
+                .step(mesh, &self.pick(mesh, &[edges, replicas, control].concat()), done, |it, chance| it.ahead += chance % (5_000 * MS)),
+            F::WallStep => self.step(mesh, &self.pick(mesh, &[edges, replicas, control].concat()), done, |it, chance| {
                 let most = i64::try_from(3_600_000 * MS).unwrap_or(0);
                 it.wall_offset = i64::try_from(chance >> 1).unwrap_or(0) % most * if chance & 1 == 1 { 1 } else { -1 };
             }),
             F::Move => {
-                for node in self.pick(&dynos) {
+                for node in self.pick(mesh, &dynos) {
                     let id = &mesh.nodes[node].name;
                     let to = if mesh.block_of(id).is_some_and(|block| block == "b1") { "b2" } else { "b1" };
                     done.told += &format!(" {id} to {to}");
@@ -251,8 +287,9 @@ impl Planned {
         }
     }
 
-    fn pick(&self, of: &[usize]) -> Vec<usize> {
-        self.one(of).into_iter().collect()
+    fn pick(&self, mesh: &Mesh, of: &[usize]) -> Vec<usize> {
+        let named = |node: &&usize| self.on.as_ref().is_some_and(|on| *on == mesh.nodes[**node].name);
+        of.iter().find(named).copied().or_else(|| self.one(of)).into_iter().collect()
     }
 
     fn kill(&self, mesh: &Mesh, nodes: &[usize], done: &mut Done) {
@@ -331,7 +368,17 @@ impl Done {
             Role::Replica { block } => Some(block.clone()),
             _ => None,
         };
-        self.incidents.push(Incident { block, ..Incident::at(kind, &node.name, now()) });
+        let cut_off = matches!(kind, "kill" | "freeze");
+        self.incidents.push(Incident { block, replica: node.id, cut_off, ..Incident::at(kind, &node.name, now()) });
+    }
+
+    /// These replicas reach nobody of their group.
+    fn cut_off(&mut self, mesh: &Mesh, nodes: &[usize]) {
+        for node in nodes.iter().map(|node| &mesh.nodes[*node]) {
+            let Role::Replica { block } = &node.role else { continue };
+            let incident = Incident::at("cut-off", &node.name, now());
+            self.incidents.push(Incident { block: Some(block.clone()), replica: node.id, cut_off: true, ..incident });
+        }
     }
 
     /// Takes it away. What it was, and whether it was felt.

@@ -36,6 +36,9 @@ struct Args {
     /// With --seed: the file that the history is written to
     #[arg(long, requires = "seed")]
     history: Option<PathBuf>,
+    /// The faults to make, from a file as those in `pinned`, instead of those that each seed draws
+    #[arg(long, value_name = "FILE")]
+    faults: Option<PathBuf>,
     /// The folder of the one program of a seed, which simulates
     #[arg(long, hide = true, requires = "seed")]
     dir: Option<PathBuf>,
@@ -52,7 +55,11 @@ fn main() -> ExitCode {
                 sweep::trace();
             }
             kernel::raw::stay_on(args.processor.unwrap_or(0));
-            let told = story::run(seed, dir, args.history.as_deref());
+            let plan = args.faults.as_deref().map(|file| {
+                let text = std::fs::read_to_string(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+                faults::read(&text, seed).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
+            });
+            let told = story::run(seed, dir, args.history.as_deref(), plan);
             println!("{}", serde_json::to_string(&told).expect("plain data can be written"));
             // Threads of daemons that wait for a turn would wait for ever.
             kernel::raw::exit(0)

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use dynomesh_agent::demo;
-use dynomesh_core::id::{Address, DynoId};
+use dynomesh_core::id::{Address, DynoId, ReplicaId};
 use dynomesh_core::time::{Span, Time};
 use dynomesh_proto::admin::v1 as wire;
 use dynomesh_runtime::shutdown;
@@ -48,6 +48,8 @@ pub(crate) struct Node {
     pub(crate) name: String,
     pub(crate) role: Role,
     pub(crate) host: u32,
+    /// Its id in its group, of a replica of a block.
+    pub(crate) id: Option<ReplicaId>,
     /// Its number in the world, while it runs.
     pub(crate) process: usize,
 }
@@ -55,6 +57,8 @@ pub(crate) struct Node {
 pub(crate) struct Mesh {
     pub(crate) nodes: Vec<Node>,
     dir: PathBuf,
+    /// How the blocks grant slots.
+    slots: &'static str,
     runtime: Runtime,
     admin: Api,
 }
@@ -71,7 +75,7 @@ impl Node {
 
 impl Mesh {
     /// Starts every process and waits until the blocks own their dynos and the edges route.
-    pub(crate) fn start(dir: &Path, dynos: &[u32]) -> Result<Self, String> {
+    pub(crate) fn start(dir: &Path, dynos: &[u32], slots: &'static str) -> Result<Self, String> {
         let runtime = Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
         let nodes = nodes(dynos);
         let control = nodes.iter().find(|node| node.role == Role::Control).expect("there is one");
@@ -80,13 +84,14 @@ impl Mesh {
             let _context = runtime.enter();
             Api::new(endpoint.connect_timeout(CALL_MAX).timeout(CALL_MAX).tcp_nodelay(true).connect_lazy())
         };
-        let mut mesh = Mesh { nodes, dir: dir.into(), runtime, admin };
+        let mut mesh = Mesh { nodes, dir: dir.into(), slots, runtime, admin };
         for node in 0..mesh.nodes.len() {
             mesh.run(node);
         }
         mesh.found()?;
         mesh.fill()?;
         mesh.await_owned(START_MAX)?;
+        mesh.learn_ids()?;
         Ok(mesh)
     }
 
@@ -219,6 +224,18 @@ impl Mesh {
         })
     }
 
+    /// Which replica has which id.
+    fn learn_ids(&mut self) -> Result<(), String> {
+        let answer = self.runtime.block_on(async { self.admin.clone().list_blocks(wire::ListBlocksRequest::default()).await });
+        let blocks = answer.map_err(|status| status.message().to_string())?.into_inner().blocks;
+        for replica in blocks.iter().flat_map(|block| &block.replicas) {
+            if let Some(node) = self.nodes.iter_mut().find(|node| node.name == replica.node) {
+                node.id = Some(ReplicaId(replica.id));
+            }
+        }
+        Ok(())
+    }
+
     async fn dynos(&self) -> Result<Vec<wire::Dyno>, String> {
         let request = wire::ListDynosRequest { app: APP.into(), page_size: 100, ..Default::default() };
         let answer = self.admin.clone().list_dynos(request).await.map_err(|status| status.message().to_string())?;
@@ -293,12 +310,13 @@ impl Mesh {
 
     fn replica(&self, node: &Node, block: &str) -> String {
         let own = format!(
-            "block = \"{block}\"\nreplica = \"{}\"\ndata_dir = \"{}\"\nhttp = \"{}\"\ngrpc = \"{}\"\nadmin = \"{}\"\n",
+            "block = \"{block}\"\nreplica = \"{}\"\ndata_dir = \"{}\"\nhttp = \"{}\"\ngrpc = \"{}\"\nadmin = \"{}\"\nslots = \"{}\"\n",
             node.name,
             self.disk(node).display(),
             node.at(HTTP_PORT),
             node.at(GRPC_PORT),
-            node.at(7071)
+            node.at(7071),
+            self.slots
         );
         own + &self.gossip(node)
     }
@@ -327,7 +345,7 @@ impl Mesh {
 
 fn nodes(dynos: &[u32]) -> Vec<Node> {
     let host = |tier: u8, number: u8| u32::from(Ipv4Addr::new(10, 0, tier, number));
-    let node = |name: String, role, host| Node { name, role, host, process: 0 };
+    let node = |name: String, role, host| Node { name, role, host, id: None, process: 0 };
     let mut nodes = vec![node("control-1".into(), Role::Control, host(3, 1))];
     for block in 1..=2 {
         for replica in 1..=3 {

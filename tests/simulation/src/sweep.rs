@@ -47,6 +47,9 @@ fn run(seed: u64, args: &Args, processor: usize) -> Result<Told, String> {
     if let Some(history) = &args.history {
         command.arg("--history").arg(history);
     }
+    if let Some(faults) = &args.faults {
+        command.arg("--faults").arg(faults);
+    }
     if args.trace {
         command.arg("--trace");
         if let Some(filter) = std::env::var_os("RUST_LOG") {
@@ -149,7 +152,8 @@ pub(crate) fn all(args: &Args) -> ExitCode {
         println!("  {invariant}: {judged} judged, {unknown} unknown, {violations} violations");
     }
     for seed in &sum.bad {
-        println!("replay: cargo run --release -p dynomesh-simulation -- --seed {seed} --trace");
+        let faults = args.faults.as_ref().map(|file| format!(" --faults {}", file.display())).unwrap_or_default();
+        println!("replay: cargo run --release -p dynomesh-simulation -- --seed {seed}{faults} --trace");
     }
     if sum.bad.is_empty() && sum.seeds > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

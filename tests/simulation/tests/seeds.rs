@@ -31,6 +31,19 @@ fn twice(seed: u64, dir: &Path) -> Result<(), String> {
 }
 
 #[test]
+fn pinned_bugs_do_not_come_back() {
+    let pinned = Path::new(env!("CARGO_MANIFEST_DIR")).join("pinned");
+    let mut ran = 0;
+    for file in fs::read_dir(pinned).unwrap() {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dynomesh-simulation"));
+        let output = command.args(["--seeds", "8", "--faults"]).arg(file.unwrap().path()).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+        ran += 1;
+    }
+    assert!(ran > 0);
+}
+
+#[test]
 fn twenty_seeds_run_twice_have_the_same_histories() {
     let dir = tempfile::tempdir().unwrap();
     let next = AtomicU64::new(SEEDS.start);
