@@ -5,6 +5,7 @@
 use std::net::Ipv4Addr;
 
 use dynomesh_core::time::{Span, Time};
+use dynomesh_testkit::check::routes_alone::CONTROL_DOWN;
 use dynomesh_testkit::history::Incident;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -19,6 +20,10 @@ pub(crate) const SPAN: u64 = 10_000 * MS;
 const COUNT: std::ops::RangeInclusive<usize> = 4..=8;
 /// Shortest and longest duration of a fault.
 const LASTS: std::ops::Range<u64> = 100 * MS..3_000 * MS;
+
+/// Kinds of incidents in which a process is silent.
+const KILL: &str = "kill";
+const FREEZE: &str = "freeze";
 
 /// What may be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -226,7 +231,12 @@ impl Planned {
                 done.cut_off(mesh, &leader);
             }
             F::CutLeaderFromEdges => self.cut(mesh, &leader(), &edges, Kind::All, true, done),
-            F::CutLeaderFromDynos => self.cut(mesh, &leader(), &dynos, Kind::All, !self.chance.is_multiple_of(3), done),
+            F::CutLeaderFromDynos => {
+                for dyno in &dynos {
+                    done.incidents.push(Incident::at("cut", &mesh.nodes[*dyno].name, now()));
+                }
+                self.cut(mesh, &leader(), &dynos, Kind::All, !self.chance.is_multiple_of(3), done);
+            }
             F::CutReplica => {
                 let one = self.pick(mesh, &replicas);
                 let others: Vec<usize> = (0..mesh.nodes.len()).filter(|node| !one.contains(node)).collect();
@@ -295,7 +305,7 @@ impl Planned {
     fn kill(&self, mesh: &Mesh, nodes: &[usize], done: &mut Done) {
         for node in nodes.iter().copied().filter(|node| mesh.runs(*node)) {
             mesh.kill(node);
-            done.note(mesh, node, "kill");
+            done.note(mesh, node, KILL);
             done.killed.push(node);
             done.felt = true;
         }
@@ -314,7 +324,7 @@ impl Planned {
         for node in nodes.iter().copied().filter(|node| mesh.runs(*node)) {
             let process = mesh.nodes[node].process;
             with(|world| world.freeze(process));
-            done.note(mesh, node, "freeze");
+            done.note(mesh, node, FREEZE);
             done.frozen.push(process);
             done.felt = true;
         }
@@ -368,7 +378,10 @@ impl Done {
             Role::Replica { block } => Some(block.clone()),
             _ => None,
         };
-        let cut_off = matches!(kind, "kill" | "freeze");
+        let silent = matches!(kind, KILL | FREEZE);
+        let kind = if silent && node.role == Role::Control { CONTROL_DOWN } else { kind };
+        // Of a replica whose id is not known nothing can be said, or it would be said of the whole block.
+        let cut_off = silent && node.id.is_some();
         self.incidents.push(Incident { block, replica: node.id, cut_off, ..Incident::at(kind, &node.name, now()) });
     }
 
@@ -377,14 +390,20 @@ impl Done {
         for node in nodes.iter().map(|node| &mesh.nodes[*node]) {
             let Role::Replica { block } = &node.role else { continue };
             let incident = Incident::at("cut-off", &node.name, now());
-            self.incidents.push(Incident { block: Some(block.clone()), replica: node.id, cut_off: true, ..incident });
+            let (block, cut_off) = (Some(block.clone()), node.id.is_some());
+            self.incidents.push(Incident { block, replica: node.id, cut_off, ..incident });
         }
     }
 
     /// Takes it away. What it was, and whether it was felt.
     pub(crate) fn end(self, mesh: &mut Mesh, incidents: &mut Vec<Incident>) -> bool {
-        let ended = Some(now());
-        incidents.extend(self.incidents.into_iter().map(|incident| Incident { ended, ..incident }));
+        let ended = now();
+        incidents.extend(self.incidents.into_iter().map(|incident| {
+            // What was frozen or killed may have been started anew by the end of another fault.
+            let anew = mesh.nodes.iter().find(|node| node.name == incident.target && node.started > incident.began);
+            let anew = anew.filter(|_| matches!(incident.kind.as_str(), KILL | FREEZE | CONTROL_DOWN));
+            Incident { ended: Some(anew.map_or(ended, |node| node.started.min(ended))), ..incident }
+        }));
         for node in self.killed {
             if !mesh.runs(node) {
                 mesh.run(node);

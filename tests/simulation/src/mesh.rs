@@ -52,6 +52,8 @@ pub(crate) struct Node {
     pub(crate) id: Option<ReplicaId>,
     /// Its number in the world, while it runs.
     pub(crate) process: usize,
+    /// When its process was started last.
+    pub(crate) started: Time,
 }
 
 pub(crate) struct Mesh {
@@ -99,6 +101,7 @@ impl Mesh {
     pub(crate) fn run(&mut self, node: usize) {
         let it = &self.nodes[node];
         let (name, host) = (it.name.clone(), it.host);
+        let started = Time::from_nanos(with(|world| world.now));
         let process = match it.role {
             Role::Edge => {
                 let text = self.edge(it);
@@ -125,6 +128,7 @@ impl Mesh {
             }
         };
         self.nodes[node].process = process;
+        self.nodes[node].started = started;
     }
 
     pub(crate) fn runs(&self, node: usize) -> bool {
@@ -345,7 +349,7 @@ impl Mesh {
 
 fn nodes(dynos: &[u32]) -> Vec<Node> {
     let host = |tier: u8, number: u8| u32::from(Ipv4Addr::new(10, 0, tier, number));
-    let node = |name: String, role, host| Node { name, role, host, id: None, process: 0 };
+    let node = |name: String, role, host| Node { name, role, host, id: None, process: 0, started: Time::ZERO };
     let mut nodes = vec![node("control-1".into(), Role::Control, host(3, 1))];
     for block in 1..=2 {
         for replica in 1..=3 {

@@ -27,8 +27,8 @@ pub(crate) const DEADLINE: Span = Span::from_secs(8);
 const PATIENCE: Span = Span::from_secs(12);
 /// How long the mesh may take, once nothing is broken, until every dyno is owned again.
 const RECOVERY: Duration = Duration::from_secs(15);
-/// Quiet before the burst: nothing may be on hold any more.
-const QUIET: Duration = Duration::from_secs(4);
+/// How long after the last fault everything must be as if there had been none; then every slot is asked for.
+const WELL: Span = Span::from_secs(10);
 
 /// What came of a seed.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -64,6 +64,12 @@ pub(crate) fn run(seed: u64, dir: &Path, keep: Option<&Path>, plan: Option<Vec<P
     }
     std::fs::create_dir_all(dir.join("disk/control-1")).expect("a folder can be made");
     kernel::begin(seed, "story", u32::from(std::net::Ipv4Addr::new(10, 0, 0, 1)));
+    // A thread that has drawn random numbers outside would bring them in.
+    let inside = || inside(seed, dir, keep, &plan);
+    std::thread::scope(|scope| scope.spawn(inside).join()).expect("a panic of the story ends the program")
+}
+
+fn inside(seed: u64, dir: &Path, keep: Option<&Path>, plan: &[Planned]) -> Told {
     let mut told =
         Told { seed, requests: 0, ok: 0, unknown: 0, faults: Vec::new(), felt: 0, reports: Vec::new(), alarms: Vec::new(), millis: 0 };
     let mut history = History::default();
@@ -73,7 +79,7 @@ pub(crate) fn run(seed: u64, dir: &Path, keep: Option<&Path>, plan: Option<Vec<P
     told.requests = history.exchanges.len();
     told.ok = history.exchanges.iter().filter(|exchange| exchange.ok().is_some()).count();
     told.unknown = history.exchanges.iter().filter(|exchange| matches!(exchange.outcome, Outcome::Unknown(_))).count();
-    let limits = Limits { deadline: DEADLINE, recovery: Span::from(RECOVERY), ..Limits::default() };
+    let limits = Limits { deadline: DEADLINE, recovery: WELL, ..Limits::default() };
     told.reports = check::all(&history, &limits);
     told.millis = millis();
     with(|world| told.alarms.extend(world.alarms.iter().cloned()));
@@ -97,7 +103,7 @@ fn tell(seed: u64, dir: &Path, plan: &[Planned], told: &mut Told, history: &mut 
     history.exchanges = load.finish();
     let recovered = mesh.await_owned(RECOVERY);
     if recovered.is_ok() {
-        std::thread::sleep(QUIET);
+        sleep_until((history.healed.unwrap_or_default() + WELL).as_nanos());
         history.census = mesh.census(now()).ok();
         burst(&client, history);
     }
