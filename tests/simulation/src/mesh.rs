@@ -198,7 +198,9 @@ impl Mesh {
             let bound = answer.into_inner().blocks.iter().filter(|block| block.bound).count();
             if bound == 2 { Ok(()) } else { Err(format!("{bound} bound")) }
         })?;
-        let policy = wire::Policy { max_conns: Some(1), ..Default::default() };
+        // Declared, for a dyno whose nature is not learned yet stays counted after a takeover until its slots' deadlines (P9, P14): longer
+        // than a seed lasts.
+        let policy = wire::Policy { max_conns: Some(1), serial: wire::Serial::Yes.into(), ..Default::default() };
         let app = wire::CreateAppRequest { name: APP.into(), hosts: vec![HOST.into()], policy: Some(policy), ..Default::default() };
         self.until("the app", START_MAX, async || self.admin.clone().create_app(app.clone()).await.map(drop).map_err(refused))?;
         for node in &self.nodes {
