@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fmt::Debug;
+use std::fs::File;
 use std::io;
 use std::ops::{Bound, RangeBounds};
 use std::path::Path;
@@ -15,8 +16,8 @@ use openraft::{OptionalSend, RaftLogReader};
 use tokio::sync::oneshot;
 
 use super::record::Record;
-use super::recover::recover;
-use super::segment::Head;
+use super::recover::{Kept, recover};
+use super::segment::{self, Head};
 use super::writer::{Done, Flush, Job, Standing, Writer};
 use crate::engine::{Ballot, Engine, Entry, LogId};
 use crate::error::StartError;
@@ -63,6 +64,7 @@ impl Log {
         if recovered.torn {
             tracing::warn!(dir = %dir.display(), record = recovered.next_seq, "the log ends in a record that was never flushed; it is cut");
         }
+        flush_newest(dir, &recovered.segments, &flush).map_err(StartError::disk(dir))?;
         let mut standing = Standing::default();
         recovered.records.iter().for_each(|record| standing.note(record));
         let corrupt = |e: io::Error| StartError::Corrupt { path: dir.to_owned(), problem: e.to_string() };
@@ -96,6 +98,12 @@ impl Log {
     fn shelf(&self) -> MutexGuard<'_, Shelf> {
         self.shelf.lock().expect("nothing panics while it holds the log")
     }
+}
+
+/// Flushes what was read back. A process that was killed may not have flushed its last records: only the kernel has them then, and the
+/// head of the next segment will say that they are on disk (P3). Earlier segments were flushed when they were left.
+fn flush_newest(dir: &Path, segments: &[Kept], flush: &Flush) -> io::Result<()> {
+    segments.last().map_or(Ok(()), |newest| flush(&File::open(segment::path(dir, newest.generation))?))
 }
 
 // === impl Shelf ===

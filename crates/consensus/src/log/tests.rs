@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -218,6 +218,24 @@ async fn a_failed_flush_is_reported_once_and_nothing_is_acknowledged_after_it() 
     assert!(append(&mut log, vec![entry(1, 2, 40)]).await.is_err());
     assert!(log.save_vote(&ballot(9, 9, false)).await.is_err());
     assert_eq!(*reports.lock().unwrap(), ["the disk is gone"]);
+}
+
+#[tokio::test]
+async fn what_a_killed_process_left_unflushed_is_flushed_before_a_new_segment_says_that_it_is() {
+    let dir = TempDir::new().unwrap();
+    append(&mut open(&dir).unwrap(), vec![entry(1, 0, 8)]).await.unwrap();
+    let old = fs::metadata(newest_segment(&dir)).unwrap().ino();
+    let flushed = Arc::new(Mutex::new(Vec::new()));
+    let flush = {
+        let flushed = flushed.clone();
+        move |file: &File| {
+            flushed.lock().unwrap().push(file.metadata()?.ino());
+            file.sync_data()
+        }
+    };
+    let log = Log::open_with(dir.path(), SEGMENT_LEN, OnFatal::abort(), Box::new(flush)).unwrap();
+    assert_eq!(flushed.lock().unwrap().first(), Some(&old));
+    drop(log);
 }
 
 #[tokio::test]
