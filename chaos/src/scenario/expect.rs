@@ -1,0 +1,42 @@
+//! What a scenario expects beyond the invariants, which hold in every run.
+
+use dynomesh_core::time::Span;
+use serde::Deserialize;
+
+/// Figures that a run must reach. What is not set is reported and not judged.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Expect {
+    /// Least share of idempotent requests that the app answers.
+    pub(crate) idempotent_success: Option<f64>,
+    /// Requests that were on their way when a fault began may be lost, idempotent or not: for a killed edge, since nobody is left to
+    /// try them again.
+    pub(crate) in_flight_may_be_lost: bool,
+    /// Requests that are not idempotent fail only if they were on their way when a fault began.
+    pub(crate) unsafe_failures_in_flight_only: bool,
+    /// Longest time without an answer of the app.
+    pub(crate) longest_gap: Option<Span>,
+    /// Longest time that a GET may take beyond the work of its dyno.
+    pub(crate) get_slower_than_service_max: Option<Span>,
+    /// How soon after the last fault was healed the 99th percentile is back to what it was before the first.
+    pub(crate) p99_back_within: Option<Span>,
+    /// How soon after an eviction every dyno of the block serves elsewhere.
+    pub(crate) evicted_serve_within: Option<Span>,
+    /// Least number of requests that dynos ran.
+    pub(crate) dispatches_min: Option<u64>,
+    /// Largest share of the machine's processors that may be busy, else figures of time are not judged.
+    pub(crate) cpu_max: Option<f64>,
+}
+
+/// Processors are no fault of the mesh past this share.
+pub(crate) const CPU_MAX: f64 = 0.7;
+
+// === impl Expect ===
+
+impl Expect {
+    /// The limit of the processors, where a figure of time is expected.
+    pub(crate) fn cpu_limit(&self) -> Option<f64> {
+        let timed = [self.longest_gap, self.get_slower_than_service_max, self.p99_back_within].iter().any(Option::is_some);
+        (timed || self.cpu_max.is_some()).then(|| self.cpu_max.unwrap_or(CPU_MAX))
+    }
+}
