@@ -11,6 +11,7 @@ use dynomesh_testkit::check::{self, Limits};
 use dynomesh_testkit::clock;
 use dynomesh_testkit::history::History;
 
+use crate::figures::ms;
 use crate::judge::{Verdict, judge};
 use crate::net::clean;
 use crate::scenario::{self, Scenario};
@@ -127,17 +128,22 @@ fn carry_through(scenario: &Scenario, seed: u64, out: &Path) -> Result<(Verdict,
     report::write(&run, &judgement)?;
     let (figures, verdict) = (&judgement.figures, judgement.verdict);
     let line = format!(
-        "{verdict}: {} requests, {} lost, longest gap {}, p99 added {}, processors busy {:.0} %",
+        "{verdict}: {} requests, {} lost, longest gap {}, p99 added {}, processors busy {:.0} %, by this run {:.0} %",
         figures.asked,
         figures.asked - figures.ok,
-        figures.longest_gap,
-        figures.added_p99,
-        run.cpu * 100.0
+        ms(figures.longest_gap),
+        ms(figures.added_p99),
+        run.cpu * 100.0,
+        run.cpu_own * 100.0
     );
     eprintln!("  {line}");
     if verdict != Verdict::Clean {
         judgement.reports.iter().filter(|report| !report.violations.is_empty()).for_each(|report| eprintln!("  {report}"));
-        judgement.judged.iter().filter(|judged| !judged.is_met).for_each(|judged| eprintln!("  {}: {}, expected {}", judged.name, judged.seen, judged.expected));
+        judgement
+            .judged
+            .iter()
+            .filter(|judged| !judged.is_met)
+            .for_each(|judged| eprintln!("  {}: {}, expected {}", judged.name, judged.seen, judged.expected));
         run.complaints.iter().chain(&judgement.voids).for_each(|told| eprintln!("  {told}"));
         eprintln!("  once more: {}\n  everything about it: {}", report::replay(&run), dir.display());
     }
@@ -154,7 +160,8 @@ fn conclude(outcomes: &[Outcome], out: &Path) -> Result<ExitCode> {
     let broken = outcomes.iter().filter(|outcome| outcome.verdict.is_none()).count();
     let worst = outcomes.iter().filter_map(|outcome| outcome.verdict).max();
     let count = |wanted: Verdict| outcomes.iter().filter(|outcome| outcome.verdict == Some(wanted)).count();
-    let told = [Verdict::Clean, Verdict::Void, Verdict::NothingJudged, Verdict::Inconclusive, Verdict::Violated].map(|verdict| (verdict, count(verdict)));
+    let told = [Verdict::Clean, Verdict::Void, Verdict::NothingJudged, Verdict::Inconclusive, Verdict::Violated]
+        .map(|verdict| (verdict, count(verdict)));
     let told: Vec<String> = told.iter().filter(|(_, count)| *count > 0).map(|(verdict, count)| format!("{count} {verdict}")).collect();
     let (verdict, code) = match worst {
         Some(Verdict::Violated) => ("violated".to_owned(), Verdict::Violated.code()),

@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use crate::program::process;
+
 /// Ticks of all processors since the machine started.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Ticks {
@@ -25,12 +27,27 @@ impl Ticks {
         Ticks { busy: all - idle, all }
     }
 
+    /// The share of all processors that so many ticks since `earlier` are.
+    #[expect(clippy::cast_precision_loss, reason = "ticks of days")]
+    pub(crate) fn share_of(self, earlier: Ticks, used: u64) -> f64 {
+        let all = self.all.saturating_sub(earlier.all);
+        if all == 0 { 0.0 } else { used as f64 / all as f64 }
+    }
+
     /// The share of all processors that was busy since `earlier`.
     #[expect(clippy::cast_precision_loss, reason = "ticks of days")]
     pub(crate) fn share_since(self, earlier: Ticks) -> f64 {
         let all = self.all.saturating_sub(earlier.all);
         if all == 0 { 0.0 } else { self.busy.saturating_sub(earlier.busy) as f64 / all as f64 }
     }
+}
+
+/// Ticks that this process, those it has waited for, and these have used.
+pub(crate) fn used(pids: &[u32]) -> u64 {
+    let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields = stat.rsplit_once(") ").map_or("", |(_, fields)| fields);
+    let own: u64 = fields.split(' ').skip(11).take(4).filter_map(|field| field.parse::<u64>().ok()).sum();
+    own + pids.iter().filter_map(|pid| process::ticks(*pid)).sum::<u64>()
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! What a history comes to in numbers, and what of it was expected.
 
+use std::fmt;
+
 use dynomesh_core::time::{Span, Time};
 use dynomesh_testkit::history::{Exchange, Outcome};
 use dynomesh_testkit::latency::Latencies;
@@ -28,13 +30,12 @@ pub(crate) struct Figures {
     pub(crate) refused: usize,
     /// Answers per second while load went on.
     pub(crate) achieved: f64,
-    pub(crate) idempotent: usize,
-    pub(crate) idempotent_lost: usize,
-    /// Of those, the ones that were on their way when a fault began.
-    pub(crate) idempotent_lost_in_flight: usize,
-    pub(crate) unsafe_asked: usize,
-    pub(crate) unsafe_lost: usize,
-    pub(crate) unsafe_lost_in_flight: usize,
+    /// Requests that change nothing.
+    pub(crate) safe: Losses,
+    /// Those and the ones that may be repeated.
+    pub(crate) idempotent: Losses,
+    /// Requests that change something, idempotent or not.
+    pub(crate) others: Losses,
     pub(crate) longest_gap: Span,
     pub(crate) get_added_max: Span,
     pub(crate) added_p50: Span,
@@ -45,6 +46,15 @@ pub(crate) struct Figures {
     pub(crate) back_after: Option<Span>,
     /// Requests that dynos ran.
     pub(crate) dispatches: u64,
+}
+
+/// How many requests of a kind the app did not answer.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Losses {
+    pub(crate) asked: usize,
+    pub(crate) lost: usize,
+    /// Of those, the ones that were on their way when a fault began.
+    pub(crate) in_flight: usize,
 }
 
 /// An expectation and what became of it.
@@ -63,9 +73,7 @@ pub(crate) struct Judged {
 impl Figures {
     pub(crate) fn new(run: &Run) -> Self {
         let all: Vec<&Exchange> = run.history.exchanges.iter().filter(|exchange| exchange.due < run.ended).collect();
-        let lost = |exchange: &&&Exchange| exchange.ok().is_none();
-        let in_flight = |exchange: &&&Exchange| met(exchange, &run.faults);
-        let (idempotent, others): (Vec<&Exchange>, Vec<&Exchange>) = all.iter().partition(|exchange| exchange.is_idempotent());
+        let losses = |wanted: fn(&Exchange) -> bool| Losses::of(all.iter().copied().filter(|exchange| wanted(exchange)), &run.faults);
         let count = |wanted: fn(&Outcome) -> bool| all.iter().filter(|exchange| wanted(&exchange.outcome)).count();
         let added = Latencies::added(all.iter().copied());
         let gets = Latencies::added(all.iter().copied().filter(|exchange| exchange.method == Method::GET));
@@ -83,12 +91,9 @@ impl Figures {
             unknown: count(|outcome| matches!(outcome, Outcome::Unknown(_))),
             refused: count(|outcome| matches!(outcome, Outcome::Refused)),
             achieved,
-            idempotent: idempotent.len(),
-            idempotent_lost: idempotent.iter().filter(lost).count(),
-            idempotent_lost_in_flight: idempotent.iter().filter(lost).filter(in_flight).count(),
-            unsafe_asked: others.len(),
-            unsafe_lost: others.iter().filter(lost).count(),
-            unsafe_lost_in_flight: others.iter().filter(lost).filter(in_flight).count(),
+            safe: losses(Exchange::is_safe),
+            idempotent: losses(Exchange::is_idempotent),
+            others: losses(|exchange| !exchange.is_safe()),
             longest_gap: longest_gap(&all, run.began, run.ended),
             get_added_max: gets.max(),
             added_p50: added.percentile(50.0),
@@ -102,21 +107,31 @@ impl Figures {
     /// What was expected of them.
     pub(crate) fn judge(&self, expect: &Expect) -> Vec<Judged> {
         let mut judged = Vec::new();
-        if let Some(least) = expect.idempotent_success {
-            let excused = if expect.in_flight_may_be_lost { self.idempotent_lost_in_flight } else { 0 };
-            let seen = share(self.idempotent - (self.idempotent_lost - excused), self.idempotent);
-            let told = format!("{} ({} lost of {}, {} of them on their way when a fault began)", percent(seen), self.idempotent_lost, self.idempotent, self.idempotent_lost_in_flight);
-            judged.push(Judged { name: "idempotent requests answered", expected: format!("at least {}", percent(least)), seen: told, is_met: seen >= least && self.idempotent > 0, is_timed: false });
+        for (name, least, losses) in [
+            ("safe requests answered", expect.safe_success, self.safe),
+            ("idempotent requests answered", expect.idempotent_success, self.idempotent),
+        ] {
+            let Some(least) = least else { continue };
+            let excused = if expect.in_flight_may_be_lost { losses.in_flight } else { 0 };
+            let seen = share(losses.asked - (losses.lost - excused), losses.asked);
+            let (expected, told) = (format!("at least {}", percent(least)), format!("{} ({losses})", percent(seen)));
+            judged.push(Judged { name, expected, seen: told, is_met: seen >= least && losses.asked > 0, is_timed: false });
         }
         if expect.unsafe_failures_in_flight_only {
-            let seen = format!("{} lost of {}, {} of them on their way when a fault began", self.unsafe_lost, self.unsafe_asked, self.unsafe_lost_in_flight);
-            let is_met = self.unsafe_lost == self.unsafe_lost_in_flight && self.unsafe_asked > 0;
-            judged.push(Judged { name: "other requests lost", expected: "only on their way when a fault began".into(), seen, is_met, is_timed: false });
+            let Losses { asked, lost, in_flight } = self.others;
+            let (expected, is_met) = ("only on their way when a fault began".into(), lost == in_flight && asked > 0);
+            judged.push(Judged { name: "other requests lost", expected, seen: self.others.to_string(), is_met, is_timed: false });
         }
         let mut at_most = |name: &'static str, most: Option<Span>, seen: Option<Span>| {
             if let Some(most) = most {
-                let told = seen.map_or_else(|| "never".to_owned(), |seen| seen.to_string());
-                judged.push(Judged { name, expected: format!("at most {most}"), seen: told, is_met: seen.is_some_and(|seen| seen <= most), is_timed: true });
+                let told = seen.map_or_else(|| "never".to_owned(), ms);
+                judged.push(Judged {
+                    name,
+                    expected: format!("at most {most}"),
+                    seen: told,
+                    is_met: seen.is_some_and(|seen| seen <= most),
+                    is_timed: true,
+                });
             }
         };
         at_most("longest time without an answer", expect.longest_gap, Some(self.longest_gap));
@@ -128,6 +143,33 @@ impl Figures {
         }
         judged
     }
+}
+
+// === impl Losses ===
+
+impl Losses {
+    fn of<'a>(exchanges: impl Iterator<Item = &'a Exchange>, faults: &[Told]) -> Self {
+        let mut losses = Losses::default();
+        for exchange in exchanges {
+            losses.asked += 1;
+            if exchange.ok().is_none() {
+                losses.lost += 1;
+                losses.in_flight += usize::from(met(exchange, faults));
+            }
+        }
+        losses
+    }
+}
+
+impl fmt::Display for Losses {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} lost of {}, {} of them on their way when a fault began", self.lost, self.asked, self.in_flight)
+    }
+}
+
+/// A span as people read it.
+pub(crate) fn ms(span: Span) -> String {
+    format!("{:.1} ms", span.as_millis_f64())
 }
 
 /// Whether a request was on its way when a fault took hold.
@@ -148,7 +190,8 @@ pub(crate) fn percent(share: f64) -> String {
 
 /// The longest time in which the app answered nothing.
 fn longest_gap(all: &[&Exchange], from: Time, to: Time) -> Span {
-    let mut ends: Vec<Time> = all.iter().filter(|exchange| exchange.ok().is_some()).map(|exchange| exchange.ended).filter(|end| *end < to).collect();
+    let mut ends: Vec<Time> =
+        all.iter().filter(|exchange| exchange.ok().is_some()).map(|exchange| exchange.ended).filter(|end| *end < to).collect();
     ends.extend([from, to]);
     ends.sort();
     ends.windows(2).map(|pair| pair[1].since(pair[0])).max().unwrap_or(Span::ZERO)

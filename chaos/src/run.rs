@@ -12,7 +12,7 @@ use dynomesh_testkit::client::{Ask, Client};
 use dynomesh_testkit::clock;
 use dynomesh_testkit::history::{Burst, Census, Exchange, History, Listed};
 
-use crate::cpu::Ticks;
+use crate::cpu::{self, Ticks};
 use crate::fault;
 use crate::scenario::{Event, Scenario, Schedule};
 use crate::system::layout::Role;
@@ -46,6 +46,8 @@ pub(crate) struct Run {
     pub(crate) offered: f64,
     /// Share of the processors that was busy under load.
     pub(crate) cpu: f64,
+    /// And by this run.
+    pub(crate) cpu_own: f64,
     /// What workloads say besides.
     pub(crate) told: Vec<String>,
     /// What should not be and no checker judges.
@@ -55,7 +57,6 @@ pub(crate) struct Run {
 /// A fault that is over.
 #[derive(Debug, Clone)]
 pub(crate) struct Told {
-    pub(crate) kind: String,
     pub(crate) title: String,
     pub(crate) began: Time,
     /// When it had taken hold.
@@ -85,6 +86,7 @@ struct Drive<'a> {
     began: Time,
     warm: Time,
     ticks: Ticks,
+    used: u64,
     fetched: Time,
     active: Vec<(fault::Running, Time)>,
     healing: Vec<(fault::Running, Time)>,
@@ -101,7 +103,8 @@ impl<'a> Drive<'a> {
         let loads = scenario.workload.iter().map(|spec| spec.start(&place)).collect::<Result<_>>()?;
         let (exchanges, warm) = (Vec::new(), began + scenario.run.warm);
         let (active, healing, over) = Default::default();
-        Ok(Drive { mesh, loads, exchanges, began, warm, ticks: Ticks::now(), fetched: began, active, healing, over, healed: warm })
+        let (ticks, used) = (Ticks::now(), cpu::used(&mesh.pids()));
+        Ok(Drive { mesh, loads, exchanges, began, warm, ticks, used, fetched: began, active, healing, over, healed: warm })
     }
 
     /// Load, with all faults in it, until some time after the last was healed.
@@ -111,7 +114,8 @@ impl<'a> Drive<'a> {
             let now = clock::now();
             while let Some(event) = waiting.front().filter(|event| now >= self.warm + event.begins).cloned() {
                 waiting.pop_front();
-                let running = fault::Running::start(&event.what, event.ends - event.begins, self.mesh).with_context(|| format!("begin {:?}", event.what))?;
+                let running = fault::Running::start(&event.what, event.ends - event.begins, self.mesh)
+                    .with_context(|| format!("begin {:?}", event.what))?;
                 eprintln!("  {:>6.1} s  {}", running.began.since(self.began).as_secs_f64(), running.title);
                 self.active.push((running, clock::now()));
             }
@@ -162,7 +166,8 @@ impl<'a> Drive<'a> {
     /// Ends load, and asks for what must be once everything is healed.
     fn end(mut self, scenario: &Scenario, seed: u64, dir: &Path) -> Result<Run> {
         let ended = clock::now();
-        let cpu = Ticks::now().share_since(self.ticks);
+        let (cpu, used) = (Ticks::now().share_since(self.ticks), cpu::used(&self.mesh.pids()).saturating_sub(self.used));
+        let cpu_own = Ticks::now().share_of(self.ticks, used);
         let offered = self.loads.iter().map(|load| load.rate()).sum();
         let (mut told, mut complaints) = (Vec::new(), Vec::new());
         for load in std::mem::take(&mut self.loads) {
@@ -199,7 +204,7 @@ impl<'a> Drive<'a> {
         }
         let faults = std::mem::take(&mut self.over).into_iter().map(Told::new).collect();
         let (scenario, dir) = (scenario.clone(), dir.to_owned());
-        Ok(Run { scenario, seed, dir, history, began: self.began, warm: self.warm, ended, faults, offered, cpu, told, complaints })
+        Ok(Run { scenario, seed, dir, history, began: self.began, warm: self.warm, ended, faults, offered, cpu, cpu_own, told, complaints })
     }
 }
 
@@ -210,7 +215,7 @@ impl Told {
         // What goes on after it was taken back, as a deploy does, ends when it is over.
         let lasts = matches!(kind.as_str(), "moves" | "drains" | "deploy");
         let ended = if lasts { over } else { ended.unwrap_or(over) };
-        Told { kind, title, began, held, ended, is_felt, evidence }
+        Told { title, began, held, ended, is_felt, evidence }
     }
 }
 

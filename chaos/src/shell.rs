@@ -23,7 +23,12 @@ pub(crate) fn run_with(line: &[&str], input: &str) -> Result<String> {
     let output = child.wait_with_output().with_context(|| format!("wait for {program}"))?;
     if !output.status.success() {
         let complaint = String::from_utf8_lossy(&output.stderr);
-        bail!("`{}` failed: {}{}", line.join(" "), complaint.trim(), if input.is_empty() { String::new() } else { format!(" (given: {input})") });
+        bail!(
+            "`{}` failed: {}{}",
+            line.join(" "),
+            complaint.trim(),
+            if input.is_empty() { String::new() } else { format!(" (given: {input})") }
+        );
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

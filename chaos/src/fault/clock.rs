@@ -77,7 +77,12 @@ impl Fault for Clock {
             heard += usize::from(mesh.process(name)?.log_since(*from).contains(HEARD));
         }
         let wall = self.spec.wall.as_deref().unwrap_or("0s");
-        let evidence = format!("{heard} of {} clocks stepped by {}, the time of day by {wall}. {}", self.names.len(), self.spec.ahead, self.leadership.told());
+        let evidence = format!(
+            "{heard} of {} clocks stepped by {}, the time of day by {wall}. {}",
+            self.names.len(),
+            self.spec.ahead,
+            self.leadership.told()
+        );
         Ok(Felt::when(heard == self.names.len(), evidence))
     }
 

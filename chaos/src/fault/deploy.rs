@@ -67,7 +67,11 @@ impl Fault for Deploy {
         self.next = clock::now() + self.spec.interval;
         if let Some(name) = self.waiting.pop_front() {
             let process = mesh.process(&name)?;
-            if self.spec.killed { process.kill()? } else { process.terminate() }
+            if self.spec.killed {
+                process.kill()?
+            } else {
+                process.terminate()
+            }
             self.stopping.push(name);
         }
         Ok(())

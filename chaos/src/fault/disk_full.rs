@@ -92,7 +92,13 @@ impl Fault for DiskFull {
 
     fn felt(&mut self, _mesh: &mut Mesh) -> Result<Felt> {
         let felt = self.ended > 0 || (self.leadership.led(&self.names) && self.leadership.has_changed(&self.names));
-        let evidence = format!("{} bytes fill the disk; {} of {} ended for it. {}", self.written, self.ended, self.names.len(), self.leadership.told());
+        let evidence = format!(
+            "{} bytes fill the disk; {} of {} ended for it. {}",
+            self.written,
+            self.ended,
+            self.names.len(),
+            self.leadership.told()
+        );
         Ok(Felt::when(felt, evidence))
     }
 

@@ -86,7 +86,10 @@ impl Fault for Drains {
     }
 
     fn felt(&mut self, mesh: &mut Mesh) -> Result<Felt> {
-        let accepted = mesh.admin.calls()[self.calls..].iter().filter(|call| call.answer.is_ok() && call.line.get(1).is_some_and(|verb| verb == "drain")).count();
+        let accepted = mesh.admin.calls()[self.calls..]
+            .iter()
+            .filter(|call| call.answer.is_ok() && call.line.get(1).is_some_and(|verb| verb == "drain"))
+            .count();
         Ok(Felt::when(accepted > 0, format!("{accepted} of {} drains accepted", self.begun)))
     }
 

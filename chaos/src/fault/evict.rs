@@ -47,7 +47,9 @@ impl Evict {
     /// The dynos that the block still has, or that are not owned by the block that they are assigned to.
     fn unserved(&self, mesh: &Mesh) -> Result<usize> {
         let listed = mesh.admin.json(&["dyno", "list", "--timeout", "3s"])?;
-        let unserved = |dyno: &&serde_json::Value| dyno["block"] == self.spec.block.as_str() || dyno["block"] != dyno["owner"] || dyno["epoch"] != dyno["owned_epoch"];
+        let unserved = |dyno: &&serde_json::Value| {
+            dyno["block"] == self.spec.block.as_str() || dyno["block"] != dyno["owner"] || dyno["epoch"] != dyno["owned_epoch"]
+        };
         Ok(listed.as_array().map_or(usize::MAX, |dynos| dynos.iter().filter(unserved).count()))
     }
 }
@@ -70,7 +72,9 @@ impl Fault for Evict {
                 }
             }
             None => {
-                let done = mesh.admin.calls()[self.calls..].iter().find(|call| call.answer.is_ok() && call.line.get(1).is_some_and(|verb| verb == "evict"));
+                let done = mesh.admin.calls()[self.calls..]
+                    .iter()
+                    .find(|call| call.answer.is_ok() && call.line.get(1).is_some_and(|verb| verb == "evict"));
                 self.evicted = done.map(|call| call.ended);
                 if self.evicted.is_none() && mesh.admin.under_way() == 0 && clock::now() >= self.next {
                     self.next = clock::now() + AGAIN;
@@ -91,7 +95,10 @@ impl Fault for Evict {
         Ok(match (self.evicted, self.served) {
             (Some(_), Some(took)) => {
                 if took > self.spec.within {
-                    mesh.complaints.push(format!("after the eviction of {} its dynos served elsewhere in {took}, not within {}", self.spec.block, self.spec.within));
+                    mesh.complaints.push(format!(
+                        "after the eviction of {} its dynos served elsewhere in {took}, not within {}",
+                        self.spec.block, self.spec.within
+                    ));
                 }
                 Felt::when(true, format!("evicted; its dynos served elsewhere {took} later"))
             }

@@ -46,7 +46,8 @@ impl Flush {
     fn commits(mesh: &Mesh) -> (f64, f64) {
         let replicas = mesh.layout.members.iter().filter(|member| matches!(member.role, Role::Replica(_)));
         let count = |name: &str, metric: &str| mesh.metric(name, metric).unwrap_or(0.0);
-        let each = replicas.map(|member| (count(&member.name, "block_commit_seconds_sum"), count(&member.name, "block_commit_seconds_count")));
+        let each =
+            replicas.map(|member| (count(&member.name, "block_commit_seconds_sum"), count(&member.name, "block_commit_seconds_count")));
         each.fold((0.0, 0.0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
     }
 
@@ -93,7 +94,10 @@ impl Fault for Flush {
         let changed = self.leadership.led(&self.names) && self.leadership.has_changed(&self.names);
         let felt = if self.spec.fails { self.ended > 0 || changed } else { slow || changed };
         let (waited, ended, all) = (self.waited(), self.ended, self.names.len());
-        Ok(Felt::when(felt, format!("a grant waited {waited:.1} ms for its commit on average; {ended} of {all} ended. {}", self.leadership.told())))
+        Ok(Felt::when(
+            felt,
+            format!("a grant waited {waited:.1} ms for its commit on average; {ended} of {all} ended. {}", self.leadership.told()),
+        ))
     }
 
     fn hits(&self) -> Vec<Hit> {

@@ -68,7 +68,14 @@ impl Leadership {
         let told = |(block, before): (&String, &Leader)| match self.after.get(block) {
             None => format!("{block} led by {} in term {} throughout", before.name, before.term),
             Some((after, took)) => {
-                format!("{block} led by {} in term {} after {} in term {}, seen within {} ms", after.name, after.term, before.name, before.term, took.as_millis())
+                format!(
+                    "{block} led by {} in term {} after {} in term {}, seen within {} ms",
+                    after.name,
+                    after.term,
+                    before.name,
+                    before.term,
+                    took.as_millis()
+                )
             }
         };
         self.before.iter().map(told).collect::<Vec<_>>().join("; ")

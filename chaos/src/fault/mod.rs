@@ -185,7 +185,16 @@ impl Running {
         let hits = fault.hits();
         let names: Vec<&str> = hits.iter().map(|hit| hit.name.as_str()).collect();
         let title = format!("{} {}", spec.kind(), if names.len() > 6 { format!("{} processes", names.len()) } else { names.join(" ") });
-        Ok(Running { kind: spec.kind().into(), title: title.trim().into(), fault, began, ended: None, felt: None, heal_at: began + lasts, hits })
+        Ok(Running {
+            kind: spec.kind().into(),
+            title: title.trim().into(),
+            fault,
+            began,
+            ended: None,
+            felt: None,
+            heal_at: began + lasts,
+            hits,
+        })
     }
 
     /// Takes it back.

@@ -65,7 +65,10 @@ impl Fault for Moves {
     }
 
     fn felt(&mut self, mesh: &mut Mesh) -> Result<Felt> {
-        let accepted = mesh.admin.calls()[self.calls..].iter().filter(|call| call.answer.is_ok() && call.line.get(1).is_some_and(|verb| verb == "move")).count();
+        let accepted = mesh.admin.calls()[self.calls..]
+            .iter()
+            .filter(|call| call.answer.is_ok() && call.line.get(1).is_some_and(|verb| verb == "move"))
+            .count();
         Ok(Felt::when(accepted > 0, format!("{accepted} of {} moves accepted", self.begun)))
     }
 

@@ -88,7 +88,11 @@ impl Fault for Packets {
             && seen(asked.delay + asked.jitter > Span::ZERO, delayed)
             && seen(asked.duplicate > 0.0, doubled)
             && seen(asked.reorder > 0.0, overtaken);
-        let evidence = format!("{} at {}: {lost} packets lost, {delayed} delayed, {doubled} doubled, {overtaken} overtaken", asked.told(), self.hosts.join(" "));
+        let evidence = format!(
+            "{} at {}: {lost} packets lost, {delayed} delayed, {doubled} doubled, {overtaken} overtaken",
+            asked.told(),
+            self.hosts.join(" ")
+        );
         Ok(Felt::when(is_felt, evidence))
     }
 

@@ -46,7 +46,8 @@ impl Partition {
     fn find_hits(&self, mesh: &Mesh) -> Vec<Hit> {
         let [first, second] = &self.sides;
         let is_whole = !self.spec.one_way && !self.spec.gossip_only;
-        let on = |side: &BTreeSet<String>| mesh.layout.members.iter().filter(|member| side.contains(&member.host)).cloned().collect::<Vec<_>>();
+        let on =
+            |side: &BTreeSet<String>| mesh.layout.members.iter().filter(|member| side.contains(&member.host)).cloned().collect::<Vec<_>>();
         let mut hits = Vec::new();
         for (members, opposite) in [(on(first), second), (on(second), first)] {
             for member in members {

@@ -80,7 +80,8 @@ impl Fault for Starve {
     }
 
     fn felt(&mut self, _mesh: &mut Mesh) -> Result<Felt> {
-        let told = format!("stopped {} times for having used up {} of a processor. {}", self.throttled, self.spec.share, self.leadership.told());
+        let told =
+            format!("stopped {} times for having used up {} of a processor. {}", self.throttled, self.spec.share, self.leadership.told());
         Ok(Felt::when(self.throttled > 0, told))
     }
 
@@ -101,7 +102,12 @@ impl Group {
         let dir = parent.join(format!("{}{}-{name}", crate::net::PREFIX, std::process::id()));
         fs::create_dir(&dir).with_context(|| format!("make the control group {}", dir.display()))?;
         let group = Group { dir, parent };
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "a share of 0.1 s in microseconds")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            clippy::cast_precision_loss,
+            reason = "a share of 0.1 s in microseconds"
+        )]
         let quota = (PERIOD_MICROS as f64 * share) as u64;
         if second {
             group.write("cpu.max", &format!("{quota} {PERIOD_MICROS}"))?;

@@ -86,7 +86,10 @@ impl Fault for TornLog {
 
     fn felt(&mut self, mesh: &mut Mesh) -> Result<Felt> {
         let found = self.found(mesh)?;
-        Ok(Felt::when(found == self.names.len(), format!("{found} of {} found the torn end of their log and cut it. {}", self.names.len(), self.leadership.told())))
+        Ok(Felt::when(
+            found == self.names.len(),
+            format!("{found} of {} found the torn end of their log and cut it. {}", self.names.len(), self.leadership.told()),
+        ))
     }
 
     fn hits(&self) -> Vec<Hit> {

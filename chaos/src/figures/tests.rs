@@ -57,7 +57,7 @@ fn too_few_requests_say_nothing_of_a_percentile() {
 
 #[test]
 fn only_what_was_on_its_way_has_met_a_fault() {
-    let fault = Told { kind: "kill".into(), title: String::new(), began: at(1_000), held: at(1_010), ended: at(3_000), is_felt: true, evidence: String::new() };
+    let fault = Told { title: String::new(), began: at(1_000), held: at(1_010), ended: at(3_000), is_felt: true, evidence: String::new() };
     let faults = [fault];
     assert!(met(&get(900, 200), &faults) && met(&get(1_050, 10), &faults));
     assert!(!met(&get(900, 50), &faults) && !met(&get(1_200, 10), &faults));
@@ -72,12 +72,9 @@ fn expectations_tell_what_was_seen() {
         unknown: 0,
         refused: 0,
         achieved: 100.0,
-        idempotent: 8_000,
-        idempotent_lost: 2,
-        idempotent_lost_in_flight: 2,
-        unsafe_asked: 2_000,
-        unsafe_lost: 1,
-        unsafe_lost_in_flight: 0,
+        safe: Losses { asked: 5_000, lost: 0, in_flight: 0 },
+        idempotent: Losses { asked: 8_000, lost: 2, in_flight: 2 },
+        others: Losses { asked: 5_000, lost: 3, in_flight: 2 },
         longest_gap: Span::from_millis(900),
         get_added_max: Span::from_millis(800),
         added_p50: Span::ZERO,
@@ -86,10 +83,20 @@ fn expectations_tell_what_was_seen() {
         back_after: None,
         dispatches: 10_000,
     };
-    let strict = Expect { idempotent_success: Some(0.9999), unsafe_failures_in_flight_only: true, ..Expect::default() };
-    assert_eq!(figures.judge(&strict).iter().map(|judged| judged.is_met).collect::<Vec<_>>(), [false, false]);
-    let excused = Expect { idempotent_success: Some(0.9999), in_flight_may_be_lost: true, longest_gap: Some(Span::from_secs(1)), p99_back_within: Some(Span::from_secs(10)), ..Expect::default() };
+    let strict =
+        Expect { safe_success: Some(0.9999), idempotent_success: Some(0.9999), unsafe_failures_in_flight_only: true, ..Expect::default() };
+    assert_eq!(figures.judge(&strict).iter().map(|judged| judged.is_met).collect::<Vec<_>>(), [true, false, false]);
+    let excused = Expect {
+        idempotent_success: Some(0.9999),
+        in_flight_may_be_lost: true,
+        longest_gap: Some(Span::from_secs(1)),
+        p99_back_within: Some(Span::from_secs(10)),
+        ..Expect::default()
+    };
     let judged = figures.judge(&excused);
-    assert_eq!(judged.iter().map(|judged| (judged.is_met, judged.is_timed)).collect::<Vec<_>>(), [(true, false), (true, true), (false, true)]);
+    assert_eq!(
+        judged.iter().map(|judged| (judged.is_met, judged.is_timed)).collect::<Vec<_>>(),
+        [(true, false), (true, true), (false, true)]
+    );
     assert_eq!(judged[2].seen, "never");
 }

@@ -10,7 +10,9 @@ use crate::shell::run;
 
 /// Removes all namespaces of a run. Their links go with them.
 pub(super) fn remove(id: &str) -> Result<()> {
-    for name in names()?.iter().filter(|name| name.rsplit_once('-').is_some() && owner(name).is_some_and(|pid| format!("{PREFIX}{pid}") == id)) {
+    for name in
+        names()?.iter().filter(|name| name.rsplit_once('-').is_some() && owner(name).is_some_and(|pid| format!("{PREFIX}{pid}") == id))
+    {
         run(&["ip", "netns", "del", name])?;
     }
     Ok(())

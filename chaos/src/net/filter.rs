@@ -21,7 +21,8 @@ pub(crate) struct Cut {
 impl Network {
     /// Drops the packets of all `cuts` from now on.
     pub(crate) fn cut(&self, chain: &str, cuts: &[Cut]) -> Result<()> {
-        let mut rules = format!("add table bridge chaos\nadd chain bridge chaos {chain} {{ type filter hook forward priority 0; policy accept; }}\n");
+        let mut rules =
+            format!("add table bridge chaos\nadd chain bridge chaos {chain} {{ type filter hook forward priority 0; policy accept; }}\n");
         for cut in cuts.iter().filter(|cut| !cut.from.is_empty() && !cut.to.is_empty()) {
             let only = if cut.datagrams { " ip protocol udp" } else { "" };
             let [from, to] = [self.set(&cut.from)?, self.set(&cut.to)?];

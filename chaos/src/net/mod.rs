@@ -63,11 +63,6 @@ impl Network {
         self.hosts.get(host).copied().with_context(|| format!("there is no host {host}"))
     }
 
-    /// The names of all hosts.
-    pub(crate) fn hosts(&self) -> impl Iterator<Item = &str> {
-        self.hosts.keys().map(String::as_str)
-    }
-
     /// A program on a host. The process has the number that its start tells.
     pub(crate) fn command(&self, host: &str, program: &Path) -> Command {
         let mut command = Command::new("ip");

@@ -61,9 +61,14 @@ fn drawing(run: &Run) -> String {
         let colour = if fault.is_felt { "#f6b26b" } else { "#cfd4da" };
         let (width, height) = ((to - from).max(1.5), 2.0 * PANEL + MARGIN);
         let title = escaped(&fault.title);
-        let _ = write!(svg, "<rect x=\"{from:.1}\" y=\"{top}\" width=\"{width:.1}\" height=\"{height}\" fill=\"{colour}\" opacity=\".35\"><title>{title}</title></rect>");
+        let _ = write!(
+            svg,
+            "<rect x=\"{from:.1}\" y=\"{top}\" width=\"{width:.1}\" height=\"{height}\" fill=\"{colour}\" opacity=\".35\"><title>{title}</title></rect>"
+        );
     }
-    for (y, name, largest) in [(top, "answered by the app", "100 %".to_owned()), (low, "99th percentile beyond the service time", format!("{most:.0} ms"))] {
+    for (y, name, largest) in
+        [(top, "answered by the app", "100 %".to_owned()), (low, "99th percentile beyond the service time", format!("{most:.0} ms"))]
+    {
         let bottom = y + PANEL;
         let _ = write!(svg, "<path d=\"M{MARGIN} {y}V{bottom}H{}\" fill=\"none\" stroke=\"#9aa5b1\"/>", WIDTH - MARGIN);
         let _ = write!(svg, "<text x=\"{MARGIN}\" y=\"{}\">{name}</text><text x=\"4\" y=\"{}\">{largest}</text>", y - 8.0, y + 4.0);

@@ -5,7 +5,8 @@ use crate::judge::Judgement;
 use crate::run::Run;
 
 pub(super) fn page(run: &Run, judgement: &Judgement) -> String {
-    let mut page = format!("# {}: {}\n\n{}.\n\nSeed {}: `{}`\n", run.scenario.name, judgement.verdict, run.scenario.title, run.seed, replay(run));
+    let mut page =
+        format!("# {}: {}\n\n{}.\n\nSeed {}: `{}`\n", run.scenario.name, judgement.verdict, run.scenario.title, run.seed, replay(run));
     let notes = notes(run, judgement);
     if !notes.is_empty() {
         page += "\n## What speaks against it\n";
@@ -16,7 +17,9 @@ pub(super) fn page(run: &Run, judgement: &Judgement) -> String {
 }
 
 fn text(table: &Table) -> String {
-    let line = |cells: Vec<&str>| format!("| {} |\n", cells.iter().map(|cell| cell.replace('|', "\\|").replace('\n', " ")).collect::<Vec<_>>().join(" | "));
+    let line = |cells: Vec<&str>| {
+        format!("| {} |\n", cells.iter().map(|cell| cell.replace('|', "\\|").replace('\n', " ")).collect::<Vec<_>>().join(" | "))
+    };
     let mut text = format!("\n## {}\n{}", table.title, line(table.head.to_vec()));
     text += &line(vec!["---"; table.head.len()]);
     table.rows.iter().for_each(|row| text += &line(row.iter().map(String::as_str).collect()));

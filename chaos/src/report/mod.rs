@@ -9,7 +9,7 @@ use std::fs;
 use anyhow::{Context, Result};
 use dynomesh_testkit::check::Report;
 
-use crate::figures::percent;
+use crate::figures::{ms, percent};
 use crate::judge::Judgement;
 use crate::run::Run;
 
@@ -67,20 +67,37 @@ fn tables(run: &Run, judgement: &Judgement) -> [Table; 4] {
     let f = &judgement.figures;
     let mut figures = vec![
         words(&["requests asked", &f.asked.to_string()]),
-        words(&["answered by the app, refused by the mesh, unknown, not taken", &format!("{}, {}, {}, {}", f.ok, f.failed, f.unknown, f.refused)]),
+        words(&[
+            "answered by the app, refused by the mesh, unknown, not taken",
+            &format!("{}, {}, {}, {}", f.ok, f.failed, f.unknown, f.refused),
+        ]),
         words(&["offered and answered rate", &format!("{:.1}/s, {:.1}/s", run.offered, f.achieved)]),
         words(&["processors busy", &percent(run.cpu)]),
-        words(&["idempotent lost", &format!("{} of {} ({} on their way when a fault began)", f.idempotent_lost, f.idempotent, f.idempotent_lost_in_flight)]),
-        words(&["others lost", &format!("{} of {} ({} on their way when a fault began)", f.unsafe_lost, f.unsafe_asked, f.unsafe_lost_in_flight)]),
-        words(&["longest time without an answer", &f.longest_gap.to_string()]),
-        words(&["added to the service time, p50, p99, p99 before faults", &format!("{}, {}, {}", f.added_p50, f.added_p99, f.normal_p99)]),
-        words(&["slowest GET beyond its service time", &f.get_added_max.to_string()]),
-        words(&["p99 back to normal after the last fault", &f.back_after.map_or_else(|| "not seen".into(), |back| back.to_string())]),
+        words(&["processors busy by this run", &percent(run.cpu_own)]),
+        words(&["safe requests", &f.safe.to_string()]),
+        words(&["idempotent requests", &f.idempotent.to_string()]),
+        words(&["requests that change something", &f.others.to_string()]),
+        words(&["longest time without an answer", &ms(f.longest_gap)]),
+        words(&[
+            "added to the service time, p50, p99, p99 before faults",
+            &format!("{}, {}, {}", ms(f.added_p50), ms(f.added_p99), ms(f.normal_p99)),
+        ]),
+        words(&["slowest GET beyond its service time", &ms(f.get_added_max)]),
+        words(&["p99 back to normal after the last fault", &f.back_after.map_or_else(|| "not seen".into(), ms)]),
         words(&["requests run by dynos", &f.dispatches.to_string()]),
     ];
-    figures.extend(run.told.iter().map(|told| vec![told.split(": ").next().unwrap_or_default().to_owned(), told.split_once(": ").map_or(told.clone(), |(_, rest)| rest.to_owned())]));
+    figures.extend(run.told.iter().map(|told| {
+        vec![
+            told.split(": ").next().unwrap_or_default().to_owned(),
+            told.split_once(": ").map_or(told.clone(), |(_, rest)| rest.to_owned()),
+        ]
+    }));
     [
-        Table { title: "Invariants", head: &["invariant", "verdict", "judged", "unknown", "violations"], rows: judgement.reports.iter().map(row).collect() },
+        Table {
+            title: "Invariants",
+            head: &["invariant", "verdict", "judged", "unknown", "violations"],
+            rows: judgement.reports.iter().map(row).collect(),
+        },
         Table { title: "Expectations", head: &["what", "expected", "seen", ""], rows: expected.collect() },
         Table { title: "Faults", head: &["fault", "began", "ended", "", "by what it was felt"], rows: faults.collect() },
         Table { title: "Figures", head: &["what", "figure"], rows: figures },

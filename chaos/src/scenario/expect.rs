@@ -7,12 +7,15 @@ use serde::Deserialize;
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Expect {
-    /// Least share of idempotent requests that the app answers.
+    /// Least share of safe requests, which change nothing, that the app answers. The mesh repeats these whatever became of them before.
+    pub(crate) safe_success: Option<f64>,
+    /// Least share of idempotent requests that the app answers. Of those that are not safe the mesh does not repeat what may still run
+    /// somewhere (P23).
     pub(crate) idempotent_success: Option<f64>,
     /// Requests that were on their way when a fault began may be lost, idempotent or not: for a killed edge, since nobody is left to
     /// try them again.
     pub(crate) in_flight_may_be_lost: bool,
-    /// Requests that are not idempotent fail only if they were on their way when a fault began.
+    /// Requests that are not safe fail only if they were on their way when a fault began.
     pub(crate) unsafe_failures_in_flight_only: bool,
     /// Longest time without an answer of the app.
     pub(crate) longest_gap: Option<Span>,
@@ -20,8 +23,6 @@ pub(crate) struct Expect {
     pub(crate) get_slower_than_service_max: Option<Span>,
     /// How soon after the last fault was healed the 99th percentile is back to what it was before the first.
     pub(crate) p99_back_within: Option<Span>,
-    /// How soon after an eviction every dyno of the block serves elsewhere.
-    pub(crate) evicted_serve_within: Option<Span>,
     /// Least number of requests that dynos ran.
     pub(crate) dispatches_min: Option<u64>,
     /// Largest share of the machine's processors that may be busy, else figures of time are not judged.

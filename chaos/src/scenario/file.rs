@@ -102,6 +102,44 @@ macro_rules! built_in {
 /// The scenarios of this program, in the order of `run all`.
 const BUILT_IN: &[(&str, &str)] = built_in![
     "kill-leader",
+    "kill-follower",
+    "kill-edge",
+    "kill-control",
+    "kill-dyno",
+    "kill-block",
+    "freeze-leader",
+    "freeze-follower",
+    "freeze-block",
+    "freeze-edge",
+    "freeze-control",
+    "freeze-dyno",
+    "cut-leader",
+    "cut-block-from-edges",
+    "cut-edges-from-control",
+    "cut-control",
+    "cut-gossip",
+    "cut-one-way",
+    "cut-halves",
+    "bad-cables",
+    "narrow-cables",
+    "disk-full",
+    "slow-flush",
+    "failing-flush",
+    "torn-log",
+    "clock-ahead",
+    "clock-wall",
+    "starve",
+    "moves",
+    "drains",
+    "deploy",
+    "evict",
+    "bodies",
+    "sockets",
+    "slow-clients",
+    "storm",
+    "storm-leased",
+    "ci",
+    "million",
 ];
 
 /// All scenarios of this program.
@@ -152,7 +190,9 @@ impl Scenario {
 
     fn check(&self) -> Result<()> {
         let Shape { edges, blocks, replicas, control, dynos, .. } = self.mesh;
-        for (key, value, most) in [("edges", edges, 99), ("blocks", blocks, 99), ("replicas", replicas, 7), ("control", control, 7), ("dynos", dynos, 999)] {
+        for (key, value, most) in
+            [("edges", edges, 99), ("blocks", blocks, 99), ("replicas", replicas, 7), ("control", control, 7), ("dynos", dynos, 999)]
+        {
             if !(1..=most).contains(&value) {
                 bail!("mesh.{key} = {value} must be from 1 to {most}");
             }

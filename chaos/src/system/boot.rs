@@ -110,7 +110,9 @@ impl Mesh {
         for dyno in expected {
             match listed.iter().find(|listed| listed["id"] == dyno.name.as_str()) {
                 None => strays.push(format!("{} is not in the directory", dyno.name)),
-                Some(listed) if listed["block"] != listed["owner"] || listed["epoch"] != listed["owned_epoch"] || listed["phase"] != "active" => {
+                Some(listed)
+                    if listed["block"] != listed["owner"] || listed["epoch"] != listed["owned_epoch"] || listed["phase"] != "active" =>
+                {
                     let told = |key: &str| listed[key].to_string();
                     strays.push(format!("{}: block {}, owner {}, phase {}", dyno.name, told("block"), told("owner"), told("phase")));
                 }

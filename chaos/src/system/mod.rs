@@ -64,7 +64,8 @@ impl Mesh {
             fs::create_dir_all(dir.join(part)).with_context(|| dir.join(part).display().to_string())?;
         }
         let layout = Layout::new(&scenario.mesh)?;
-        let relayed = if needs.relay { layout.hosts()?.into_keys().filter(|host| host != crate::net::USERS).collect() } else { Default::default() };
+        let relayed =
+            if needs.relay { layout.hosts()?.into_keys().filter(|host| host != crate::net::USERS).collect() } else { Default::default() };
         let net = Network::create(layout.hosts()?, &relayed, dir)?;
         let admin = Admin::new(program::mesh()?, layout.admin());
         let mut mesh = Mesh {

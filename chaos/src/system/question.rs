@@ -25,7 +25,8 @@ pub(crate) struct Leader {
 impl Mesh {
     /// Who leads a block now, by the highest term.
     pub(crate) fn leader(&self, block: &str) -> Option<Leader> {
-        let claims = self.layout.replicas(block).into_iter().filter_map(|member| Some(Leader { name: member.name.clone(), term: claim(member)? }));
+        let claims =
+            self.layout.replicas(block).into_iter().filter_map(|member| Some(Leader { name: member.name.clone(), term: claim(member)? }));
         claims.max_by_key(|leader| leader.term)
     }
 
@@ -58,7 +59,9 @@ fn claim(member: &Member) -> Option<u64> {
 }
 
 fn term(head: &str) -> Option<u64> {
-    let value = |name: &str| head.lines().find_map(|line| line.split_once(": ").filter(|(key, _)| key.eq_ignore_ascii_case(name))).map(|(_, value)| value);
+    let value = |name: &str| {
+        head.lines().find_map(|line| line.split_once(": ").filter(|(key, _)| key.eq_ignore_ascii_case(name))).map(|(_, value)| value)
+    };
     (value("x-dynomesh-role")? == "leader").then_some(())?;
     value("x-dynomesh-leader")?.split('/').next()?.parse().ok()
 }

@@ -66,7 +66,9 @@ impl FromStr for Selector {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let block = |name: &str| if name == "any" { Block::Any } else { Block::Named(name.to_owned()) };
-        let known = |name: &str| name.chars().next().is_some_and(|first| first.is_ascii_lowercase()) && name.ends_with(|last: char| last.is_ascii_digit());
+        let known = |name: &str| {
+            name.chars().next().is_some_and(|first| first.is_ascii_lowercase()) && name.ends_with(|last: char| last.is_ascii_digit())
+        };
         Ok(match text {
             "edge" => Selector::Edge,
             "edges" => Selector::Edges,
@@ -137,7 +139,8 @@ impl Mesh {
             names.iter().map(|name| Ok(self.layout.member(name)?.host.clone())).collect()
         };
         let [mut a, mut b] = [hosts(first)?, hosts(second)?];
-        let daemons: BTreeSet<String> = self.layout.members.iter().filter(|member| member.is_daemon()).map(|member| member.host.clone()).collect();
+        let daemons: BTreeSet<String> =
+            self.layout.members.iter().filter(|member| member.is_daemon()).map(|member| member.host.clone()).collect();
         if *first == Selector::Others {
             a = daemons.difference(&b).cloned().collect();
         } else if *second == Selector::Others {

@@ -76,17 +76,6 @@ impl Spec {
             Spec::Slow(spec) => Box::new(slow::Slow::start(spec, place)),
         })
     }
-
-    /// Its name.
-    pub(crate) fn kind(&self) -> &'static str {
-        match self {
-            Spec::Mixed(_) => "mixed",
-            Spec::Bodies(_) => "bodies",
-            Spec::Sockets(_) => "sockets",
-            Spec::Slow(_) => "slow",
-            Spec::Fast(_) => "fast",
-        }
-    }
 }
 
 /// Load in an open loop.

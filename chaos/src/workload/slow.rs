@@ -145,7 +145,12 @@ fn read(mut stream: &TcpStream, size: u64) -> io::Result<Answer> {
     let mut body = bytes.split_off(head);
     while (body.len() as u64) < expected {
         match stream.read(&mut piece)? {
-            0 => return Err(io::Error::new(io::ErrorKind::UnexpectedEof, format!("{status} with a body that broke off after {} bytes", body.len()))),
+            0 => {
+                return Err(io::Error::new(
+                    io::ErrorKind::UnexpectedEof,
+                    format!("{status} with a body that broke off after {} bytes", body.len()),
+                ));
+            }
             len => body.extend_from_slice(&piece[..len]),
         }
         thread::sleep(PAUSE.to_std());

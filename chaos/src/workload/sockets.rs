@@ -211,7 +211,9 @@ fn echo(mut stream: &TcpStream) -> io::Result<()> {
     if !head.to_ascii_lowercase().contains("upgrade: websocket") {
         return stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
     }
-    stream.write_all(b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-accept: chaos\r\n\r\n")?;
+    stream.write_all(
+        b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-accept: chaos\r\n\r\n",
+    )?;
     loop {
         let (first, payload) = read_frame(stream)?;
         if first == CLOSE {
