@@ -98,7 +98,7 @@ struct Drive<'a> {
 
 impl<'a> Drive<'a> {
     fn start(mesh: &'a mut Mesh, scenario: &Scenario, seed: u64) -> Result<Self> {
-        let place = Place { edges: mesh.layout.edges(), capacity: scenario.capacity(), seed };
+        let place = Place { edges: mesh.layout.edges(), admin: mesh.layout.admin(), capacity: scenario.capacity(), seed };
         let began = clock::now();
         let loads = scenario.workload.iter().map(|spec| spec.start(&place)).collect::<Result<_>>()?;
         let (exchanges, warm) = (Vec::new(), began + scenario.run.warm);
@@ -169,17 +169,18 @@ impl<'a> Drive<'a> {
         let (cpu, used) = (Ticks::now().share_since(self.ticks), cpu::used(&self.mesh.pids()).saturating_sub(self.used));
         let cpu_own = Ticks::now().share_of(self.ticks, used);
         let offered = self.loads.iter().map(|load| load.rate()).sum();
-        let (mut told, mut complaints) = (Vec::new(), Vec::new());
+        let (mut told, mut complaints, mut calls) = (Vec::new(), Vec::new(), Vec::new());
         for load in std::mem::take(&mut self.loads) {
             let finished = load.finish();
             self.exchanges.extend(finished.exchanges);
+            calls.extend(finished.calls);
             told.extend(finished.told);
             complaints.extend(finished.complaints);
         }
         self.mesh.look_for_deaths();
-        let incidents = self.over.iter().flat_map(|(running, _, _)| running.incidents(self.mesh)).collect();
-        let healed = Some(self.healed).filter(|_| self.mesh.lost.is_empty() && !self.over.is_empty());
-        let mut history = History { exchanges: std::mem::take(&mut self.exchanges), incidents, healed, ..History::default() };
+        let incidents = self.over.iter().flat_map(|(running, held, _)| running.incidents(*held, self.mesh)).collect();
+        let healed = Some(self.healed).filter(|_| !self.over.is_empty());
+        let mut history = History { exchanges: std::mem::take(&mut self.exchanges), incidents, calls, healed, ..History::default() };
         if let Err(error) = self.mesh.await_owned(SETTLE_MAX) {
             complaints.push(format!("{error:#}"));
         }

@@ -25,6 +25,9 @@ use crate::scenario::Needs;
 use crate::system::Mesh;
 use crate::system::layout::Role;
 
+/// The incident of a control plane that nobody reaches, as its checker calls it.
+const CONTROL_DOWN: &str = "control-down";
+
 /// A fault as a scenario writes it.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
@@ -203,17 +206,23 @@ impl Running {
         self.fault.heal(mesh)
     }
 
-    /// As the history tells it.
-    pub(crate) fn incidents(&self, mesh: &Mesh) -> Vec<Incident> {
+    /// As the history tells it; `held` is when it had taken hold. A control plane that is out of reach as a whole is one incident.
+    pub(crate) fn incidents(&self, held: Time, mesh: &Mesh) -> Vec<Incident> {
+        let is_control = |name: &str| mesh.layout.member(name).is_ok_and(|member| member.role == Role::Control);
+        let hit = self.hits.iter().filter(|hit| hit.cut_off && is_control(&hit.name)).count();
+        let is_down = hit > 0 && hit == mesh.layout.playing(&Role::Control).count();
+        // An evicted block never comes back.
+        let ended = self.ended.filter(|_| self.kind != "evict");
         let told = |hit: &Hit| {
             let block = mesh.layout.member(&hit.name).ok().and_then(|member| match &member.role {
                 Role::Replica(block) => Some(block.clone()),
                 _ => None,
             });
             let replica = mesh.replica_ids.get(&hit.name).copied();
-            Incident { block, replica, ended: self.ended, cut_off: hit.cut_off, ..Incident::at(&self.kind, &hit.name, self.began) }
+            Incident { block, replica, ended, cut_off: hit.cut_off, ..Incident::at(&self.kind, &hit.name, held) }
         };
-        self.hits.iter().map(told).collect()
+        let down = is_down.then(|| Incident { ended, ..Incident::at(CONTROL_DOWN, "control", held) });
+        self.hits.iter().filter(|hit| !(is_down && is_control(&hit.name))).map(told).chain(down).collect()
     }
 }
 

@@ -42,7 +42,7 @@ impl Partition {
         Partition { spec: spec.clone(), sides, chain, hits: Vec::new(), leadership, dropped: 0 }
     }
 
-    /// The processes on the first side, and which of them can reach no quorum of their block.
+    /// The replicas on both sides, and which of them can reach no quorum of their block.
     fn find_hits(&self, mesh: &Mesh) -> Vec<Hit> {
         let [first, second] = &self.sides;
         let is_whole = !self.spec.one_way && !self.spec.gossip_only;
@@ -51,10 +51,17 @@ impl Partition {
         let mut hits = Vec::new();
         for (members, opposite) in [(on(first), second), (on(second), first)] {
             for member in members {
-                let Role::Replica(block) = &member.role else { continue };
-                let group = mesh.layout.replicas(block);
-                let reached = group.iter().filter(|peer| !opposite.contains(&peer.host)).count();
-                hits.push(Hit { name: member.name.clone(), cut_off: is_whole && reached * 2 <= group.len() });
+                let cut_off = match &member.role {
+                    Role::Replica(block) => {
+                        let group = mesh.layout.replicas(block);
+                        let reached = group.iter().filter(|peer| !opposite.contains(&peer.host)).count();
+                        reached * 2 <= group.len()
+                    }
+                    // For those who route it is down.
+                    Role::Control => mesh.layout.playing(&Role::Edge).all(|edge| opposite.contains(&edge.host)),
+                    _ => continue,
+                };
+                hits.push(Hit { name: member.name.clone(), cut_off: is_whole && cut_off });
             }
         }
         hits

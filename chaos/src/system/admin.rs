@@ -27,7 +27,6 @@ pub(crate) struct Admin {
 pub(crate) struct Call {
     /// Its arguments.
     pub(crate) line: Vec<String>,
-    pub(crate) begun: Time,
     pub(crate) ended: Time,
     /// What it said, or complained of.
     pub(crate) answer: Result<String, String>,
@@ -61,10 +60,9 @@ impl Admin {
         let line = line.iter().map(|word| (*word).to_owned()).collect();
         self.under_way += 1;
         thread::spawn(move || {
-            let begun = clock::now();
             let answer = run(command);
             // A run that is over does not listen any more.
-            let _ = done.send(Call { line, begun, ended: clock::now(), answer });
+            let _ = done.send(Call { line, ended: clock::now(), answer });
         });
     }
 

@@ -42,8 +42,6 @@ pub(crate) struct Mesh {
     pub(crate) rng: StdRng,
     /// Who died by itself, and how.
     pub(crate) deaths: Vec<String>,
-    /// Blocks that are lost for good.
-    pub(crate) lost: Vec<String>,
     /// What faults found that should not be.
     pub(crate) complaints: Vec<String>,
     /// By which ids dynos hear of replicas.
@@ -73,7 +71,6 @@ impl Mesh {
             admin,
             rng: StdRng::seed_from_u64(seed),
             deaths: Vec::new(),
-            lost: Vec::new(),
             complaints: Vec::new(),
             replica_ids: BTreeMap::new(),
             named: 0,

@@ -4,6 +4,7 @@
 mod bodies;
 mod fast;
 mod mixed;
+mod registers;
 mod slow;
 pub(crate) mod sockets;
 
@@ -11,7 +12,7 @@ use std::net::SocketAddr;
 
 use anyhow::Result;
 use dynomesh_testkit::client::{self, Client, Load};
-use dynomesh_testkit::history::Exchange;
+use dynomesh_testkit::history::{Call, Exchange};
 use serde::Deserialize;
 
 use crate::system::HOST;
@@ -30,12 +31,16 @@ pub(crate) enum Spec {
     Slow(slow::Spec),
     /// Very short requests at a high rate.
     Fast(fast::Spec),
+    /// Operators that write and read the same things.
+    Registers(registers::Spec),
 }
 
 /// Where a workload is begun.
 #[derive(Debug, Clone)]
 pub(crate) struct Place {
     pub(crate) edges: Vec<SocketAddr>,
+    /// Where operators connect to, as the command line takes it.
+    pub(crate) admin: String,
     /// Requests that the dynos can do in a second.
     pub(crate) capacity: f64,
     pub(crate) seed: u64,
@@ -57,6 +62,8 @@ pub(crate) trait Running {
 #[derive(Debug, Default)]
 pub(crate) struct Finished {
     pub(crate) exchanges: Vec<Exchange>,
+    /// Of operators.
+    pub(crate) calls: Vec<Call>,
     /// In words, where requests do not tell all.
     pub(crate) told: Option<String>,
     /// What should not be.
@@ -73,6 +80,7 @@ impl Spec {
             Spec::Bodies(spec) => Box::new(Open::start(spec.load(place), place)),
             Spec::Fast(spec) => Box::new(Open::start(spec.load(place), place)),
             Spec::Sockets(spec) => Box::new(sockets::Sockets::start(spec, place)),
+            Spec::Registers(spec) => Box::new(registers::Registers::start(spec, place)?),
             Spec::Slow(spec) => Box::new(slow::Slow::start(spec, place)),
         })
     }
