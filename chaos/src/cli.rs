@@ -127,6 +127,10 @@ fn carry_through(scenario: &Scenario, seed: u64, out: &Path) -> Result<(Verdict,
     run.history.save(&dir.join("history.json")).context("save the history")?;
     report::write(&run, &judgement)?;
     let (figures, verdict) = (&judgement.figures, judgement.verdict);
+    if matches!(verdict, Verdict::Clean | Verdict::Void) {
+        // What replicas kept is large, and of use only where something went wrong.
+        fs::remove_dir_all(dir.join("data")).context("take away what replicas kept")?;
+    }
     let line = format!(
         "{verdict}: {} requests, {} lost, longest gap {}, p99 added {}, processors busy {:.0} %, by this run {:.0} %",
         figures.asked,

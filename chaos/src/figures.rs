@@ -55,6 +55,8 @@ pub(crate) struct Losses {
     pub(crate) lost: usize,
     /// Of those, the ones that were on their way when a fault began.
     pub(crate) in_flight: usize,
+    /// And those that the mesh refused for want of room, undispatched.
+    pub(crate) shed: usize,
 }
 
 /// An expectation and what became of it.
@@ -64,7 +66,7 @@ pub(crate) struct Judged {
     pub(crate) expected: String,
     pub(crate) seen: String,
     pub(crate) is_met: bool,
-    /// It is about time, so that it is not judged where processors were short.
+    /// It is about time, or would be met but for what was refused for want of room: not judged where the machine was short itself.
     pub(crate) is_timed: bool,
 }
 
@@ -113,14 +115,18 @@ impl Figures {
         ] {
             let Some(least) = least else { continue };
             let excused = if expect.in_flight_may_be_lost { losses.in_flight } else { 0 };
-            let seen = share(losses.asked - (losses.lost - excused), losses.asked);
-            let (expected, told) = (format!("at least {}", percent(least)), format!("{} ({losses})", percent(seen)));
-            judged.push(Judged { name, expected, seen: told, is_met: seen >= least && losses.asked > 0, is_timed: false });
+            let answered = |excused: usize| share(losses.asked - losses.lost.saturating_sub(excused), losses.asked);
+            let (expected, told) = (format!("at least {}", percent(least)), format!("{} ({losses})", percent(answered(excused))));
+            let is_met = answered(excused) >= least && losses.asked > 0;
+            // A machine that is short of time is short of room as well.
+            let is_timed = answered(excused + losses.shed) >= least;
+            judged.push(Judged { name, expected, seen: told, is_met, is_timed });
         }
         if expect.unsafe_failures_in_flight_only {
-            let Losses { asked, lost, in_flight } = self.others;
+            let Losses { asked, lost, in_flight, shed } = self.others;
             let (expected, is_met) = ("only on their way when a fault began".into(), lost == in_flight && asked > 0);
-            judged.push(Judged { name: "other requests lost", expected, seen: self.others.to_string(), is_met, is_timed: false });
+            let (seen, is_timed) = (self.others.to_string(), lost <= in_flight + shed);
+            judged.push(Judged { name: "other requests lost", expected, seen, is_met, is_timed });
         }
         let mut at_most = |name: &'static str, most: Option<Span>, seen: Option<Span>| {
             if let Some(most) = most {
@@ -155,6 +161,7 @@ impl Losses {
             if exchange.ok().is_none() {
                 losses.lost += 1;
                 losses.in_flight += usize::from(met(exchange, faults));
+                losses.shed += usize::from(was_shed(exchange));
             }
         }
         losses
@@ -163,8 +170,17 @@ impl Losses {
 
 impl fmt::Display for Losses {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} lost of {}, {} of them on their way when a fault began", self.lost, self.asked, self.in_flight)
+        write!(
+            f,
+            "{} lost of {}, {} of them on their way when a fault began, {} refused for want of room",
+            self.lost, self.asked, self.in_flight, self.shed
+        )
     }
+}
+
+/// Whether the mesh refused a request since its queues were full.
+fn was_shed(exchange: &Exchange) -> bool {
+    matches!(&exchange.outcome, Outcome::Failed(answer) if answer.header("x-dynomesh-error") == Some("overloaded"))
 }
 
 /// A span as people read it.

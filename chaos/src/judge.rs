@@ -4,7 +4,8 @@ use std::fmt;
 
 use dynomesh_testkit::check::{self, Limits, Report, Verdict as Checked};
 
-use crate::figures::{Figures, Judged};
+use crate::disk::STALL;
+use crate::figures::{Figures, Judged, ms};
 use crate::run::Run;
 
 /// Invariants of which every run must show something.
@@ -42,9 +43,11 @@ pub(crate) fn judge(run: &Run) -> Judgement {
     let judged = figures.judge(&run.scenario.expect);
     let mut voids: Vec<String> =
         run.faults.iter().filter(|fault| !fault.is_felt).map(|fault| format!("{} was not felt: {}", fault.title, fault.evidence)).collect();
-    let is_short = run.scenario.expect.cpu_limit().is_some_and(|limit| run.cpu > limit);
+    let limit = run.scenario.expect.cpu_limit();
+    let is_short = limit.is_some_and(|limit| run.cpu > limit || run.flush_max > STALL);
     if is_short {
-        voids.push(format!("processors were busy to {:.0} %: figures of time are not judged", run.cpu * 100.0));
+        let (cpu, flush) = (run.cpu * 100.0, ms(run.flush_max));
+        voids.push(format!("the machine was short: processors busy to {cpu:.0} %, slowest flush {flush}; figures of time are not judged"));
     }
     let missed = judged.iter().any(|judged| !judged.is_met && !(judged.is_timed && is_short));
     let verdict = verdict(Checked::of(&reports, &DEMANDED), missed || !run.complaints.is_empty(), !voids.is_empty());

@@ -9,6 +9,7 @@
 
 mod cli;
 mod cpu;
+mod disk;
 mod fault;
 mod figures;
 mod judge;

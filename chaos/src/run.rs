@@ -13,6 +13,7 @@ use dynomesh_testkit::clock;
 use dynomesh_testkit::history::{Burst, Census, Exchange, History, Listed};
 
 use crate::cpu::{self, Ticks};
+use crate::disk::Probe;
 use crate::fault;
 use crate::scenario::{Event, Scenario, Schedule};
 use crate::system::layout::Role;
@@ -48,6 +49,8 @@ pub(crate) struct Run {
     pub(crate) cpu: f64,
     /// And by this run.
     pub(crate) cpu_own: f64,
+    /// The slowest flush of the disk under load.
+    pub(crate) flush_max: Span,
     /// What workloads say besides.
     pub(crate) told: Vec<String>,
     /// What should not be and no checker judges.
@@ -71,7 +74,7 @@ pub(crate) fn run(scenario: &Scenario, seed: u64, dir: &Path) -> Result<Run> {
     fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
     let mut mesh = Mesh::start(scenario, &scenario.needs(), seed, dir).context("start the mesh")?;
     let schedule = Schedule::new(scenario, seed);
-    let mut drive = Drive::start(&mut mesh, scenario, seed)?;
+    let mut drive = Drive::start(&mut mesh, scenario, seed, dir)?;
     let outcome = drive.through(scenario, schedule);
     // What had been seen until something failed is of use too, but only for those who look for the failure.
     outcome?;
@@ -87,6 +90,7 @@ struct Drive<'a> {
     warm: Time,
     ticks: Ticks,
     used: u64,
+    probe: Probe,
     fetched: Time,
     active: Vec<(fault::Running, Time)>,
     healing: Vec<(fault::Running, Time)>,
@@ -97,14 +101,15 @@ struct Drive<'a> {
 // === impl Drive ===
 
 impl<'a> Drive<'a> {
-    fn start(mesh: &'a mut Mesh, scenario: &Scenario, seed: u64) -> Result<Self> {
+    fn start(mesh: &'a mut Mesh, scenario: &Scenario, seed: u64, dir: &Path) -> Result<Self> {
         let place = Place { edges: mesh.layout.edges(), admin: mesh.layout.admin(), capacity: scenario.capacity(), seed };
         let began = clock::now();
         let loads = scenario.workload.iter().map(|spec| spec.start(&place)).collect::<Result<_>>()?;
         let (exchanges, warm) = (Vec::new(), began + scenario.run.warm);
         let (active, healing, over) = Default::default();
+        let probe = Probe::start(dir)?;
         let (ticks, used) = (Ticks::now(), cpu::used(&mesh.pids()));
-        Ok(Drive { mesh, loads, exchanges, began, warm, ticks, used, fetched: began, active, healing, over, healed: warm })
+        Ok(Drive { mesh, loads, exchanges, began, warm, ticks, used, probe, fetched: began, active, healing, over, healed: warm })
     }
 
     /// Load, with all faults in it, until some time after the last was healed.
@@ -168,6 +173,7 @@ impl<'a> Drive<'a> {
         let ended = clock::now();
         let (cpu, used) = (Ticks::now().share_since(self.ticks), cpu::used(&self.mesh.pids()).saturating_sub(self.used));
         let cpu_own = Ticks::now().share_of(self.ticks, used);
+        let flush_max = self.probe.finish();
         let offered = self.loads.iter().map(|load| load.rate()).sum();
         let (mut told, mut complaints, mut calls) = (Vec::new(), Vec::new(), Vec::new());
         for load in std::mem::take(&mut self.loads) {
@@ -205,7 +211,22 @@ impl<'a> Drive<'a> {
         }
         let faults = std::mem::take(&mut self.over).into_iter().map(Told::new).collect();
         let (scenario, dir) = (scenario.clone(), dir.to_owned());
-        Ok(Run { scenario, seed, dir, history, began: self.began, warm: self.warm, ended, faults, offered, cpu, cpu_own, told, complaints })
+        Ok(Run {
+            scenario,
+            seed,
+            dir,
+            history,
+            began: self.began,
+            warm: self.warm,
+            ended,
+            faults,
+            offered,
+            cpu,
+            cpu_own,
+            flush_max,
+            told,
+            complaints,
+        })
     }
 }
 

@@ -27,9 +27,14 @@ pub(super) struct DiskFull {
     names: Vec<String>,
     fillers: Vec<PathBuf>,
     leadership: Leadership,
+    logs: Vec<u64>,
+    complained: usize,
     ended: usize,
     written: u64,
 }
+
+/// What the kernel says of a full disk, as daemons log it.
+const FULL: &str = "No space left on device";
 
 fn size() -> String {
     "64m".into()
@@ -39,7 +44,16 @@ fn size() -> String {
 
 impl DiskFull {
     pub(super) fn new(spec: &Spec) -> Self {
-        DiskFull { spec: spec.clone(), names: Vec::new(), fillers: Vec::new(), leadership: Leadership::default(), ended: 0, written: 0 }
+        DiskFull {
+            spec: spec.clone(),
+            names: Vec::new(),
+            fillers: Vec::new(),
+            leadership: Leadership::default(),
+            logs: Vec::new(),
+            complained: 0,
+            ended: 0,
+            written: 0,
+        }
     }
 
     /// Takes whatever is left, also what was freed since.
@@ -67,6 +81,7 @@ impl Fault for DiskFull {
         for name in &self.names {
             let process = mesh.process(name)?;
             process.may_die = true;
+            self.logs.push(process.log_len());
             match &process.data {
                 Some(data) => self.fillers.push(data.join("filler")),
                 None => bail!("{name} keeps nothing on disk"),
@@ -83,7 +98,8 @@ impl Fault for DiskFull {
 
     fn heal(&mut self, mesh: &mut Mesh) -> Result<()> {
         self.fillers.iter().try_for_each(|filler| fs::remove_file(filler).with_context(|| filler.display().to_string()))?;
-        for name in &self.names {
+        for (name, from) in self.names.iter().zip(&self.logs) {
+            self.complained += usize::from(mesh.process(name)?.log_since(*from).contains(FULL));
             self.ended += usize::from(mesh.process(name)?.has_stopped());
             mesh.start_process(name)?;
         }
@@ -91,14 +107,14 @@ impl Fault for DiskFull {
     }
 
     fn felt(&mut self, _mesh: &mut Mesh) -> Result<Felt> {
-        let felt = self.ended > 0 || (self.leadership.led(&self.names) && self.leadership.has_changed(&self.names));
+        let (bytes, all) = (self.written, self.names.len());
         let evidence = format!(
-            "{} bytes fill the disk; {} of {} ended for it. {}",
-            self.written,
+            "{bytes} bytes fill the disk; {} of {all} found it full, {} ended. {}",
+            self.complained,
             self.ended,
-            self.names.len(),
             self.leadership.told()
         );
+        let felt = self.complained > 0 || self.ended > 0;
         Ok(Felt::when(felt, evidence))
     }
 

@@ -72,9 +72,9 @@ fn expectations_tell_what_was_seen() {
         unknown: 0,
         refused: 0,
         achieved: 100.0,
-        safe: Losses { asked: 5_000, lost: 0, in_flight: 0 },
-        idempotent: Losses { asked: 8_000, lost: 2, in_flight: 2 },
-        others: Losses { asked: 5_000, lost: 3, in_flight: 2 },
+        safe: Losses { asked: 5_000, lost: 0, in_flight: 0, shed: 0 },
+        idempotent: Losses { asked: 8_000, lost: 2, in_flight: 2, shed: 0 },
+        others: Losses { asked: 5_000, lost: 3, in_flight: 2, shed: 1 },
         longest_gap: Span::from_millis(900),
         get_added_max: Span::from_millis(800),
         added_p50: Span::ZERO,
@@ -86,6 +86,7 @@ fn expectations_tell_what_was_seen() {
     let strict =
         Expect { safe_success: Some(0.9999), idempotent_success: Some(0.9999), unsafe_failures_in_flight_only: true, ..Expect::default() };
     assert_eq!(figures.judge(&strict).iter().map(|judged| judged.is_met).collect::<Vec<_>>(), [true, false, false]);
+    assert_eq!(figures.judge(&strict).iter().map(|judged| judged.is_timed).collect::<Vec<_>>(), [true, false, true]);
     let excused = Expect {
         idempotent_success: Some(0.9999),
         in_flight_may_be_lost: true,
@@ -96,7 +97,7 @@ fn expectations_tell_what_was_seen() {
     let judged = figures.judge(&excused);
     assert_eq!(
         judged.iter().map(|judged| (judged.is_met, judged.is_timed)).collect::<Vec<_>>(),
-        [(true, false), (true, true), (false, true)]
+        [(true, true), (true, true), (false, true)]
     );
     assert_eq!(judged[2].seen, "never");
 }

@@ -60,6 +60,8 @@ pub(crate) struct Shape {
     pub(crate) threads: u16,
     /// `committed` or `leased`.
     pub(crate) slots: Slots,
+    /// Log entries between two snapshots of a block; the mesh's own default if not set.
+    pub(crate) snapshot_every: Option<u64>,
     /// More arguments of `dynomesh app create`.
     pub(crate) app: Vec<String>,
 }
@@ -222,6 +224,7 @@ impl Default for Shape {
             mean: Span::from_millis(100),
             threads: 1,
             slots: Slots::Committed,
+            snapshot_every: None,
             app: Vec::new(),
         }
     }

@@ -18,8 +18,9 @@ pub(super) fn text(layout: &Layout, shape: &Shape, member: &Member, dir: &Path) 
         Role::Control => format!("name = \"{name}\"\ndata_dir = {data}\ngrpc = \"{grpc}\"\nadmin = \"{admin}\"\n\n[api]\nopen = true\n"),
         Role::Replica(block) => format!(
             "block = \"{block}\"\nreplica = \"{name}\"\ndata_dir = {data}\nhttp = \"{http}\"\ngrpc = \"{grpc}\"\nadmin = \"{admin}\"\n\
-             threads = {threads}\nslots = \"{}\"\n",
-            shape.slots
+             threads = {threads}\nslots = \"{}\"\n{}",
+            shape.slots,
+            shape.snapshot_every.map_or_else(String::new, |every| format!("\n[raft]\nsnapshot_every = {every}\n")),
         ),
         Role::Dyno | Role::Sockets => return None,
     };
@@ -35,7 +36,7 @@ mod tests {
     /// The daemons themselves judge what is written here, by `dynomesh check-config`.
     #[test]
     fn every_daemon_accepts_its_file() {
-        let shape = Shape { control: 3, ..Shape::default() };
+        let shape = Shape { control: 3, snapshot_every: Some(200), ..Shape::default() };
         let layout = Layout::new(&shape).unwrap();
         let dir = tempfile::tempdir().unwrap();
         let mut checked = 0;

@@ -140,8 +140,8 @@ impl Operator {
         match &returned {
             Returned::Ok { version, .. } => self.known[register] = *version,
             // Somebody else was faster: look next time.
-            Returned::Failed(_) => self.look(register, &name),
-            Returned::Unknown(_) => {}
+            Returned::Stale(_) => self.look(register, &name),
+            Returned::Failed(_) | Returned::Unknown(_) => {}
         }
         self.calls.push(Call { register: format!("app/{name}"), operation, begun, ended, returned });
     }
@@ -168,7 +168,7 @@ impl Operator {
 fn returned(output: &Output) -> Returned {
     let complaint = || String::from_utf8_lossy(&output.stderr).trim().to_owned();
     if output.status.code() == Some(CHANGED) {
-        return Returned::Failed(complaint());
+        return Returned::Stale(complaint());
     }
     if !output.status.success() {
         return Returned::Unknown(complaint());
@@ -196,7 +196,7 @@ mod tests {
     fn only_a_refusal_for_the_version_is_certain() {
         let ok = returned(&output(0, r#"{"name":"a","queue_wait_ms":1001,"version":7}"#));
         assert_eq!(ok, Returned::Ok { value: Some("1001".into()), version: 7 });
-        assert_eq!(returned(&output(5, "")), Returned::Failed("why".into()));
+        assert_eq!(returned(&output(5, "")), Returned::Stale("why".into()));
         assert_eq!(returned(&output(3, "")), Returned::Unknown("why".into()));
         assert!(matches!(returned(&output(0, "[]")), Returned::Unknown(_)));
     }
