@@ -119,8 +119,11 @@ impl<'a> Drive<'a> {
             let now = clock::now();
             while let Some(event) = waiting.front().filter(|event| now >= self.warm + event.begins).cloned() {
                 waiting.pop_front();
-                let running = fault::Running::start(&event.what, event.ends - event.begins, self.mesh)
-                    .with_context(|| format!("begin {:?}", event.what))?;
+                let running = fault::Running::start(&event.what, event.ends - event.begins, self.mesh);
+                let Some(running) = running.with_context(|| format!("begin {:?}", event.what))? else {
+                    eprintln!("  nothing is left for {}", event.what.kind());
+                    continue;
+                };
                 eprintln!("  {:>6.1} s  {}", running.began.since(self.began).as_secs_f64(), running.title);
                 self.active.push((running, clock::now()));
             }

@@ -1,6 +1,7 @@
 //! SIGSTOP: a process keeps its connections and says nothing, and at the end goes on as if no time had passed.
 
 use anyhow::Result;
+use dynomesh_core::time::Span;
 use serde::Deserialize;
 
 use super::leadership::Leadership;
@@ -8,6 +9,10 @@ use super::{Fault, Felt, Hit};
 use crate::program::process;
 use crate::system::Mesh;
 use crate::system::select::{Choice, Selector};
+use crate::waiting::until;
+
+/// Longest time until every thread has stopped.
+const STOP_MAX: Span = Span::from_secs(5);
 
 /// Which processes.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -34,13 +39,16 @@ impl Freeze {
 
 impl Fault for Freeze {
     fn start(&mut self, mesh: &mut Mesh) -> Result<()> {
-        self.names = mesh.select(&self.spec.target, &mut Choice::default())?;
+        self.names = mesh.select_running(&self.spec.target, &mut Choice::default())?;
         self.leadership = Leadership::note(mesh, &self.names);
         for name in &self.names {
             self.pids.extend(mesh.process(name)?.pid());
         }
         self.leadership.begin();
         self.pids.iter().for_each(|pid| process::freeze(*pid));
+        // A process with several threads stops within a moment, not at once.
+        until("what was frozen to stop", STOP_MAX, || self.pids.iter().all(|pid| process::is_frozen(*pid)).then_some(()))?;
+        self.frozen = self.pids.len();
         Ok(())
     }
 
@@ -50,7 +58,6 @@ impl Fault for Freeze {
     }
 
     fn heal(&mut self, _mesh: &mut Mesh) -> Result<()> {
-        self.frozen = self.pids.iter().filter(|pid| process::is_frozen(**pid)).count();
         self.pids.iter().for_each(|pid| process::thaw(*pid));
         Ok(())
     }
@@ -59,7 +66,7 @@ impl Fault for Freeze {
         let all = self.frozen == self.names.len() && self.frozen > 0;
         let lone = self.names.len() == 1 && self.leadership.led(&self.names);
         let changed = !lone || self.leadership.has_changed(&self.names);
-        Ok(Felt::when(all && changed, format!("{} of {} frozen to the end. {}", self.frozen, self.names.len(), self.leadership.told())))
+        Ok(Felt::when(all && changed, format!("{} of {} frozen. {}", self.frozen, self.names.len(), self.leadership.told())))
     }
 
     fn hits(&self) -> Vec<Hit> {

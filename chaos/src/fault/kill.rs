@@ -32,7 +32,7 @@ impl Kill {
 
 impl Fault for Kill {
     fn start(&mut self, mesh: &mut Mesh) -> Result<()> {
-        self.names = mesh.select(&self.spec.target, &mut Choice::default())?;
+        self.names = mesh.select_running(&self.spec.target, &mut Choice::default())?;
         self.leadership = Leadership::note(mesh, &self.names);
         self.leadership.begin();
         for name in &self.names {

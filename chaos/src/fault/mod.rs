@@ -170,6 +170,11 @@ impl Spec {
         }
     }
 
+    /// Whether it is about processes that it names; if none of them is left to be broken, it has not happened.
+    fn has_target(&self) -> bool {
+        !matches!(self, Spec::Moves(_) | Spec::Drains(_) | Spec::Deploy(_))
+    }
+
     /// Whether it may last beside another: what needs the mesh to answer commands may not.
     pub(crate) fn may_overlap(&self) -> bool {
         !matches!(self, Spec::Evict(_) | Spec::TornLog(_) | Spec::DiskFull(_))
@@ -179,16 +184,20 @@ impl Spec {
 // === impl Running ===
 
 impl Running {
-    /// Begins a fault that is to last so long.
-    pub(crate) fn start(spec: &Spec, lasts: Span, mesh: &mut Mesh) -> Result<Self> {
+    /// Begins a fault that is to last so long. `None` if other faults have left nothing to be broken.
+    pub(crate) fn start(spec: &Spec, lasts: Span, mesh: &mut Mesh) -> Result<Option<Self>> {
         let mut fault = spec.fault();
         // From before the first process is touched: requests that were on their way then may be lost.
         let began = dynomesh_testkit::clock::now();
         fault.start(mesh)?;
         let hits = fault.hits();
+        if hits.is_empty() && spec.has_target() {
+            fault.heal(mesh)?;
+            return Ok(None);
+        }
         let names: Vec<&str> = hits.iter().map(|hit| hit.name.as_str()).collect();
         let title = format!("{} {}", spec.kind(), if names.len() > 6 { format!("{} processes", names.len()) } else { names.join(" ") });
-        Ok(Running {
+        Ok(Some(Running {
             kind: spec.kind().into(),
             title: title.trim().into(),
             fault,
@@ -197,7 +206,7 @@ impl Running {
             felt: None,
             heal_at: began + lasts,
             hits,
-        })
+        }))
     }
 
     /// Takes it back.
@@ -219,7 +228,9 @@ impl Running {
                 _ => None,
             });
             let replica = mesh.replica_ids.get(&hit.name).copied();
-            Incident { block, replica, ended, cut_off: hit.cut_off, ..Incident::at(&self.kind, &hit.name, held) }
+            // Without its id a replica would be taken for its whole block.
+            let cut_off = hit.cut_off && (block.is_none() || replica.is_some());
+            Incident { block, replica, ended, cut_off, ..Incident::at(&self.kind, &hit.name, held) }
         };
         let down = is_down.then(|| Incident { ended, ..Incident::at(CONTROL_DOWN, "control", held) });
         self.hits.iter().filter(|hit| !(is_down && is_control(&hit.name))).map(told).chain(down).collect()

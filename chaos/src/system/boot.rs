@@ -6,6 +6,7 @@ use anyhow::{Context, Result, bail};
 use dynomesh_core::id::ReplicaId;
 use dynomesh_core::time::Span;
 use dynomesh_testkit::client::{Ask, Client};
+use serde_json::Value;
 
 use super::layout::{ADMIN, GRPC, Member, Role};
 use super::question::get;
@@ -64,11 +65,19 @@ impl Mesh {
         })
     }
 
+    /// Learns by which ids dynos hear of replicas, from the addresses that these have.
     fn learn_ids(&mut self) -> Result<()> {
-        let listed = self.admin.json(&["block", "list"])?;
-        let members = listed.as_array().into_iter().flatten().filter_map(|block| block["members"].as_array()).flatten();
-        let ids = members.filter_map(|member| Some((member["node"].as_str()?.to_owned(), ReplicaId(member["id"].as_u64()?))));
-        self.replica_ids = ids.collect();
+        let replicas: Vec<Member> = self.layout.members.iter().filter(|member| matches!(member.role, Role::Replica(_))).cloned().collect();
+        self.replica_ids = until("the ids of all replicas", STEP_MAX, || {
+            let listed = self.admin.json(&["block", "list", "--timeout", "3s"]).ok()?;
+            let members: Vec<&Value> = listed.as_array()?.iter().filter_map(|block| block["members"].as_array()).flatten().collect();
+            let id = |replica: &Member| {
+                let address = replica.at(GRPC).to_string();
+                let member = members.iter().find(|member| member["grpc"] == address.as_str())?;
+                Some((replica.name.clone(), ReplicaId(member["id"].as_u64()?)))
+            };
+            replicas.iter().map(id).collect::<Option<_>>()
+        })?;
         Ok(())
     }
 

@@ -12,6 +12,7 @@ use serde::Deserialize;
 use super::Mesh;
 use super::layout::{Member, Role};
 use crate::net::USERS;
+use crate::program::process;
 
 /// A word for some processes.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -128,6 +129,13 @@ impl Mesh {
         Ok(selected)
     }
 
+    /// Those of them that run: what another fault has killed cannot be killed again.
+    pub(crate) fn select_running(&mut self, selector: &Selector, choice: &mut Choice) -> Result<Vec<String>> {
+        let mut names = self.select(selector, choice)?;
+        names.retain(|name| self.process(name).is_ok_and(|process| process.pid().is_some_and(|pid| !process::is_frozen(pid))));
+        Ok(names)
+    }
+
     /// The hosts of both sides of a partition.
     pub(crate) fn sides(&mut self, sides: &[Selector; 2], choice: &mut Choice) -> Result<[BTreeSet<String>; 2]> {
         let [first, second] = sides;
@@ -163,7 +171,9 @@ impl Mesh {
             return Ok(name.clone());
         }
         if choice.block.is_none() {
-            choice.block = self.layout.blocks().choose(&mut self.rng).cloned();
+            // One that has lost its leader to another fault has nothing left to lose.
+            let led: Vec<String> = self.layout.blocks().into_iter().filter(|block| self.leader(block).is_some()).collect();
+            choice.block = led.choose(&mut self.rng).cloned().or_else(|| self.layout.blocks().choose(&mut self.rng).cloned());
         }
         choice.block.clone().context("there are no blocks")
     }
