@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use dynomesh_testkit::check::routes_alone::CONTROL_DOWN;
 use dynomesh_testkit::check::{self, Limits, Report, Verdict as Checked};
 
 use crate::disk::STALL;
@@ -9,7 +10,7 @@ use crate::figures::{Figures, Judged, ms};
 use crate::run::Run;
 
 /// Invariants of which every run must show something.
-const DEMANDED: [&str; 2] = ["cap", "at-most-once"];
+const DEMANDED: [&str; 8] = ["one-owner", "cap", "at-most-once", "whole-or-error", "bounded", "conserved", "quorum-or-silence", "no-leak"];
 
 /// What a run comes to, from good to bad. Only the first is green.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,8 +51,20 @@ pub(crate) fn judge(run: &Run) -> Judgement {
         voids.push(format!("the machine was short: processors busy to {cpu:.0} %, slowest flush {flush}; figures of time are not judged"));
     }
     let missed = judged.iter().any(|judged| !judged.is_met && (!judged.is_timed || !is_short));
-    let verdict = verdict(Checked::of(&reports, &DEMANDED), missed || !run.complaints.is_empty(), !voids.is_empty());
+    let verdict = verdict(Checked::of(&reports, &demanded(run)), missed || !run.complaints.is_empty(), !voids.is_empty());
     Judgement { reports, figures, judged, voids, verdict }
+}
+
+/// Those, and what this run was to show besides.
+fn demanded(run: &Run) -> Vec<&'static str> {
+    let mut demanded = DEMANDED.to_vec();
+    if run.history.incidents.iter().any(|incident| incident.kind == CONTROL_DOWN) {
+        demanded.push("routes-alone");
+    }
+    if !run.history.calls.is_empty() {
+        demanded.push("registers");
+    }
+    demanded
 }
 
 fn verdict(checked: Checked, missed: bool, is_void: bool) -> Verdict {

@@ -18,15 +18,13 @@ mod torn_log;
 
 use anyhow::Result;
 use dynomesh_core::time::{Span, Time};
+use dynomesh_testkit::check::routes_alone::CONTROL_DOWN;
 use dynomesh_testkit::history::Incident;
 use serde::Deserialize;
 
 use crate::scenario::Needs;
 use crate::system::Mesh;
 use crate::system::layout::Role;
-
-/// The incident of a control plane that nobody reaches, as its checker calls it.
-const CONTROL_DOWN: &str = "control-down";
 
 /// A fault as a scenario writes it.
 #[derive(Debug, Clone, PartialEq, Deserialize)]

@@ -23,6 +23,8 @@ use crate::program;
 const ANSWER_MAX: &str = "4s";
 /// Exit code of a write that was refused because the version was another.
 const CHANGED: i32 = 5;
+/// What is said of a register that does not exist.
+const ABSENT: &str = "is not known";
 /// The shortest time a queue may be told to wait; values count up from here, so that no two writes are the same.
 const FIRST: u64 = 1_000;
 
@@ -171,10 +173,13 @@ fn returned(output: &Output) -> Returned {
         return Returned::Stale(complaint());
     }
     if !output.status.success() {
-        return Returned::Unknown(complaint());
+        let complaint = complaint();
+        return if complaint.contains(ABSENT) { Returned::Ok { value: None, version: 0 } } else { Returned::Unknown(complaint) };
     }
     let told: Option<Value> = serde_json::from_slice(&output.stdout).ok();
-    let read = told.as_ref().and_then(|app| Some((app["queue_wait_ms"].as_u64()?, app["version"].as_u64()?)));
+    // A write's answer holds the app, a read's is the app.
+    let app = told.as_ref().map(|told| told.get("app").unwrap_or(told));
+    let read = app.and_then(|app| Some((app["queue_wait_ms"].as_u64()?, app["version"].as_u64()?)));
     match read {
         Some((value, version)) => Returned::Ok { value: Some(value.to_string()), version },
         None => Returned::Unknown(format!("an answer without a version: {}", String::from_utf8_lossy(&output.stdout))),
@@ -196,6 +201,10 @@ mod tests {
     fn only_a_refusal_for_the_version_is_certain() {
         let ok = returned(&output(0, r#"{"name":"a","queue_wait_ms":1001,"version":7}"#));
         assert_eq!(ok, Returned::Ok { value: Some("1001".into()), version: 7 });
+        let written = returned(&output(0, r#"{"changed":true,"app":{"queue_wait_ms":1002,"version":8}}"#));
+        assert_eq!(written, Returned::Ok { value: Some("1002".into()), version: 8 });
+        let absent = Output { stderr: b"dynomesh: app register-0 is not known\n".to_vec(), ..output(1, "") };
+        assert_eq!(returned(&absent), Returned::Ok { value: None, version: 0 });
         assert_eq!(returned(&output(5, "")), Returned::Stale("why".into()));
         assert_eq!(returned(&output(3, "")), Returned::Unknown("why".into()));
         assert!(matches!(returned(&output(0, "[]")), Returned::Unknown(_)));
