@@ -48,7 +48,9 @@ pub(crate) fn judge(run: &Run) -> Judgement {
     let is_short = limit.is_some_and(|limit| run.cpu > limit || run.flush_max > STALL);
     if is_short {
         let (cpu, flush) = (run.cpu * 100.0, ms(run.flush_max));
-        voids.push(format!("the machine was short: processors busy to {cpu:.0} %, slowest flush {flush}; figures of time are not judged"));
+        voids.push(format!(
+            "the machine was short: processors busy to {cpu:.0} %, slowest flush {flush}; expectations are not judged, invariants are"
+        ));
     }
     let missed = judged.iter().any(|judged| !judged.is_met && (!judged.is_timed || !is_short));
     let verdict = verdict(Checked::of(&reports, &demanded(run)), missed || !run.complaints.is_empty(), !voids.is_empty());

@@ -86,7 +86,6 @@ fn expectations_tell_what_was_seen() {
     let strict =
         Expect { safe_success: Some(0.9999), idempotent_success: Some(0.9999), unsafe_failures_in_flight_only: true, ..Expect::default() };
     assert_eq!(figures.judge(&strict).iter().map(|judged| judged.is_met).collect::<Vec<_>>(), [true, false, false]);
-    assert_eq!(figures.judge(&strict).iter().map(|judged| judged.is_timed).collect::<Vec<_>>(), [true, false, true]);
     let excused = Expect {
         idempotent_success: Some(0.9999),
         in_flight_may_be_lost: true,

@@ -25,7 +25,7 @@ pub(crate) struct Expect {
     pub(crate) p99_back_within: Option<Span>,
     /// Least number of requests that dynos ran.
     pub(crate) dispatches_min: Option<u64>,
-    /// Largest share of the machine's processors that may be busy, else figures of time are not judged.
+    /// Largest share of the machine's processors that may be busy, else expectations are not judged.
     pub(crate) cpu_max: Option<f64>,
 }
 
@@ -35,9 +35,11 @@ pub(crate) const CPU_MAX: f64 = 0.7;
 // === impl Expect ===
 
 impl Expect {
-    /// The limit of the processors, where a figure of time is expected.
+    /// The limit of the processors, where something is expected that takes time.
     pub(crate) fn cpu_limit(&self) -> Option<f64> {
-        let timed = [self.longest_gap, self.get_slower_than_service_max, self.p99_back_within].iter().any(Option::is_some);
-        (timed || self.cpu_max.is_some()).then(|| self.cpu_max.unwrap_or(CPU_MAX))
+        let spans = [self.longest_gap, self.get_slower_than_service_max, self.p99_back_within];
+        let shares = [self.safe_success, self.idempotent_success, self.cpu_max];
+        let is_timed = spans.iter().any(Option::is_some) || shares.iter().any(Option::is_some) || self.unsafe_failures_in_flight_only;
+        is_timed.then(|| self.cpu_max.unwrap_or(CPU_MAX))
     }
 }
