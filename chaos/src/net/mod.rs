@@ -37,6 +37,7 @@ pub(crate) struct Network {
     hosts: BTreeMap<String, Ipv4Addr>,
     relay: Option<Relay>,
     home: File,
+    _lock: File,
 }
 
 // === impl Network ===
@@ -45,8 +46,9 @@ impl Network {
     /// Makes the hosts and enters that of the users. The hosts in `relayed` get a relay in their cable, whose files lie in `dir`.
     pub(crate) fn create(hosts: BTreeMap<String, Ipv4Addr>, relayed: &BTreeSet<String>, dir: &Path) -> Result<Self> {
         let id = format!("{PREFIX}{}", std::process::id());
+        let lock = clean::hold()?;
         let home = File::open("/proc/thread-self/ns/net").context("open the network namespace of this thread")?;
-        let mut net = Network { id, hosts, relay: None, home };
+        let mut net = Network { id, hosts, relay: None, home, _lock: lock };
         net.add_bridge()?;
         if !relayed.is_empty() {
             net.relay = Some(Relay::start(&net.namespace(BRIDGE), relayed, dir)?);
