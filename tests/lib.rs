@@ -7,7 +7,7 @@
 use std::ops::RangeInclusive;
 
 use dynomesh_core::time::Time;
-use dynomesh_testkit::check::{at_most_once, cap, one_owner};
+use dynomesh_testkit::check::{Limits, at_most_once, bounded, cap, one_owner, quorum_or_silence, whole_or_error};
 use dynomesh_testkit::client::{Arrivals, Ask, Load};
 use dynomesh_testkit::clock;
 use dynomesh_testkit::cluster::Cluster;
@@ -35,6 +35,9 @@ pub fn judge_past(cluster: &Cluster, exchanges: Vec<Exchange>) -> History {
     cap::check(&history).assert_holds();
     one_owner::check(&history).assert_holds();
     at_most_once::check(&history).assert_holds();
+    whole_or_error::check(&history).assert_holds();
+    bounded::check(&history, &Limits::default()).assert_holds();
+    quorum_or_silence::check(&history, &Limits::default()).assert_holds();
     history
 }
 

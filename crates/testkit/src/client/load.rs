@@ -81,7 +81,13 @@ impl Running {
         &self.seen
     }
 
-    /// Asks nothing more and waits for the outcome of every request asked.
+    /// The outcomes known so far that were not taken before: who looks at them one by one need not keep them all.
+    pub fn take(&mut self) -> Vec<Exchange> {
+        self.seen();
+        std::mem::take(&mut self.seen)
+    }
+
+    /// Asks nothing more and waits for the outcome of every request asked, but for those that were taken.
     pub fn finish(mut self) -> Vec<Exchange> {
         self.halt();
         // The channel closes when the last request has told its outcome, which each does by its deadline.

@@ -1,0 +1,106 @@
+//! Flushes to disk that are slow, or fail. A process whose flush failed may end, and is then started again.
+
+use std::fs;
+
+use anyhow::{Result, bail};
+use dynomesh_core::time::Span;
+use serde::Deserialize;
+
+use super::leadership::Leadership;
+use super::{Fault, Felt, Hit};
+use crate::system::Mesh;
+use crate::system::layout::Role;
+use crate::system::select::{Choice, Selector};
+
+/// Whose flushes, and what becomes of them.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Spec {
+    target: Selector,
+    /// Each takes so much longer.
+    #[serde(default)]
+    delay: Span,
+    /// Each fails.
+    #[serde(default)]
+    fails: bool,
+}
+
+pub(super) struct Flush {
+    spec: Spec,
+    names: Vec<String>,
+    leadership: Leadership,
+    /// Sum and number of waits for a commit, before and at the end.
+    commits: [(f64, f64); 2],
+    ended: usize,
+}
+
+// === impl Flush ===
+
+impl Flush {
+    pub(super) fn new(spec: &Spec) -> Self {
+        let commits = Default::default();
+        Flush { spec: spec.clone(), names: Vec::new(), leadership: Leadership::default(), commits, ended: 0 }
+    }
+
+    /// How long all replicas together have waited for commits, and how often; one that does not answer has not waited.
+    fn commits(mesh: &Mesh) -> (f64, f64) {
+        let replicas = mesh.layout.members.iter().filter(|member| matches!(member.role, Role::Replica(_)));
+        let count = |name: &str, metric: &str| mesh.metric(name, metric).unwrap_or(0.0);
+        let each =
+            replicas.map(|member| (count(&member.name, "block_commit_seconds_sum"), count(&member.name, "block_commit_seconds_count")));
+        each.fold((0.0, 0.0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
+    }
+
+    /// Mean wait for a commit while the fault lasted, in milliseconds.
+    fn waited(&self) -> f64 {
+        let [(sum, count), (sum_after, count_after)] = self.commits;
+        if count_after > count { (sum_after - sum) / (count_after - count) * 1000.0 } else { 0.0 }
+    }
+}
+
+impl Fault for Flush {
+    fn start(&mut self, mesh: &mut Mesh) -> Result<()> {
+        if self.spec.delay == Span::ZERO && !self.spec.fails {
+            bail!("a fault of flushes must set `delay` or `fails`");
+        }
+        self.names = mesh.select(&self.spec.target, &mut Choice::default())?;
+        self.leadership = Leadership::note(mesh, &self.names);
+        self.commits[0] = Self::commits(mesh);
+        self.leadership.begin();
+        for name in &self.names {
+            mesh.process(name)?.may_die = self.spec.fails;
+            fs::write(mesh.fault_file(name), format!("flush_delay = \"{}\"\nflush_fails = {}\n", self.spec.delay, self.spec.fails))?;
+        }
+        Ok(())
+    }
+
+    fn tick(&mut self, mesh: &mut Mesh) -> Result<()> {
+        self.leadership.look(mesh);
+        Ok(())
+    }
+
+    fn heal(&mut self, mesh: &mut Mesh) -> Result<()> {
+        self.commits[1] = Self::commits(mesh);
+        for name in &self.names {
+            fs::write(mesh.fault_file(name), "")?;
+            self.ended += usize::from(mesh.process(name)?.has_stopped());
+            mesh.start_process(name)?;
+        }
+        Ok(())
+    }
+
+    fn felt(&mut self, _mesh: &mut Mesh) -> Result<Felt> {
+        let slow = self.waited() >= self.spec.delay.as_millis_f64() / 2.0 && self.spec.delay > Span::ZERO;
+        let changed = self.leadership.led(&self.names) && self.leadership.has_changed(&self.names);
+        let felt = if self.spec.fails { self.ended > 0 || changed } else { slow || changed };
+        let (waited, ended, all) = (self.waited(), self.ended, self.names.len());
+        Ok(Felt::when(
+            felt,
+            format!("a grant waited {waited:.1} ms for its commit on average; {ended} of {all} ended. {}", self.leadership.told()),
+        ))
+    }
+
+    fn hits(&self) -> Vec<Hit> {
+        Hit::of(&self.names)
+    }
+}

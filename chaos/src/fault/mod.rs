@@ -1,0 +1,255 @@
+//! Faults: each breaks one thing in one file, takes it back, and says by what it was felt. One that was not felt has tested nothing.
+
+mod bandwidth;
+mod clock;
+mod deploy;
+mod disk_full;
+mod drains;
+mod evict;
+mod flush;
+mod freeze;
+mod kill;
+mod leadership;
+mod moves;
+mod packets;
+mod partition;
+mod starve;
+mod torn_log;
+
+use anyhow::Result;
+use dynomesh_core::time::{Span, Time};
+use dynomesh_testkit::check::routes_alone::CONTROL_DOWN;
+use dynomesh_testkit::history::Incident;
+use serde::Deserialize;
+
+use crate::scenario::Needs;
+use crate::system::Mesh;
+use crate::system::layout::Role;
+
+/// A fault as a scenario writes it.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub(crate) enum Spec {
+    /// Processes are killed, and started again at the end.
+    Kill(kill::Spec),
+    /// Processes are frozen, and go on at the end.
+    Freeze(freeze::Spec),
+    /// Packets between hosts are dropped.
+    Partition(partition::Spec),
+    /// Packets of hosts are delayed, lost, doubled, reordered.
+    Packets(packets::Spec),
+    /// Cables of hosts are narrow.
+    Bandwidth(bandwidth::Spec),
+    /// Disks are full.
+    DiskFull(disk_full::Spec),
+    /// Flushes are slow, or fail.
+    Flush(flush::Spec),
+    /// Clocks step.
+    Clock(clock::Spec),
+    /// The end of a replica's log is damaged while it is down.
+    TornLog(torn_log::Spec),
+    /// Processes get too little of the processors.
+    Starve(starve::Spec),
+    /// Dynos are moved between blocks all the time.
+    Moves(moves::Spec),
+    /// Dynos are drained and taken back all the time.
+    Drains(drains::Spec),
+    /// All dynos are stopped and started again, one after the other.
+    Deploy(deploy::Spec),
+    /// A block is lost for good and evicted.
+    Evict(evict::Spec),
+}
+
+/// What a fault concerns: a process, or a host's link.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Hit {
+    /// The name of the process.
+    pub(crate) name: String,
+    /// It provably reaches no quorum of its group.
+    pub(crate) cut_off: bool,
+}
+
+/// By what a fault was felt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Felt {
+    pub(crate) is_felt: bool,
+    pub(crate) evidence: String,
+}
+
+/// A fault that can happen.
+pub(crate) trait Fault {
+    /// Breaks the thing. When it returns, the fault has taken hold.
+    fn start(&mut self, mesh: &mut Mesh) -> Result<()>;
+
+    /// Goes on with it; called every few milliseconds while it lasts.
+    fn tick(&mut self, _mesh: &mut Mesh) -> Result<()> {
+        Ok(())
+    }
+
+    /// Takes it back.
+    fn heal(&mut self, mesh: &mut Mesh) -> Result<()>;
+
+    /// Whether it has been taken back in full: asked until it is, after [`Fault::heal`].
+    fn is_over(&mut self, _mesh: &mut Mesh) -> Result<bool> {
+        Ok(true)
+    }
+
+    /// By what it was felt; asked when it is over.
+    fn felt(&mut self, mesh: &mut Mesh) -> Result<Felt>;
+
+    /// What it concerns, known once it has started.
+    fn hits(&self) -> Vec<Hit>;
+}
+
+/// A fault of a run, from its beginning.
+pub(crate) struct Running {
+    pub(crate) kind: String,
+    /// In words, with what was drawn.
+    pub(crate) title: String,
+    pub(crate) fault: Box<dyn Fault>,
+    pub(crate) began: Time,
+    pub(crate) ended: Option<Time>,
+    pub(crate) felt: Option<Felt>,
+    /// When it is to be healed.
+    pub(crate) heal_at: Time,
+    hits: Vec<Hit>,
+}
+
+// === impl Spec ===
+
+impl Spec {
+    /// The fault itself.
+    pub(crate) fn fault(&self) -> Box<dyn Fault> {
+        match self {
+            Spec::Kill(spec) => Box::new(kill::Kill::new(spec)),
+            Spec::Freeze(spec) => Box::new(freeze::Freeze::new(spec)),
+            Spec::Partition(spec) => Box::new(partition::Partition::new(spec)),
+            Spec::Packets(spec) => Box::new(packets::Packets::new(spec)),
+            Spec::Bandwidth(spec) => Box::new(bandwidth::Bandwidth::new(spec)),
+            Spec::DiskFull(spec) => Box::new(disk_full::DiskFull::new(spec)),
+            Spec::Flush(spec) => Box::new(flush::Flush::new(spec)),
+            Spec::Clock(spec) => Box::new(clock::Clock::new(spec)),
+            Spec::TornLog(spec) => Box::new(torn_log::TornLog::new(spec)),
+            Spec::Starve(spec) => Box::new(starve::Starve::new(spec)),
+            Spec::Moves(spec) => Box::new(moves::Moves::new(spec)),
+            Spec::Drains(spec) => Box::new(drains::Drains::new(spec)),
+            Spec::Deploy(spec) => Box::new(deploy::Deploy::new(spec)),
+            Spec::Evict(spec) => Box::new(evict::Evict::new(spec)),
+        }
+    }
+
+    /// Its kind, as incidents are called in a history.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Spec::Kill(_) => "kill",
+            Spec::Freeze(_) => "freeze",
+            Spec::Partition(_) => "partition",
+            Spec::Packets(_) => "packets",
+            Spec::Bandwidth(_) => "bandwidth",
+            Spec::DiskFull(_) => "disk-full",
+            Spec::Flush(_) => "flush",
+            Spec::Clock(_) => "clock",
+            Spec::TornLog(_) => "torn-log",
+            Spec::Starve(_) => "starve",
+            Spec::Moves(_) => "moves",
+            Spec::Drains(_) => "drains",
+            Spec::Deploy(_) => "deploy",
+            Spec::Evict(_) => "evict",
+        }
+    }
+
+    /// Adds what must be there before the mesh starts.
+    pub(crate) fn add_needs(&self, needs: &mut Needs) {
+        match self {
+            Spec::Packets(_) => needs.relay = true,
+            Spec::Flush(_) | Spec::Clock(_) => needs.faults = true,
+            Spec::DiskFull(spec) => needs.small_disks = Some(spec.size.clone()),
+            _ => {}
+        }
+    }
+
+    /// Whether it is about processes that it names; if none of them is left to be broken, it has not happened.
+    fn has_target(&self) -> bool {
+        !matches!(self, Spec::Moves(_) | Spec::Drains(_) | Spec::Deploy(_))
+    }
+
+    /// Whether it may last beside another: what needs the mesh to answer commands may not.
+    pub(crate) fn may_overlap(&self) -> bool {
+        !matches!(self, Spec::Evict(_) | Spec::TornLog(_) | Spec::DiskFull(_))
+    }
+}
+
+// === impl Running ===
+
+impl Running {
+    /// Begins a fault that is to last so long. `None` if other faults have left nothing to be broken.
+    pub(crate) fn start(spec: &Spec, lasts: Span, mesh: &mut Mesh) -> Result<Option<Self>> {
+        let mut fault = spec.fault();
+        // From before the first process is touched: requests that were on their way then may be lost.
+        let began = dynomesh_testkit::clock::now();
+        fault.start(mesh)?;
+        let hits = fault.hits();
+        if hits.is_empty() && spec.has_target() {
+            fault.heal(mesh)?;
+            return Ok(None);
+        }
+        let names: Vec<&str> = hits.iter().map(|hit| hit.name.as_str()).collect();
+        let title = format!("{} {}", spec.kind(), if names.len() > 6 { format!("{} processes", names.len()) } else { names.join(" ") });
+        Ok(Some(Running {
+            kind: spec.kind().into(),
+            title: title.trim().into(),
+            fault,
+            began,
+            ended: None,
+            felt: None,
+            heal_at: began + lasts,
+            hits,
+        }))
+    }
+
+    /// Takes it back.
+    pub(crate) fn heal(&mut self, mesh: &mut Mesh) -> Result<()> {
+        self.ended = Some(dynomesh_testkit::clock::now());
+        self.fault.heal(mesh)
+    }
+
+    /// As the history tells it; `held` is when it had taken hold. A control plane that is out of reach as a whole is one incident.
+    pub(crate) fn incidents(&self, held: Time, mesh: &Mesh) -> Vec<Incident> {
+        let is_control = |name: &str| mesh.layout.member(name).is_ok_and(|member| member.role == Role::Control);
+        let hit = self.hits.iter().filter(|hit| hit.cut_off && is_control(&hit.name)).count();
+        let is_down = hit > 0 && hit == mesh.layout.playing(&Role::Control).count();
+        // An evicted block never comes back.
+        let ended = self.ended.filter(|_| self.kind != "evict");
+        let told = |hit: &Hit| {
+            let block = mesh.layout.member(&hit.name).ok().and_then(|member| match &member.role {
+                Role::Replica(block) => Some(block.clone()),
+                _ => None,
+            });
+            let replica = mesh.replica_ids.get(&hit.name).copied();
+            // Without its id a replica would be taken for its whole block.
+            let cut_off = hit.cut_off && (block.is_none() || replica.is_some());
+            Incident { block, replica, ended, cut_off, ..Incident::at(&self.kind, &hit.name, held) }
+        };
+        let down = is_down.then(|| Incident { ended, ..Incident::at(CONTROL_DOWN, "control", held) });
+        self.hits.iter().filter(|hit| !(is_down && is_control(&hit.name))).map(told).chain(down).collect()
+    }
+}
+
+impl Hit {
+    /// Processes of whose quorum nothing is known.
+    pub(crate) fn of(names: &[String]) -> Vec<Hit> {
+        names.iter().map(|name| Hit { name: name.clone(), cut_off: false }).collect()
+    }
+
+    /// Processes that reach nobody.
+    pub(crate) fn cut_off(names: &[String]) -> Vec<Hit> {
+        names.iter().map(|name| Hit { name: name.clone(), cut_off: true }).collect()
+    }
+}
+
+impl Felt {
+    /// Whether it was felt, and what says so or is missing.
+    pub(crate) fn when(is_felt: bool, evidence: impl Into<String>) -> Self {
+        Felt { is_felt, evidence: evidence.into() }
+    }
+}

@@ -1,0 +1,110 @@
+//! Packets between two sets of hosts are dropped without a word, both ways, one way, or only those of gossip.
+
+use std::collections::BTreeSet;
+
+use anyhow::Result;
+use serde::Deserialize;
+
+use super::leadership::Leadership;
+use super::{Fault, Felt, Hit};
+use crate::net::filter::Cut;
+use crate::system::Mesh;
+use crate::system::layout::Role;
+use crate::system::select::{Choice, Selector};
+
+/// Between whom, and which packets.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Spec {
+    between: [Selector; 2],
+    /// Only packets from the first to the second.
+    #[serde(default)]
+    one_way: bool,
+    /// Only datagrams.
+    #[serde(default)]
+    gossip_only: bool,
+}
+
+pub(super) struct Partition {
+    spec: Spec,
+    sides: [BTreeSet<String>; 2],
+    chain: String,
+    hits: Vec<Hit>,
+    leadership: Leadership,
+    dropped: u64,
+}
+
+// === impl Partition ===
+
+impl Partition {
+    pub(super) fn new(spec: &Spec) -> Self {
+        let (sides, chain, leadership) = (Default::default(), String::new(), Leadership::default());
+        Partition { spec: spec.clone(), sides, chain, hits: Vec::new(), leadership, dropped: 0 }
+    }
+
+    /// The replicas on both sides, and which of them can reach no quorum of their block.
+    fn find_hits(&self, mesh: &Mesh) -> Vec<Hit> {
+        let [first, second] = &self.sides;
+        let is_whole = !self.spec.one_way && !self.spec.gossip_only;
+        let on =
+            |side: &BTreeSet<String>| mesh.layout.members.iter().filter(|member| side.contains(&member.host)).cloned().collect::<Vec<_>>();
+        let mut hits = Vec::new();
+        for (members, opposite) in [(on(first), second), (on(second), first)] {
+            for member in members {
+                let cut_off = match &member.role {
+                    Role::Replica(block) => {
+                        let group = mesh.layout.replicas(block);
+                        let reached = group.iter().filter(|peer| !opposite.contains(&peer.host)).count();
+                        reached * 2 <= group.len()
+                    }
+                    // For those who route it is down.
+                    Role::Control => mesh.layout.playing(&Role::Edge).all(|edge| opposite.contains(&edge.host)),
+                    _ => continue,
+                };
+                hits.push(Hit { name: member.name.clone(), cut_off: is_whole && cut_off });
+            }
+        }
+        hits
+    }
+}
+
+impl Fault for Partition {
+    fn start(&mut self, mesh: &mut Mesh) -> Result<()> {
+        self.sides = mesh.sides(&self.spec.between, &mut Choice::default())?;
+        self.hits = self.find_hits(mesh);
+        let names: Vec<String> = self.hits.iter().map(|hit| hit.name.clone()).collect();
+        self.leadership = Leadership::note(mesh, &names);
+        self.chain = mesh.next_name("cut");
+        let [first, second] = self.sides.each_ref().map(|side| side.iter().cloned().collect::<Vec<_>>());
+        let way = |from: &[String], to: &[String]| Cut { from: from.to_vec(), to: to.to_vec(), datagrams: self.spec.gossip_only };
+        let mut cuts = vec![way(&first, &second)];
+        if !self.spec.one_way {
+            cuts.push(way(&second, &first));
+        }
+        mesh.net.cut(&self.chain, &cuts)?;
+        self.leadership.begin();
+        Ok(())
+    }
+
+    fn tick(&mut self, mesh: &mut Mesh) -> Result<()> {
+        self.leadership.look(mesh);
+        Ok(())
+    }
+
+    fn heal(&mut self, mesh: &mut Mesh) -> Result<()> {
+        self.dropped = mesh.net.dropped(&self.chain)?;
+        mesh.net.mend(&self.chain)
+    }
+
+    fn felt(&mut self, _mesh: &mut Mesh) -> Result<Felt> {
+        let told = |side: &BTreeSet<String>| side.iter().cloned().collect::<Vec<_>>().join(" ");
+        let [first, second] = self.sides.each_ref().map(told);
+        let way = if self.spec.one_way { "to" } else { "and" };
+        let evidence = format!("{} packets dropped between {first} {way} {second}. {}", self.dropped, self.leadership.told());
+        Ok(Felt::when(self.dropped > 0, evidence))
+    }
+
+    fn hits(&self) -> Vec<Hit> {
+        self.hits.clone()
+    }
+}

@@ -1,0 +1,238 @@
+//! What a history comes to in numbers, and what of it was expected.
+
+use std::fmt;
+
+use dynomesh_core::time::{Span, Time};
+use dynomesh_testkit::history::{Exchange, Outcome};
+use dynomesh_testkit::latency::Latencies;
+use hyper::Method;
+
+use crate::run::{Run, Told};
+use crate::scenario::Expect;
+
+/// How long after a fault had taken hold a request may be begun and still have met it.
+const MET: Span = Span::from_millis(100);
+/// The 99th percentile is taken over this long, so that there are enough requests in it.
+const WINDOW: Span = Span::from_secs(2);
+/// Windows with fewer requests say nothing.
+const WINDOW_MIN: u64 = 20;
+/// Back to normal is at most twice what was normal, and this.
+const NORMAL_SLACK: Span = Span::from_millis(100);
+
+/// Numbers of a run.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Figures {
+    pub(crate) asked: usize,
+    pub(crate) ok: usize,
+    pub(crate) failed: usize,
+    pub(crate) unknown: usize,
+    /// Nobody took the connection.
+    pub(crate) refused: usize,
+    /// Answers per second while load went on.
+    pub(crate) achieved: f64,
+    /// Requests that change nothing.
+    pub(crate) safe: Losses,
+    /// Those and the ones that may be repeated.
+    pub(crate) idempotent: Losses,
+    /// Requests that change something, idempotent or not.
+    pub(crate) others: Losses,
+    pub(crate) longest_gap: Span,
+    pub(crate) get_added_max: Span,
+    pub(crate) added_p50: Span,
+    pub(crate) added_p99: Span,
+    /// The 99th percentile before the first fault.
+    pub(crate) normal_p99: Span,
+    /// How soon after the last fault it was normal again; `None`: not before load ended, or there was no fault.
+    pub(crate) back_after: Option<Span>,
+    /// Requests that dynos ran.
+    pub(crate) dispatches: u64,
+}
+
+/// How many requests of a kind the app did not answer.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Losses {
+    pub(crate) asked: usize,
+    pub(crate) lost: usize,
+    /// Of those, the ones that were on their way when a fault began.
+    pub(crate) in_flight: usize,
+    /// And those that the mesh refused for want of room, undispatched.
+    pub(crate) shed: usize,
+}
+
+/// An expectation and what became of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Judged {
+    pub(crate) name: &'static str,
+    pub(crate) expected: String,
+    pub(crate) seen: String,
+    pub(crate) is_met: bool,
+    /// It is about time, or about requests that wait only for so long: not judged where the machine itself stood still.
+    pub(crate) is_timed: bool,
+}
+
+// === impl Figures ===
+
+impl Figures {
+    pub(crate) fn new(run: &Run) -> Self {
+        let all: Vec<&Exchange> = run.history.exchanges.iter().filter(|exchange| exchange.due < run.ended).collect();
+        let losses = |wanted: fn(&Exchange) -> bool| Losses::of(all.iter().copied().filter(|exchange| wanted(exchange)), &run.faults);
+        let count = |wanted: fn(&Outcome) -> bool| all.iter().filter(|exchange| wanted(&exchange.outcome)).count();
+        let added = Latencies::added(all.iter().copied());
+        let gets = Latencies::added(all.iter().copied().filter(|exchange| exchange.method == Method::GET));
+        let normal_p99 = p99(&all, run.began, run.warm).unwrap_or(Span::ZERO);
+        let healed = run.faults.iter().map(|fault| fault.ended).max();
+        let load = run.ended.since(run.began).as_secs_f64();
+        let lines = run.history.dynos.values().flat_map(|diary| &diary.lines);
+        let is_start = |line: &&dynomesh_agent::demo::journal::Line| matches!(line.event, dynomesh_agent::demo::journal::Event::Start(_));
+        #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+        let achieved = count(|outcome| matches!(outcome, Outcome::Ok(_))) as f64 / load.max(1e-9);
+        Figures {
+            asked: all.len(),
+            ok: count(|outcome| matches!(outcome, Outcome::Ok(_))),
+            failed: count(|outcome| matches!(outcome, Outcome::Failed(_))),
+            unknown: count(|outcome| matches!(outcome, Outcome::Unknown(_))),
+            refused: count(|outcome| matches!(outcome, Outcome::Refused)),
+            achieved,
+            safe: losses(Exchange::is_safe),
+            idempotent: losses(Exchange::is_idempotent),
+            others: losses(|exchange| !exchange.is_safe()),
+            longest_gap: longest_gap(&all, run.began, run.ended),
+            get_added_max: gets.max(),
+            added_p50: added.percentile(50.0),
+            added_p99: added.percentile(99.0),
+            normal_p99,
+            back_after: healed.and_then(|healed| back_after(&all, healed, run.ended, normal_p99)),
+            dispatches: lines.filter(is_start).count() as u64,
+        }
+    }
+
+    /// What was expected of them.
+    pub(crate) fn judge(&self, expect: &Expect) -> Vec<Judged> {
+        let mut judged = Vec::new();
+        for (name, least, losses) in [
+            ("safe requests answered", expect.safe_success, self.safe),
+            ("idempotent requests answered", expect.idempotent_success, self.idempotent),
+        ] {
+            let Some(least) = least else { continue };
+            let excused = if expect.in_flight_may_be_lost { losses.in_flight } else { 0 };
+            let answered = |excused: usize| share(losses.asked - losses.lost.saturating_sub(excused), losses.asked);
+            let (expected, told) = (format!("at least {}", percent(least)), format!("{} ({losses})", percent(answered(excused))));
+            let is_met = answered(excused) >= least && losses.asked > 0;
+            judged.push(Judged { name, expected, seen: told, is_met, is_timed: true });
+        }
+        if expect.unsafe_failures_in_flight_only {
+            let Losses { asked, lost, in_flight, .. } = self.others;
+            let (expected, is_met) = ("only on their way when a fault began".into(), lost == in_flight && asked > 0);
+            let seen = self.others.to_string();
+            judged.push(Judged { name: "other requests lost", expected, seen, is_met, is_timed: true });
+        }
+        let mut at_most = |name: &'static str, most: Option<Span>, seen: Option<Span>| {
+            if let Some(most) = most {
+                let told = seen.map_or_else(|| "never".to_owned(), ms);
+                judged.push(Judged {
+                    name,
+                    expected: format!("at most {most}"),
+                    seen: told,
+                    is_met: seen.is_some_and(|seen| seen <= most),
+                    is_timed: true,
+                });
+            }
+        };
+        at_most("longest time without an answer", expect.longest_gap, Some(self.longest_gap));
+        at_most("slowest GET beyond its service time", expect.get_slower_than_service_max, Some(self.get_added_max));
+        at_most("99th percentile back to normal", expect.p99_back_within, self.back_after);
+        if let Some(least) = expect.dispatches_min {
+            let (expected, seen) = (format!("at least {least}"), self.dispatches.to_string());
+            judged.push(Judged { name: "requests run by dynos", expected, seen, is_met: self.dispatches >= least, is_timed: false });
+        }
+        judged
+    }
+}
+
+// === impl Losses ===
+
+impl Losses {
+    fn of<'a>(exchanges: impl Iterator<Item = &'a Exchange>, faults: &[Told]) -> Self {
+        let mut losses = Losses::default();
+        for exchange in exchanges {
+            losses.asked += 1;
+            if exchange.ok().is_none() {
+                losses.lost += 1;
+                losses.in_flight += usize::from(met(exchange, faults));
+                losses.shed += usize::from(was_shed(exchange));
+            }
+        }
+        losses
+    }
+}
+
+impl fmt::Display for Losses {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} lost of {}, {} of them on their way when a fault began, {} refused for want of room",
+            self.lost, self.asked, self.in_flight, self.shed
+        )
+    }
+}
+
+/// Whether the mesh refused a request since its queues were full.
+fn was_shed(exchange: &Exchange) -> bool {
+    matches!(&exchange.outcome, Outcome::Failed(answer) if answer.header("x-dynomesh-error") == Some("overloaded"))
+}
+
+/// A span as people read it.
+pub(crate) fn ms(span: Span) -> String {
+    format!("{:.1} ms", span.as_millis_f64())
+}
+
+/// Whether a request was on its way when a fault took hold.
+pub(crate) fn met(exchange: &Exchange, faults: &[Told]) -> bool {
+    faults.iter().any(|fault| exchange.begun <= fault.held + MET && exchange.ended >= fault.began)
+}
+
+/// A part of a whole, of which there is at least one.
+#[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+pub(crate) fn share(part: usize, whole: usize) -> f64 {
+    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+}
+
+/// A share in words.
+pub(crate) fn percent(share: f64) -> String {
+    format!("{:.3} %", share * 100.0)
+}
+
+/// The longest time in which the app answered nothing.
+fn longest_gap(all: &[&Exchange], from: Time, to: Time) -> Span {
+    let mut ends: Vec<Time> =
+        all.iter().filter(|exchange| exchange.ok().is_some()).map(|exchange| exchange.ended).filter(|end| *end < to).collect();
+    ends.extend([from, to]);
+    ends.sort();
+    ends.windows(2).map(|pair| pair[1].since(pair[0])).max().unwrap_or(Span::ZERO)
+}
+
+/// The 99th percentile of what was added to requests due in a time.
+pub(crate) fn p99(all: &[&Exchange], from: Time, to: Time) -> Option<Span> {
+    let added = Latencies::added(all.iter().copied().filter(|exchange| exchange.due >= from && exchange.due < to));
+    (added.len() >= WINDOW_MIN).then(|| added.percentile(99.0))
+}
+
+/// How soon after `healed` the 99th percentile was normal for good.
+fn back_after(all: &[&Exchange], healed: Time, ended: Time, normal: Span) -> Option<Span> {
+    let limit = normal.times(2).max(normal + NORMAL_SLACK);
+    let mut back = Some(Span::ZERO);
+    let mut from = healed;
+    while from + WINDOW <= ended {
+        let is_normal = p99(all, from, from + WINDOW).is_none_or(|p99| p99 <= limit);
+        from += WINDOW;
+        if !is_normal {
+            back = None;
+        } else if back.is_none() {
+            back = Some((from - WINDOW).since(healed));
+        }
+    }
+    back
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,102 @@
+use dynomesh_agent::demo::digest::Digest;
+use dynomesh_testkit::history::Answer;
+use hyper::StatusCode;
+use hyper::header::HeaderMap;
+
+use super::*;
+
+fn at(ms: u64) -> Time {
+    Time::ZERO + Span::from_millis(ms)
+}
+
+/// A GET that was due at `due` and whose dyno worked 10 ms on it.
+fn get(due: u64, took: u64) -> Exchange {
+    let mut headers = HeaderMap::new();
+    headers.insert("x-demo-service-ms", "10".parse().unwrap());
+    headers.insert("x-demo-dyno", "d1".parse().unwrap());
+    let answer = Answer { status: StatusCode::OK, headers, len: 0, digest: Digest::default(), text: String::new(), difference: None };
+    Exchange {
+        key: due.to_string(),
+        method: Method::GET,
+        path: "/".into(),
+        due: at(due),
+        begun: at(due),
+        ended: at(due + took),
+        deadline: Span::from_secs(60),
+        sent: Digest::default(),
+        edge: None,
+        outcome: Outcome::Ok(answer),
+    }
+}
+
+#[test]
+fn a_gap_is_seen_between_answers_and_at_both_ends() {
+    let exchanges = [get(0, 100), get(200, 100), get(1_500, 100)];
+    let all: Vec<&Exchange> = exchanges.iter().collect();
+    assert_eq!(longest_gap(&all, at(0), at(1_700)), Span::from_millis(1_300));
+    assert_eq!(longest_gap(&all, at(0), at(9_600)), Span::from_secs(8));
+    assert_eq!(longest_gap(&[], at(0), at(700)), Span::from_millis(700));
+}
+
+#[test]
+fn it_is_back_when_no_later_window_is_slow() {
+    // Slow for 5 s after the fault, and a request every 50 ms.
+    let exchanges: Vec<Exchange> = (0..400).map(|n| get(n * 50, if (100..200).contains(&n) { 500 } else { 20 })).collect();
+    let all: Vec<&Exchange> = exchanges.iter().collect();
+    let normal = p99(&all, at(0), at(5_000)).unwrap();
+    assert_eq!(back_after(&all, at(5_000), at(20_000), normal), Some(Span::from_secs(6)));
+    assert_eq!(back_after(&all, at(10_000), at(20_000), normal), Some(Span::ZERO));
+    assert_eq!(back_after(&all, at(5_000), at(9_000), normal), None, "load ended before it was normal");
+}
+
+#[test]
+fn too_few_requests_say_nothing_of_a_percentile() {
+    let exchanges = [get(0, 100)];
+    assert_eq!(p99(&exchanges.iter().collect::<Vec<_>>(), at(0), at(1_000)), None);
+}
+
+#[test]
+fn only_what_was_on_its_way_has_met_a_fault() {
+    let fault = Told { title: String::new(), began: at(1_000), held: at(1_010), ended: at(3_000), is_felt: true, evidence: String::new() };
+    let faults = [fault];
+    assert!(met(&get(900, 200), &faults) && met(&get(1_050, 10), &faults));
+    assert!(!met(&get(900, 50), &faults) && !met(&get(1_200, 10), &faults));
+}
+
+#[test]
+fn expectations_tell_what_was_seen() {
+    let figures = Figures {
+        asked: 10_000,
+        ok: 9_997,
+        failed: 3,
+        unknown: 0,
+        refused: 0,
+        achieved: 100.0,
+        safe: Losses { asked: 5_000, lost: 0, in_flight: 0, shed: 0 },
+        idempotent: Losses { asked: 8_000, lost: 2, in_flight: 2, shed: 0 },
+        others: Losses { asked: 5_000, lost: 3, in_flight: 2, shed: 1 },
+        longest_gap: Span::from_millis(900),
+        get_added_max: Span::from_millis(800),
+        added_p50: Span::ZERO,
+        added_p99: Span::ZERO,
+        normal_p99: Span::ZERO,
+        back_after: None,
+        dispatches: 10_000,
+    };
+    let strict =
+        Expect { safe_success: Some(0.9999), idempotent_success: Some(0.9999), unsafe_failures_in_flight_only: true, ..Expect::default() };
+    assert_eq!(figures.judge(&strict).iter().map(|judged| judged.is_met).collect::<Vec<_>>(), [true, false, false]);
+    let excused = Expect {
+        idempotent_success: Some(0.9999),
+        in_flight_may_be_lost: true,
+        longest_gap: Some(Span::from_secs(1)),
+        p99_back_within: Some(Span::from_secs(10)),
+        ..Expect::default()
+    };
+    let judged = figures.judge(&excused);
+    assert_eq!(
+        judged.iter().map(|judged| (judged.is_met, judged.is_timed)).collect::<Vec<_>>(),
+        [(true, true), (true, true), (false, true)]
+    );
+    assert_eq!(judged[2].seen, "never");
+}

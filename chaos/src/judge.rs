@@ -1,0 +1,129 @@
+//! What a run comes to: the invariants by their checkers, the expectations of its scenario, and whether its faults were felt at all.
+
+use std::fmt;
+
+use dynomesh_testkit::check::routes_alone::CONTROL_DOWN;
+use dynomesh_testkit::check::{self, Limits, Report, Verdict as Checked};
+
+use crate::disk::STALL;
+use crate::figures::{Figures, Judged, ms};
+use crate::run::Run;
+
+/// Invariants of which every run must show something.
+const DEMANDED: [&str; 8] = ["one-owner", "cap", "at-most-once", "whole-or-error", "bounded", "conserved", "quorum-or-silence", "no-leak"];
+
+/// What a run comes to, from good to bad. Only the first is green.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Verdict {
+    /// Everything that was to hold did.
+    Clean,
+    /// A fault was not felt, or processors were short: what was to be shown was not put to the test.
+    Void,
+    /// Nothing could be judged.
+    NothingJudged,
+    /// A checker gave up.
+    Inconclusive,
+    /// Something that was to hold did not.
+    Violated,
+}
+
+/// A run, judged.
+pub(crate) struct Judgement {
+    pub(crate) reports: Vec<Report>,
+    pub(crate) figures: Figures,
+    pub(crate) judged: Vec<Judged>,
+    /// Why the run shows less than it was to.
+    pub(crate) voids: Vec<String>,
+    pub(crate) verdict: Verdict,
+}
+
+/// Judges a run.
+pub(crate) fn judge(run: &Run) -> Judgement {
+    let reports = check::all(&run.history, &Limits::default());
+    let figures = Figures::new(run);
+    let judged = figures.judge(&run.scenario.expect);
+    let mut voids: Vec<String> =
+        run.faults.iter().filter(|fault| !fault.is_felt).map(|fault| format!("{} was not felt: {}", fault.title, fault.evidence)).collect();
+    let limit = run.scenario.expect.cpu_limit();
+    let is_short = limit.is_some_and(|limit| run.cpu > limit || run.flush_max > STALL);
+    if is_short {
+        let (cpu, flush) = (run.cpu * 100.0, ms(run.flush_max));
+        voids.push(format!(
+            "the machine was short: processors busy to {cpu:.0} %, slowest flush {flush}; expectations are not judged, invariants are"
+        ));
+    }
+    let missed = judged.iter().any(|judged| !judged.is_met && (!judged.is_timed || !is_short));
+    let verdict = verdict(Checked::of(&reports, &demanded(run)), missed || !run.complaints.is_empty(), !voids.is_empty());
+    Judgement { reports, figures, judged, voids, verdict }
+}
+
+/// Those, and what this run was to show besides.
+fn demanded(run: &Run) -> Vec<&'static str> {
+    let mut demanded = DEMANDED.to_vec();
+    if run.history.incidents.iter().any(|incident| incident.kind == CONTROL_DOWN) {
+        demanded.push("routes-alone");
+    }
+    if !run.history.calls.is_empty() {
+        demanded.push("registers");
+    }
+    demanded
+}
+
+fn verdict(checked: Checked, missed: bool, is_void: bool) -> Verdict {
+    match checked {
+        Checked::Violated => Verdict::Violated,
+        _ if missed => Verdict::Violated,
+        Checked::Inconclusive => Verdict::Inconclusive,
+        Checked::NothingJudged => Verdict::NothingJudged,
+        Checked::Clean if is_void => Verdict::Void,
+        Checked::Clean => Verdict::Clean,
+    }
+}
+
+// === impl Verdict ===
+
+impl Verdict {
+    /// The exit code that tells it.
+    pub(crate) fn code(self) -> u8 {
+        match self {
+            Verdict::Clean => 0,
+            Verdict::Violated => 1,
+            Verdict::Void => 3,
+            Verdict::NothingJudged => 4,
+            Verdict::Inconclusive => 5,
+        }
+    }
+
+    /// What a verdict of checkers alone comes to.
+    pub(crate) fn of(checked: Checked) -> Self {
+        verdict(checked, false, false)
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Verdict::Clean => "clean",
+            Verdict::Void => "void",
+            Verdict::NothingJudged => "nothing judged",
+            Verdict::Inconclusive => "inconclusive",
+            Verdict::Violated => "violated",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_was_put_to_the_test_and_held_is_clean() {
+        assert_eq!(verdict(Checked::Clean, false, false), Verdict::Clean);
+        assert_eq!(verdict(Checked::Clean, false, true), Verdict::Void);
+        assert_eq!(verdict(Checked::Clean, true, true), Verdict::Violated);
+        assert_eq!(verdict(Checked::Violated, false, true), Verdict::Violated);
+        assert_eq!(verdict(Checked::Inconclusive, false, false), Verdict::Inconclusive);
+        assert_eq!(verdict(Checked::NothingJudged, false, true), Verdict::NothingJudged);
+        assert_eq!(Verdict::Clean.code(), 0);
+    }
+}

@@ -1,0 +1,106 @@
+//! The report of a run: one text for people with a terminal, one page for those with a browser. Both tell the same.
+
+mod html;
+mod markdown;
+mod timeline;
+
+use std::fs;
+
+use anyhow::{Context, Result};
+use dynomesh_testkit::check::Report;
+
+use crate::figures::{ms, percent};
+use crate::judge::Judgement;
+use crate::run::Run;
+
+/// Violations of one checker that a report shows.
+const SHOWN_MAX: usize = 20;
+
+/// A table of a report.
+struct Table {
+    title: &'static str,
+    head: &'static [&'static str],
+    rows: Vec<Vec<String>>,
+}
+
+/// Writes both into the directory of the run.
+pub(crate) fn write(run: &Run, judgement: &Judgement) -> Result<()> {
+    for (name, text) in [("report.md", markdown::page(run, judgement)), ("report.html", html::page(run, judgement))] {
+        let path = run.dir.join(name);
+        fs::write(&path, text).with_context(|| path.display().to_string())?;
+    }
+    Ok(())
+}
+
+/// The command that runs it once more.
+pub(crate) fn replay(run: &Run) -> String {
+    format!("cargo run --release -p dynomesh-chaos -- run {} --seed {}", run.scenario.name, run.seed)
+}
+
+/// What is not in tables: the verdict and whatever speaks against a run.
+fn notes(run: &Run, judgement: &Judgement) -> Vec<String> {
+    let violations = judgement.reports.iter().flat_map(|report| {
+        let more = report.violations.len().saturating_sub(SHOWN_MAX);
+        let shown = report.violations.iter().chain(&report.inconclusive).take(SHOWN_MAX);
+        let more = (more > 0).then(|| format!("{}: and {more} more", report.invariant));
+        shown.map(|violation| format!("{}: {violation}", report.invariant)).chain(more).collect::<Vec<_>>()
+    });
+    violations.chain(run.complaints.iter().cloned()).chain(judgement.voids.iter().map(|void| format!("void: {void}"))).collect()
+}
+
+/// All tables.
+fn tables(run: &Run, judgement: &Judgement) -> [Table; 4] {
+    let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+    let row = |report: &Report| {
+        let Report { invariant, judged, unknown, violations, .. } = report;
+        vec![invariant.clone(), report.verdict().to_string(), judged.to_string(), unknown.to_string(), violations.len().to_string()]
+    };
+    let since = |at: dynomesh_core::time::Time| format!("{:.2} s", at.since(run.began).as_secs_f64());
+    let faults = run.faults.iter().map(|fault| {
+        let felt = if fault.is_felt { "felt" } else { "not felt" };
+        vec![fault.title.clone(), since(fault.began), since(fault.ended), felt.into(), fault.evidence.clone()]
+    });
+    let expected = judgement.judged.iter().map(|judged| {
+        let met = if judged.is_met { "met" } else { "missed" };
+        vec![judged.name.to_owned(), judged.expected.clone(), judged.seen.clone(), met.into()]
+    });
+    let f = &judgement.figures;
+    let mut figures = vec![
+        words(&["requests asked", &f.asked.to_string()]),
+        words(&[
+            "answered by the app, refused by the mesh, unknown, not taken",
+            &format!("{}, {}, {}, {}", f.ok, f.failed, f.unknown, f.refused),
+        ]),
+        words(&["offered and answered rate", &format!("{:.1}/s, {:.1}/s", run.offered, f.achieved)]),
+        words(&["processors busy", &percent(run.cpu)]),
+        words(&["processors busy by this run", &percent(run.cpu_own)]),
+        words(&["slowest flush of the disk", &ms(run.flush_max)]),
+        words(&["safe requests", &f.safe.to_string()]),
+        words(&["idempotent requests", &f.idempotent.to_string()]),
+        words(&["requests that change something", &f.others.to_string()]),
+        words(&["longest time without an answer", &ms(f.longest_gap)]),
+        words(&[
+            "added to the service time, p50, p99, p99 before faults",
+            &format!("{}, {}, {}", ms(f.added_p50), ms(f.added_p99), ms(f.normal_p99)),
+        ]),
+        words(&["slowest GET beyond its service time", &ms(f.get_added_max)]),
+        words(&["p99 back to normal after the last fault", &f.back_after.map_or_else(|| "not seen".into(), ms)]),
+        words(&["requests run by dynos", &f.dispatches.to_string()]),
+    ];
+    figures.extend(run.told.iter().map(|told| {
+        vec![
+            told.split(": ").next().unwrap_or_default().to_owned(),
+            told.split_once(": ").map_or(told.clone(), |(_, rest)| rest.to_owned()),
+        ]
+    }));
+    [
+        Table {
+            title: "Invariants",
+            head: &["invariant", "verdict", "judged", "unknown", "violations"],
+            rows: judgement.reports.iter().map(row).collect(),
+        },
+        Table { title: "Expectations", head: &["what", "expected", "seen", ""], rows: expected.collect() },
+        Table { title: "Faults", head: &["fault", "began", "ended", "", "by what it was felt"], rows: faults.collect() },
+        Table { title: "Figures", head: &["what", "figure"], rows: figures },
+    ]
+}

@@ -1,0 +1,288 @@
+//! One run of a scenario: warm up, break, heal, demand that all is as before, and gather what clients and dynos saw.
+
+use std::collections::VecDeque;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use anyhow::{Context, Result};
+use dynomesh_core::id::{BlockName, DynoId};
+use dynomesh_core::time::{Span, Time};
+use dynomesh_testkit::client::{Ask, Client};
+use dynomesh_testkit::clock;
+use dynomesh_testkit::history::{Burst, Census, Exchange, History, Listed};
+
+use crate::cpu::{self, Ticks};
+use crate::disk::Probe;
+use crate::fault;
+use crate::scenario::{Event, Scenario, Schedule};
+use crate::system::layout::Role;
+use crate::system::{HOST, Mesh};
+use crate::workload::{self, Place};
+
+/// How often faults are looked after.
+const LOOK: Span = Span::from_millis(10);
+/// How often outcomes are fetched.
+const FETCH: Span = Span::from_millis(500);
+/// How long a healed fault may go on to be felt.
+const OVER_MAX: Span = Span::from_secs(30);
+/// How long the mesh may take until it owns every dyno and every dyno is idle, once load has ended.
+const SETTLE_MAX: Span = Span::from_secs(60);
+/// Bursts that ask for every slot; chance may leave some out.
+const BURSTS_MAX: usize = 5;
+
+/// What happened in a run.
+pub(crate) struct Run {
+    pub(crate) scenario: Scenario,
+    pub(crate) seed: u64,
+    pub(crate) dir: PathBuf,
+    pub(crate) history: History,
+    /// When load began, and when the first fault could.
+    pub(crate) began: Time,
+    pub(crate) warm: Time,
+    /// When load ended.
+    pub(crate) ended: Time,
+    pub(crate) faults: Vec<Told>,
+    /// Requests per second that were to be asked.
+    pub(crate) offered: f64,
+    /// Share of the processors that was busy under load.
+    pub(crate) cpu: f64,
+    /// And by this run.
+    pub(crate) cpu_own: f64,
+    /// The slowest flush of the disk under load.
+    pub(crate) flush_max: Span,
+    /// What workloads say besides.
+    pub(crate) told: Vec<String>,
+    /// What should not be and no checker judges.
+    pub(crate) complaints: Vec<String>,
+}
+
+/// A fault that is over.
+#[derive(Debug, Clone)]
+pub(crate) struct Told {
+    pub(crate) title: String,
+    pub(crate) began: Time,
+    /// When it had taken hold.
+    pub(crate) held: Time,
+    pub(crate) ended: Time,
+    pub(crate) is_felt: bool,
+    pub(crate) evidence: String,
+}
+
+/// Runs a scenario. Its files lie in `dir`.
+pub(crate) fn run(scenario: &Scenario, seed: u64, dir: &Path) -> Result<Run> {
+    fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
+    let mut mesh = Mesh::start(scenario, &scenario.needs(), seed, dir).context("start the mesh")?;
+    let schedule = Schedule::new(scenario, seed);
+    let mut drive = Drive::start(&mut mesh, scenario, seed, dir)?;
+    let outcome = drive.through(scenario, schedule);
+    // What had been seen until something failed is of use too, but only for those who look for the failure.
+    outcome?;
+    drive.end(scenario, seed, dir)
+}
+
+/// A run under way.
+struct Drive<'a> {
+    mesh: &'a mut Mesh,
+    loads: Vec<Box<dyn workload::Running>>,
+    exchanges: Vec<Exchange>,
+    began: Time,
+    warm: Time,
+    ticks: Ticks,
+    used: u64,
+    probe: Probe,
+    fetched: Time,
+    active: Vec<(fault::Running, Time)>,
+    healing: Vec<(fault::Running, Time)>,
+    over: Vec<(fault::Running, Time, Time)>,
+    healed: Time,
+}
+
+// === impl Drive ===
+
+impl<'a> Drive<'a> {
+    fn start(mesh: &'a mut Mesh, scenario: &Scenario, seed: u64, dir: &Path) -> Result<Self> {
+        let place = Place { edges: mesh.layout.edges(), admin: mesh.layout.admin(), capacity: scenario.capacity(), seed };
+        let began = clock::now();
+        let loads = scenario.workload.iter().map(|spec| spec.start(&place)).collect::<Result<_>>()?;
+        let (exchanges, warm) = (Vec::new(), began + scenario.run.warm);
+        let (active, healing, over) = Default::default();
+        let probe = Probe::start(dir)?;
+        let (ticks, used) = (Ticks::now(), cpu::used(&mesh.pids()));
+        Ok(Drive { mesh, loads, exchanges, began, warm, ticks, used, probe, fetched: began, active, healing, over, healed: warm })
+    }
+
+    /// Load, with all faults in it, until some time after the last was healed.
+    fn through(&mut self, scenario: &Scenario, schedule: Schedule) -> Result<()> {
+        let mut waiting: VecDeque<Event> = schedule.events.into();
+        loop {
+            let now = clock::now();
+            while let Some(event) = waiting.front().filter(|event| now >= self.warm + event.begins).cloned() {
+                waiting.pop_front();
+                let running = fault::Running::start(&event.what, event.ends - event.begins, self.mesh);
+                let Some(running) = running.with_context(|| format!("begin {:?}", event.what))? else {
+                    eprintln!("  nothing is left for {}", event.what.kind());
+                    continue;
+                };
+                eprintln!("  {:>6.1} s  {}", running.began.since(self.began).as_secs_f64(), running.title);
+                self.active.push((running, clock::now()));
+            }
+            self.look_after_faults()?;
+            self.fetch();
+            let is_quiet = waiting.is_empty() && self.active.is_empty() && self.healing.is_empty();
+            if is_quiet && clock::now() >= self.healed + scenario.run.after {
+                return Ok(());
+            }
+            thread::sleep(LOOK.to_std());
+        }
+    }
+
+    fn look_after_faults(&mut self) -> Result<()> {
+        for (mut running, held) in std::mem::take(&mut self.active) {
+            if clock::now() < running.heal_at {
+                running.fault.tick(self.mesh).with_context(|| running.title.clone())?;
+                self.active.push((running, held));
+            } else {
+                running.heal(self.mesh).with_context(|| format!("heal {}", running.title))?;
+                self.healing.push((running, held));
+            }
+        }
+        for (mut running, held) in std::mem::take(&mut self.healing) {
+            let is_over = running.fault.is_over(self.mesh).with_context(|| running.title.clone())?;
+            if is_over || clock::now() >= running.heal_at + OVER_MAX {
+                running.felt = Some(running.fault.felt(self.mesh).with_context(|| running.title.clone())?);
+                self.healed = clock::now();
+                self.over.push((running, held, self.healed));
+            } else {
+                self.healing.push((running, held));
+            }
+        }
+        Ok(())
+    }
+
+    fn fetch(&mut self) {
+        if clock::now() < self.fetched + FETCH {
+            return;
+        }
+        self.fetched = clock::now();
+        for load in &mut self.loads {
+            self.exchanges.extend(load.take());
+        }
+        self.mesh.look_for_deaths();
+    }
+
+    /// Ends load, and asks for what must be once everything is healed.
+    fn end(mut self, scenario: &Scenario, seed: u64, dir: &Path) -> Result<Run> {
+        let ended = clock::now();
+        let (cpu, used) = (Ticks::now().share_since(self.ticks), cpu::used(&self.mesh.pids()).saturating_sub(self.used));
+        let cpu_own = Ticks::now().share_of(self.ticks, used);
+        let flush_max = self.probe.finish();
+        let offered = self.loads.iter().map(|load| load.rate()).sum();
+        let (mut told, mut complaints, mut calls) = (Vec::new(), Vec::new(), Vec::new());
+        for load in std::mem::take(&mut self.loads) {
+            let finished = load.finish();
+            self.exchanges.extend(finished.exchanges);
+            calls.extend(finished.calls);
+            told.extend(finished.told);
+            complaints.extend(finished.complaints);
+        }
+        self.mesh.look_for_deaths();
+        let incidents = self.over.iter().flat_map(|(running, held, _)| running.incidents(*held, self.mesh)).collect();
+        let healed = Some(self.healed).filter(|_| !self.over.is_empty());
+        let mut history = History { exchanges: std::mem::take(&mut self.exchanges), incidents, calls, healed, ..History::default() };
+        if let Err(error) = self.mesh.await_owned(SETTLE_MAX) {
+            complaints.push(format!("{error:#}"));
+        }
+        history.census = Some(census(self.mesh)?);
+        match bursts(self.mesh, &mut history) {
+            Ok(true) => {}
+            Ok(false) => complaints.push(format!("in {BURSTS_MAX} bursts of requests some slots were never used")),
+            Err(error) => complaints.push(format!("{error:#}")),
+        }
+        for dyno in self.mesh.layout.playing(&Role::Dyno) {
+            let id = DynoId::new(&dyno.name).context("a name of this layout is an id")?;
+            history.add_dyno(id, 1, &self.mesh.journal(&dyno.name)).with_context(|| format!("read the journal of {}", dyno.name))?;
+        }
+        history.exchanges.sort_by_key(|exchange| exchange.ended);
+        history.ended = Some(clock::now());
+        complaints.append(&mut self.mesh.complaints);
+        complaints.extend(self.mesh.deaths.iter().cloned());
+        let calls = self.mesh.admin.calls();
+        if !calls.is_empty() {
+            let failed = calls.iter().filter(|call| call.answer.is_err()).count();
+            told.push(format!("commands of operators: {} begun, {failed} failed", calls.len()));
+        }
+        let faults = std::mem::take(&mut self.over).into_iter().map(Told::new).collect();
+        let (scenario, dir) = (scenario.clone(), dir.to_owned());
+        Ok(Run {
+            scenario,
+            seed,
+            dir,
+            history,
+            began: self.began,
+            warm: self.warm,
+            ended,
+            faults,
+            offered,
+            cpu,
+            cpu_own,
+            flush_max,
+            told,
+            complaints,
+        })
+    }
+}
+
+impl Told {
+    fn new((running, held, over): (fault::Running, Time, Time)) -> Self {
+        let fault::Running { kind, title, began, ended, felt, .. } = running;
+        let (is_felt, evidence) = felt.map_or((false, String::new()), |felt| (felt.is_felt, felt.evidence));
+        // What goes on after it was taken back, as a deploy does, ends when it is over.
+        let lasts = matches!(kind.as_str(), "moves" | "drains" | "deploy");
+        let ended = if lasts { over } else { ended.unwrap_or(over) };
+        Told { title, began, held, ended, is_felt, evidence }
+    }
+}
+
+/// Who should own which dyno, as the control plane says.
+fn census(mesh: &Mesh) -> Result<Census> {
+    let listed = mesh.admin.json(&["dyno", "list"])?;
+    let mut dynos = Vec::new();
+    for dyno in listed.as_array().context("`dyno list` says no array")?.iter().filter(|dyno| dyno["app"] == "shop") {
+        let text = |key: &str| dyno[key].as_str().filter(|text| !text.is_empty()).map(str::to_owned);
+        let number = |key: &str| dyno[key].as_u64().unwrap_or(0);
+        let id = text("id").context("a dyno without an id")?;
+        let name = |key: &str| text(key).and_then(|name| Some(BlockName::new(&name).ok()?.to_string()));
+        dynos.push(Listed {
+            dyno: DynoId::new(&id).with_context(|| format!("the id {id}"))?,
+            block: name("block"),
+            epoch: number("epoch"),
+            owner: name("owner"),
+            owned_epoch: number("owned_epoch"),
+            serves: dyno["drain"] != true,
+        });
+    }
+    Ok(Census { at: clock::now(), dynos })
+}
+
+/// Asks for every slot at once until all are used, and adds the last burst to the history.
+fn bursts(mesh: &Mesh, history: &mut History) -> Result<bool> {
+    let client = Client::new(mesh.layout.edges(), HOST);
+    let slots = mesh.layout.playing(&Role::Dyno).count();
+    for turn in 1..=BURSTS_MAX {
+        mesh.await_idle(SETTLE_MAX)?;
+        let began = clock::now();
+        // As many again as there are slots: blocks are drawn at random, and those that wait fill up what the draw left free.
+        let seen = client.send_all((0..2 * slots).map(|_| Ask::get("/burst").service(Span::from_millis(100))));
+        let burst = Burst { began, ended: clock::now() };
+        let used: std::collections::BTreeSet<&str> = seen.iter().filter_map(|exchange| exchange.ok()?.dyno()).collect();
+        let all = used.len() == slots;
+        if all || turn == BURSTS_MAX {
+            history.bursts.push(burst);
+            history.exchanges.extend(seen.into_iter().map(Exchange::light));
+            return Ok(all);
+        }
+        history.exchanges.extend(seen.into_iter().map(Exchange::light));
+    }
+    Ok(false)
+}

@@ -1,0 +1,45 @@
+//! What a scenario expects beyond the invariants, which hold in every run.
+
+use dynomesh_core::time::Span;
+use serde::Deserialize;
+
+/// Figures that a run must reach. What is not set is reported and not judged.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Expect {
+    /// Least share of safe requests, which change nothing, that the app answers. The mesh repeats these whatever became of them before.
+    pub(crate) safe_success: Option<f64>,
+    /// Least share of idempotent requests that the app answers. Of those that are not safe the mesh does not repeat what may still run
+    /// somewhere (P23).
+    pub(crate) idempotent_success: Option<f64>,
+    /// Requests that were on their way when a fault began may be lost, idempotent or not: for a killed edge, since nobody is left to
+    /// try them again.
+    pub(crate) in_flight_may_be_lost: bool,
+    /// Requests that are not safe fail only if they were on their way when a fault began.
+    pub(crate) unsafe_failures_in_flight_only: bool,
+    /// Longest time without an answer of the app.
+    pub(crate) longest_gap: Option<Span>,
+    /// Longest time that a GET may take beyond the work of its dyno.
+    pub(crate) get_slower_than_service_max: Option<Span>,
+    /// How soon after the last fault was healed the 99th percentile is back to what it was before the first.
+    pub(crate) p99_back_within: Option<Span>,
+    /// Least number of requests that dynos ran.
+    pub(crate) dispatches_min: Option<u64>,
+    /// Largest share of the machine's processors that may be busy, else expectations are not judged.
+    pub(crate) cpu_max: Option<f64>,
+}
+
+/// Processors are no fault of the mesh past this share.
+pub(crate) const CPU_MAX: f64 = 0.7;
+
+// === impl Expect ===
+
+impl Expect {
+    /// The limit of the processors, where something is expected that takes time.
+    pub(crate) fn cpu_limit(&self) -> Option<f64> {
+        let spans = [self.longest_gap, self.get_slower_than_service_max, self.p99_back_within];
+        let shares = [self.safe_success, self.idempotent_success, self.cpu_max];
+        let is_timed = spans.iter().any(Option::is_some) || shares.iter().any(Option::is_some) || self.unsafe_failures_in_flight_only;
+        is_timed.then(|| self.cpu_max.unwrap_or(CPU_MAX))
+    }
+}

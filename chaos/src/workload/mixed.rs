@@ -1,0 +1,84 @@
+//! Short requests of all methods, as many as a share of the dynos' slots is worth.
+
+use dynomesh_core::time::Span;
+use dynomesh_testkit::client::{Arrivals, Ask, Load};
+use hyper::Method;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use serde::Deserialize;
+
+use super::Place;
+
+/// Longest wait for an answer: the mesh's own deadline, and some more.
+const DEADLINE: Span = Span::from_secs(65);
+
+/// How much, and of what.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Spec {
+    /// Share of the dynos' slots that is in use on average.
+    load: f64,
+    /// Parts of each method.
+    #[serde(default = "gets")]
+    get: f64,
+    #[serde(default = "posts")]
+    post: f64,
+    #[serde(default = "puts")]
+    put: f64,
+    #[serde(default = "deletes")]
+    delete: f64,
+}
+
+fn gets() -> f64 {
+    0.5
+}
+
+fn posts() -> f64 {
+    0.25
+}
+
+fn puts() -> f64 {
+    0.15
+}
+
+fn deletes() -> f64 {
+    0.1
+}
+
+// === impl Spec ===
+
+impl Spec {
+    pub(super) fn load(&self, place: &Place) -> Load {
+        let (spec, mut rng) = (self.clone(), StdRng::seed_from_u64(place.seed));
+        let make = move |n: u64| {
+            let method = spec.method(rng.random());
+            let path = format!("/item/{}", n % 1000);
+            let ask = Ask::new(method.clone(), &path).deadline(DEADLINE);
+            if method == Method::POST || method == Method::PUT { ask.body(&format!("what is sent with request {n}")) } else { ask }
+        };
+        Load { rate: self.load * place.capacity, arrivals: Arrivals::Poisson(place.seed), make: Box::new(make) }
+    }
+
+    fn method(&self, drawn: f64) -> Method {
+        let mut left = drawn * (self.get + self.post + self.put + self.delete);
+        for (share, method) in [(self.get, Method::GET), (self.post, Method::POST), (self.put, Method::PUT)] {
+            if left < share {
+                return method;
+            }
+            left -= share;
+        }
+        Method::DELETE
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn methods_are_drawn_by_their_parts() {
+        let spec = Spec { load: 1.0, get: 1.0, post: 2.0, put: 0.0, delete: 1.0 };
+        let drawn: Vec<Method> = [0.1, 0.3, 0.7, 0.8].into_iter().map(|drawn| spec.method(drawn)).collect();
+        assert_eq!(drawn, [Method::GET, Method::POST, Method::POST, Method::DELETE]);
+    }
+}

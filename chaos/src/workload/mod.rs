@@ -1,0 +1,119 @@
+//! What is asked of the mesh while it breaks, one kind in one file. All of it comes from the host of the users and is begun by the clock
+//! alone.
+
+mod bodies;
+mod fast;
+mod mixed;
+mod registers;
+mod slow;
+pub(crate) mod sockets;
+
+use std::net::SocketAddr;
+
+use anyhow::Result;
+use dynomesh_testkit::client::{self, Client, Load};
+use dynomesh_testkit::history::{Call, Exchange};
+use serde::Deserialize;
+
+use crate::system::HOST;
+
+/// A workload as a scenario writes it.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub(crate) enum Spec {
+    /// Short requests of all methods.
+    Mixed(mixed::Spec),
+    /// Large bodies, both ways, compared byte by byte.
+    Bodies(bodies::Spec),
+    /// WebSockets.
+    Sockets(sockets::Spec),
+    /// Clients that send and read slowly.
+    Slow(slow::Spec),
+    /// Very short requests at a high rate.
+    Fast(fast::Spec),
+    /// Operators that write and read the same things.
+    Registers(registers::Spec),
+}
+
+/// Where a workload is begun.
+#[derive(Debug, Clone)]
+pub(crate) struct Place {
+    pub(crate) edges: Vec<SocketAddr>,
+    /// Where operators connect to, as the command line takes it.
+    pub(crate) admin: String,
+    /// Requests that the dynos can do in a second.
+    pub(crate) capacity: f64,
+    pub(crate) seed: u64,
+}
+
+/// A workload that goes on.
+pub(crate) trait Running {
+    /// What has come out since it was asked last.
+    fn take(&mut self) -> Vec<Exchange>;
+
+    /// Asks nothing more, and waits for all that was asked.
+    fn finish(self: Box<Self>) -> Finished;
+
+    /// Requests per second that it was to ask, if it has a rate.
+    fn rate(&self) -> f64;
+}
+
+/// What came out of a workload in the end.
+#[derive(Debug, Default)]
+pub(crate) struct Finished {
+    pub(crate) exchanges: Vec<Exchange>,
+    /// Of operators.
+    pub(crate) calls: Vec<Call>,
+    /// In words, where requests do not tell all.
+    pub(crate) told: Option<String>,
+    /// What should not be.
+    pub(crate) complaints: Vec<String>,
+}
+
+// === impl Spec ===
+
+impl Spec {
+    /// Begins it.
+    pub(crate) fn start(&self, place: &Place) -> Result<Box<dyn Running>> {
+        Ok(match self {
+            Spec::Mixed(spec) => Box::new(Open::start(spec.load(place), place)),
+            Spec::Bodies(spec) => Box::new(Open::start(spec.load(place), place)),
+            Spec::Fast(spec) => Box::new(Open::start(spec.load(place), place)),
+            Spec::Sockets(spec) => Box::new(sockets::Sockets::start(spec, place)),
+            Spec::Registers(spec) => Box::new(registers::Registers::start(spec, place)?),
+            Spec::Slow(spec) => Box::new(slow::Slow::start(spec, place)),
+        })
+    }
+}
+
+/// Load in an open loop.
+struct Open {
+    running: client::Running,
+    rate: f64,
+}
+
+impl Open {
+    fn start(load: Load, place: &Place) -> Self {
+        let rate = load.rate;
+        Open { running: Client::new(place.edges.clone(), HOST).load(load), rate }
+    }
+}
+
+impl Running for Open {
+    fn take(&mut self) -> Vec<Exchange> {
+        self.running.take().into_iter().map(light).collect()
+    }
+
+    fn finish(self: Box<Self>) -> Finished {
+        Finished { exchanges: self.running.finish().into_iter().map(light).collect(), ..Finished::default() }
+    }
+
+    fn rate(&self) -> f64 {
+        self.rate
+    }
+}
+
+/// Answers of the app are kept in short; what went wrong is kept whole, to be read.
+fn light(exchange: Exchange) -> Exchange {
+    if exchange.ok().is_some() { exchange.light() } else { exchange }
+}
