@@ -16,6 +16,7 @@ use dynomesh_core::time::{Span, Time};
 use dynomesh_runtime::clock::Clock;
 use dynomesh_runtime::http::headers;
 use http::HeaderValue;
+use tokio::sync::oneshot;
 use tracing::debug;
 
 pub(crate) use router::{Admission, Ask, Doubt, DueProbe, DynoReport, Load, Manner, Pick, Refusal, Right, Router};
@@ -134,11 +135,12 @@ pub(crate) struct Question {
     dyno: DynoId,
 }
 
-/// A place in the queue that is given up when its request goes away.
+/// A place in the queue that is given up when its request goes away, and with it the slot that was handed to it and not yet taken.
 struct Place<'a> {
-    shared: &'a Shared,
+    shared: &'a Arc<Shared>,
     app: &'a AppName,
     key: u64,
+    answer: oneshot::Receiver<Result<Pick, Refusal>>,
 }
 
 // === impl Claim ===
@@ -220,6 +222,10 @@ impl Drop for Question {
 impl Drop for Place<'_> {
     fn drop(&mut self) {
         self.shared.router().leave(self.app, self.key);
+        self.answer.close();
+        if let Ok(Ok(pick)) = self.answer.try_recv() {
+            drop(Claim::new(self.shared.clone(), pick));
+        }
     }
 }
 
@@ -248,8 +254,8 @@ pub(crate) async fn acquire(
             Admission::Go(pick) => pick,
             Admission::Refuse(refusal) => return Err(refusal),
             Admission::Wait { key, answer } => {
-                let place = Place { shared, app, key };
-                let answered = tokio::time::timeout(shared.clock.now().until(deadline).to_std(), answer).await;
+                let mut place = Place { shared, app, key, answer };
+                let answered = tokio::time::timeout(shared.clock.now().until(deadline).to_std(), &mut place.answer).await;
                 drop(place);
                 match answered {
                     Ok(Ok(picked)) => picked?,

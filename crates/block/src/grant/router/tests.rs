@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 
 use dynomesh_core::app::{DynoSpec, Policy};
 use dynomesh_core::block::AdoptDyno;
-use dynomesh_core::id::{Host, Version};
+use dynomesh_core::id::{BlockName, Host, Version};
+use dynomesh_runtime::clock::Clock;
 use dynomesh_runtime::telemetry::Registry;
 use rand::RngExt;
 
 use super::*;
+use crate::grant::{Place, Shared};
 
 const MS: u64 = 1_000_000;
 
@@ -91,6 +93,23 @@ fn a_request_waits_for_a_slot_and_the_first_to_wait_gets_it() {
     assert!(fourth.try_recv().is_err());
     let freed = Command::Free { slots: vec![second.slot] };
     assert!(proposer.written.lock().unwrap().contains(&freed), "a slot is given again only behind its free");
+}
+
+/// Between being handed a slot and taking it a request may go away, and then nobody but its place knows of the slot. Left alone it counts
+/// as running until it is due for renewal, half a minute later.
+#[test]
+fn a_slot_that_was_handed_to_a_request_as_it_went_away_is_given_to_the_next() {
+    let (mut router, proposer) = leading();
+    let app = app();
+    let running = [go(router.admit(at(1), &ask(&app))), go(router.admit(at(1), &ask(&app)))];
+    let Admission::Wait { key, answer } = router.admit(at(2), &ask(&app)) else { panic!("there is no free slot") };
+    router.end(at(3), running[0].slot, Outcome::Done);
+    assert_eq!(router.running(), 2, "it was handed on");
+    let metrics = Metrics::new(&Registry::new("block", "t"));
+    let shared = Shared::new(BlockName::new("b1").unwrap(), Clock::system(), limits(), metrics, proposer, router);
+    drop(Place { shared: &shared, app: &app, key, answer });
+    assert_eq!(shared.router().running(), 1);
+    go(shared.router().admit(at(4), &ask(&app)));
 }
 
 #[test]
