@@ -312,8 +312,13 @@ impl NetStreamAppend<Engine> for Link {
     {
         if !self.heartbeats {
             return Box::pin(async move {
-                let answers: BoxStream<'s, _> = self.open_append(input).await?;
-                Ok(answers)
+                let opened: Rpc<BoxStream<'s, _>> = self.open_append(input).await;
+                if opened.is_err() {
+                    // The library pauses only between the requests of a stream that was opened; a peer that refuses connections at once
+                    // would be asked as fast as a processor can.
+                    tokio::time::sleep(RECONNECT).await;
+                }
+                opened
             });
         }
         Box::pin(async move {

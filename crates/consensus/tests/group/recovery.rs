@@ -190,3 +190,25 @@ fn copy(from: &std::path::Path, to: &std::path::Path) {
         }
     }
 }
+
+/// A connection that is refused or closed at once fails at once: nothing but a pause of our own keeps a leader from asking a dead peer as
+/// fast as a processor can.
+#[tokio::test]
+async fn a_dead_follower_does_not_keep_its_leader_busy() {
+    let mut cluster = Cluster::group(3, |_| {}).await;
+    let leader = cluster.leader().await;
+    let dead = (leader + 1) % 3;
+    let address = cluster.options(dead).grpc.socket();
+    cluster.kill(dead);
+    cluster.add(1).await;
+    let grave = tokio::net::TcpListener::from_std(dynomesh_runtime::net::listen(address, "grpc").unwrap()).unwrap();
+    let mut asked = 0;
+    let counting = async {
+        loop {
+            drop(grave.accept().await);
+            asked += 1;
+        }
+    };
+    assert!(tokio::time::timeout(std::time::Duration::from_secs(1), counting).await.is_err());
+    assert!((1..200).contains(&asked), "it was asked {asked} times within a second");
+}
