@@ -20,7 +20,7 @@ struct Faults(TempDir);
 
 impl Faults {
     fn none() -> Self {
-        Faults(tempfile::tempdir().unwrap())
+        Faults(tempfile::tempdir().expect("a temporary directory"))
     }
 
     fn file(&self) -> PathBuf {
@@ -34,8 +34,8 @@ impl Faults {
     /// Moves the time of day of every process, and waits until all have read it.
     fn wall(&self, offset: &str) {
         let aside = self.0.path().join("faults.new");
-        fs::write(&aside, format!("wall_offset = \"{offset}\"\n")).unwrap();
-        fs::rename(aside, self.file()).unwrap();
+        let written = fs::write(&aside, format!("wall_offset = \"{offset}\"\n")).and_then(|()| fs::rename(aside, self.file()));
+        written.expect("the file of faults can be written");
         wait::pass(Span::from_millis(500));
     }
 }
