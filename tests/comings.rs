@@ -62,7 +62,7 @@ fn an_evicted_block_dispatches_nothing_when_it_returns() {
     });
     let load = cluster.client().load(ordinary(15.0, 82));
 
-    let mut back: Vec<_> = replicas.iter().map(|replica| cluster.start_process("block", &replica.name)).collect();
+    let mut back: Vec<_> = replicas.iter().map(|replica| cluster.start_process("block", &replica.name, &[])).collect();
     wait::until("the evicted block is heard again", LIMIT, || {
         let heard = rows(&cluster, &["replica", "list"]).iter().filter(|row| row["block"] == "b3" && row["live"] == true).count();
         (heard == 3).then_some(())
@@ -75,6 +75,28 @@ fn an_evicted_block_dispatches_nothing_when_it_returns() {
     for child in &mut back {
         child.kill().and_then(|()| child.wait()).expect("the child is ours to kill");
     }
+    judge(&cluster, seen);
+}
+
+/// P16: a control plane that hears no block cannot tell whether they are dead or itself cut off, so it evicts none on the word of a platform,
+/// however long it is silent around it. Fails when silence is taken for death.
+#[test]
+fn a_control_plane_that_is_cut_off_evicts_no_block_without_an_operator() {
+    let cluster = mesh(Options::default(), 3);
+    cluster.run(&["settings", "set", "evict_after=0s"]).expect_ok();
+    let control = cluster.ready().control[0].clone();
+    process::kill(control.pid);
+    wait::until("the control plane is gone", LIMIT, || (!process::is_alive(control.pid)).then_some(()));
+    let mut deaf = cluster.start_process("control", &control.name, &[("DYNOMESH_GOSSIP_DROP_FROM", "b")]);
+    let refused = wait::until("it hears edges and no block, and has settled", LIMIT, || {
+        let ran = cluster.run(&["block", "evict", "b1", "--proof", "platform"]);
+        assert_ne!(ran.code, Some(0), "a block was evicted that lives: {ran:?}");
+        ran.stderr.contains("without an operator").then_some(ran.stderr)
+    });
+    assert!(refused.contains("0 of 3 blocks"), "{refused}");
+    let seen = cluster.client().send_all((0..6).map(|_| Ask::post("/order").service(Span::from_millis(20))));
+    all_answered(&seen, |_| true);
+    deaf.kill().and_then(|()| deaf.wait()).expect("the child is ours to kill");
     judge(&cluster, seen);
 }
 

@@ -151,6 +151,32 @@ fn a_move_ends_without_the_control_plane() {
     judge(&cluster, seen);
 }
 
+/// P12: the deadline of a move only cuts. Fails (`one-owner`) when it frees the slot: the next block then sends requests to a dyno that
+/// still works for the one before.
+#[test]
+fn a_dyno_that_works_past_the_deadline_of_its_move_stays_where_it_is() {
+    let mut cluster = Cluster::start(Options { blocks: 3, ..Options::default() });
+    // Each dyno keeps the deadline that was set when it was added.
+    cluster.run(&["settings", "set", "drain=500ms"]).expect_ok();
+    cluster.create_app(&["--serial", "yes"]);
+    cluster.add_dynos(1, 1);
+    let source = owner(&cluster, "d1");
+    let target = BLOCKS.iter().find(|block| **block != source).unwrap();
+    let client = cluster.client();
+    let long = client.begin(Ask::post("/long").service(Span::from_secs(5)));
+    wait::until("the dyno works", LIMIT, || (cluster.dynos()[0].in_flight() == 1).then_some(()));
+    cluster.run(&["dyno", "move", "d1", "--to", target]).expect_ok();
+    let cut = long.wait();
+    assert_eq!(cut.answer().and_then(|answer| answer.header("x-dynomesh-error")), Some("cut"), "{cut}");
+    assert_eq!(cluster.dynos()[0].in_flight(), 1, "the dyno ended before the cut: the test tells nothing");
+    let mut seen = vec![cut];
+    wait::until("the target answers for the dyno", LIMIT, || {
+        seen.push(client.send(Ask::get("/page").service(Span::from_millis(5))));
+        seen[seen.len() - 1].ok().map(drop)
+    });
+    judge(&cluster, seen);
+}
+
 /// To its own block a move is nothing; a newer one replaces one under way; `--wait` ends when the dyno has arrived.
 #[test]
 fn a_newer_move_replaces_one_under_way() {

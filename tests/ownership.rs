@@ -81,6 +81,29 @@ fn an_address_goes_to_another_block_only_when_its_dyno_is_released() {
     judge(&cluster, seen);
 }
 
+/// P17: a dyno that comes back under its old id and address is a new one. Fails when it gets an epoch that was given out before, up to which
+/// its blocks have promised to keep off: nobody owns it then.
+#[test]
+fn a_dyno_that_is_removed_and_added_again_serves_again_under_a_higher_epoch() {
+    let cluster = Cluster::with_dynos(Options { replicas: 1, ..Options::default() }, 2);
+    let address = cluster.dynos()[0].address.to_string();
+    let epoch = || {
+        let rows = cluster.json(&["dyno", "list"]);
+        let epochs = rows.as_array().and_then(|rows| rows.iter().find(|row| row["id"] == "d1")?["epoch"].as_u64());
+        epochs.unwrap_or_else(|| panic!("d1 is not listed: {rows}"))
+    };
+    for _ in 0..3 {
+        let before = epoch();
+        cluster.run(&["dyno", "remove", "d1", "--wait"]).expect_ok();
+        cluster.run(&["dyno", "add", APP, &address, "--id", "d1"]).expect_ok();
+        assert!(epoch() > before, "an epoch is used again");
+        cluster.check_no_leak().assert_holds();
+    }
+    let seen = cluster.client().send_all((0..4).map(|_| Ask::post("/order").service(Span::from_millis(20))));
+    all_answered(&seen, |_| true);
+    judge(&cluster, seen);
+}
+
 /// `routes-alone`: the control plane is frozen, so it neither speaks nor is started again, and a new edge finds its way by the blocks.
 #[test]
 fn a_new_edge_routes_while_the_control_plane_is_silent() {

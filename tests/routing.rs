@@ -110,6 +110,20 @@ fn hosts_are_routed_to_their_own_apps_and_a_star_takes_the_rest() {
     }
 }
 
+/// `bounded`: every request has an answer at its deadline, whatever its dyno does.
+#[test]
+fn a_request_that_its_dyno_does_not_answer_in_time_is_told_so_at_its_deadline() {
+    let hasty = small().env("DYNOMESH_EDGE_LIMITS__DEADLINE", "2s").env("DYNOMESH_EDGE_RETRY__PATIENCE", "1s");
+    let cluster = Cluster::with_dynos(hasty, 2);
+    let client = cluster.client();
+    let asks = [Ask::get("/slow"), Ask::post("/slow")].map(|ask| ask.service(Span::from_secs(6)).deadline(Span::from_secs(5)));
+    for seen in client.send_all(asks) {
+        let answer = seen.answer().unwrap_or_else(|| panic!("bounded: no answer at the deadline: {seen}"));
+        assert_eq!(answer.status.as_u16(), 504, "{seen}");
+        assert!(seen.latency() < Span::from_secs(4), "bounded: {seen}");
+    }
+}
+
 /// A platform adds a dyno before its process listens. Nothing is lost on it meanwhile.
 #[test]
 fn a_dyno_that_does_not_listen_yet_is_used_soon_after_it_does() {

@@ -137,7 +137,7 @@ fn an_edge_of_another_mesh_has_no_block() {
     put(&config, &text);
     process::kill(edge.pid);
     wait::until("the edge is gone", LIMIT, || (!process::is_alive(edge.pid)).then_some(()));
-    let mut by_hand = cluster.start_process("edge", "edge-1");
+    let mut by_hand = cluster.start_process("edge", "edge-1", &[]);
     wait::until("it listens again", LIMIT, || Wire::connect(edge.http, LIMIT).ok().map(drop));
     let client = Client::new(vec![edge.http], HOST);
     wait::until("its log says why", LIMIT, || {

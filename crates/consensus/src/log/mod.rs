@@ -14,6 +14,8 @@ mod store;
 mod writer;
 
 #[cfg(test)]
+mod power_tests;
+#[cfg(test)]
 mod suite_tests;
 #[cfg(test)]
 mod tests;

@@ -21,27 +21,27 @@ use crate::error::StartError;
 use crate::options::OnFatal;
 use crate::payload;
 
-const SEGMENT_LEN: u64 = 4096;
+pub(super) const SEGMENT_LEN: u64 = 4096;
 
-fn open(dir: &TempDir) -> Result<Log, StartError> {
+pub(super) fn open(dir: &TempDir) -> Result<Log, StartError> {
     Log::open(dir.path(), SEGMENT_LEN, OnFatal::call(|error| panic!("{error}")))
 }
 
 /// An entry that carries `len` bytes.
-fn entry(term: u64, index: u64, len: usize) -> Entry {
+pub(super) fn entry(term: u64, index: u64, len: usize) -> Entry {
     let mut encoded = vec![payload::VERSION, 3];
     encoded.resize(2 + len, u8::try_from(index % 251).unwrap());
     payload::decode(log_id(term, index), Bytes::from(encoded)).unwrap()
 }
 
 /// Appends and waits for the flush.
-async fn append(log: &mut Log, entries: Vec<Entry>) -> io::Result<()> {
+pub(super) async fn append(log: &mut Log, entries: Vec<Entry>) -> io::Result<()> {
     let (tx, rx) = Engine::oneshot();
     log.append(entries, IOFlushed::signal(tx)).await?;
     rx.await.unwrap()
 }
 
-async fn indexes(log: &mut Log) -> Vec<(u64, u64)> {
+pub(super) async fn indexes(log: &mut Log) -> Vec<(u64, u64)> {
     let entries = log.try_get_log_entries(..).await.unwrap();
     entries.iter().map(|e| (crate::engine::term_of(&e.log_id), e.log_id.index)).collect()
 }

@@ -87,6 +87,33 @@ async fn leadership_is_handed_over_quickly_and_the_lease_ends_first() {
     cluster.converge(&[1, 2]).await;
 }
 
+/// P4: the target's vote passes every follower's lease, so nothing may be dispatched any more from when leadership begins to be handed
+/// over, however long the message to the target takes. Fails when the lease is kept meanwhile.
+#[tokio::test]
+async fn a_leader_has_no_lease_while_its_transfer_is_under_way() {
+    let cluster = Cluster::group(3, |_| {}).await;
+    let old = cluster.leader().await;
+    cluster.add(1).await;
+    let target = &cluster.node((old + 1) % 3);
+    let (lease, term, clock) = (cluster.node(old).replica.lease(), cluster.node(old).role().term, Clock::system());
+    until("a lease", || lease.valid(clock.now()).then_some(())).await;
+    target.cut.set(true);
+    let mut transfer = std::pin::pin!(soon(cluster.node(old).replica.transfer(Some(target.replica.id()))));
+    let mut looks = 0;
+    loop {
+        tokio::select! {
+            biased;
+            _ = &mut transfer => break,
+            () = tokio::time::sleep(std::time::Duration::from_millis(2)) => {}
+        }
+        assert!(!lease.valid_in(term, clock.now()), "a lease while leadership is handed over");
+        looks += 1;
+    }
+    assert!(looks > 0, "the transfer was over at once: the test tells nothing");
+    target.cut.set(false);
+    cluster.add(2).await;
+}
+
 #[tokio::test]
 async fn a_transfer_to_a_dead_replica_does_not_mute_the_group() {
     let mut cluster = Cluster::group(3, |_| {}).await;

@@ -1,5 +1,6 @@
 //! What a replica refuses to hear.
 
+use dynomesh_consensus::{Options, Timers};
 use dynomesh_proto::raft::v1 as wire;
 use dynomesh_proto::raft::v1::peer_client::PeerClient;
 use tonic::Code;
@@ -56,6 +57,27 @@ async fn what_is_of_another_version_replica_or_group_is_refused_with_the_reason(
 
     cluster.add(1).await;
     assert_eq!(cluster.node(leader).role().term, term, "none of it was heard");
+}
+
+/// P4: whoever asks, and however good his log is. Fails when the voter has an answer at once: the leader it followed before, whom it cannot
+/// hear now, still trusts the lease that it was granted.
+#[tokio::test]
+async fn a_restarted_voter_votes_for_nobody_within_the_lease_that_it_forgot() {
+    let tune = |options: &mut Options| options.timers = Timers { heartbeat: ms(50), election_min: ms(3_000), election_max: ms(4_000) };
+    let mut cluster = Cluster::group(3, tune).await;
+    let leader = cluster.leader().await;
+    cluster.add(1).await;
+    let (lease, clock) = (cluster.node(leader).replica.lease(), dynomesh_runtime::clock::Clock::system());
+    until("a lease", || lease.valid(clock.now()).then_some(())).await;
+    let voter = (leader + 1) % 3;
+    cluster.node(leader).cut.set(true);
+    cluster.kill(voter);
+    cluster.restart(voter);
+    let mut peer = PeerClient::connect(format!("http://{}", cluster.addresses[voter])).await.unwrap();
+    let answer = peer.vote(ask(header(&cluster, voter))).await;
+    assert!(lease.valid(clock.now()), "the lease ran out meanwhile: the test tells nothing");
+    let refused = answer.expect_err("a voter votes that forgot its lease");
+    assert!(refused.message().contains("has just started"), "{refused}");
 }
 
 /// A candidate that stops waiting takes its call with it. Fails when the voter considers that vote for ever: it has no lease when it

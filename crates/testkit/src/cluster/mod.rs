@@ -168,12 +168,13 @@ impl Cluster {
         self.boot();
     }
 
-    /// Starts one process of the mesh by hand, by the file that `dev` wrote for it. It ends with the test, or when it is killed.
-    pub fn start_process(&self, kind: &str, name: &str) -> Child {
+    /// Starts one process of the mesh by hand, by the file that `dev` wrote for it and with more environment. It ends with the test, or when
+    /// it is killed.
+    pub fn start_process(&self, kind: &str, name: &str, env: &[(&str, &str)]) -> Child {
         let log = File::options().create(true).append(true).open(self.path("by-hand.log")).expect("the log can be written");
         let mut command = Command::new(&self.binary);
         command.args([kind, "--config"]).arg(self.path("data").join("config").join(format!("{name}.toml")));
-        command.env("DYNOMESH_PARENT", std::process::id().to_string()).envs(self.options.env.iter().cloned());
+        command.env("DYNOMESH_PARENT", std::process::id().to_string()).envs(self.options.env.iter().cloned()).envs(env.iter().copied());
         command.stdin(Stdio::null()).stdout(log.try_clone().expect("a file can be shared")).stderr(log);
         command.spawn().unwrap_or_else(|error| panic!("start {}: {error}", self.binary.display()))
     }
