@@ -12,9 +12,12 @@ use dynomesh_testkit::clock;
 use dynomesh_testkit::history::History;
 
 use crate::figures::ms;
-use crate::judge::{Verdict, judge};
+use crate::judge::{Judgement, Verdict, judge};
 use crate::net::clean;
+use crate::report::Beside;
+use crate::run::Run;
 use crate::scenario::{self, Scenario};
+use crate::system::rival::Kind;
 use crate::{need, report, run};
 
 /// Exit code where no run is possible: nothing was shown, and nothing was broken.
@@ -42,6 +45,9 @@ enum Command {
         /// Decides what is drawn; drawn itself if not given
         #[arg(long)]
         seed: Option<u64>,
+        /// Run it for these rivals too, where its faults are such as they can have; they are told of and not judged
+        #[arg(long, value_name = "RIVAL", value_delimiter = ',')]
+        beside: Vec<Kind>,
         /// Where reports, logs and histories are written
         #[arg(long, value_name = "DIR", default_value = "target/chaos")]
         out: PathBuf,
@@ -60,7 +66,7 @@ enum Command {
 /// Does what the command line says.
 pub(crate) fn run() -> ExitCode {
     let done = match Cli::parse().command {
-        Command::Run { scenario, minutes, seed, out } => run_all(&scenario, minutes, seed, &out),
+        Command::Run { scenario, minutes, seed, beside, out } => run_all(&scenario, minutes, seed, &beside, &out),
         Command::List => list(),
         Command::Check { file } => check_file(&file),
         Command::Clean => remove_dead(),
@@ -71,12 +77,12 @@ pub(crate) fn run() -> ExitCode {
     })
 }
 
-fn run_all(name: &str, minutes: Option<u64>, seed: Option<u64>, out: &Path) -> Result<ExitCode> {
+fn run_all(name: &str, minutes: Option<u64>, seed: Option<u64>, beside: &[Kind], out: &Path) -> Result<ExitCode> {
     let scenarios = match name {
         "all" => scenario::all()?.into_iter().filter(|scenario| scenario.run.in_all).collect(),
         name => vec![scenario::named(name)?],
     };
-    if let Some(reason) = need::missing() {
+    if let Some(reason) = need::missing(beside) {
         println!("skipped: {reason}");
         return Ok(ExitCode::from(SKIPPED));
     }
@@ -89,7 +95,7 @@ fn run_all(name: &str, minutes: Option<u64>, seed: Option<u64>, out: &Path) -> R
             if deadline.is_some_and(|deadline| clock::now() >= deadline) {
                 break 'rounds;
             }
-            outcomes.push(run_one(scenario, first + round, out));
+            outcomes.push(run_one(scenario, first + round, beside, out));
         }
         if deadline.is_none() {
             break;
@@ -106,30 +112,29 @@ struct Outcome {
     line: String,
 }
 
-fn run_one(scenario: &Scenario, seed: u64, out: &Path) -> Outcome {
+fn run_one(scenario: &Scenario, seed: u64, beside: &[Kind], out: &Path) -> Outcome {
     let name = scenario.name.clone();
     eprintln!("{name}, seed {seed}: {}", scenario.title);
-    match carry_through(scenario, seed, out) {
+    match carry_through(scenario, seed, beside, out) {
         Ok((verdict, line)) => Outcome { name, seed, verdict: Some(verdict), line },
         Err(error) => Outcome { name, seed, verdict: None, line: format!("broken: {error:#}") },
     }
 }
 
-fn carry_through(scenario: &Scenario, seed: u64, out: &Path) -> Result<(Verdict, String)> {
-    let dir = out.join(format!("{}-{seed}", scenario.name));
-    if dir.exists() {
-        fs::remove_dir_all(&dir).with_context(|| format!("take away the run of before in {}", dir.display()))?;
+fn carry_through(scenario: &Scenario, seed: u64, beside: &[Kind], out: &Path) -> Result<(Verdict, String)> {
+    let (run, judgement) = carry_out(scenario, seed, out)?;
+    let mut others = Vec::new();
+    for rival in beside.iter().filter_map(|rival| scenario.against(*rival)) {
+        eprintln!("  the same for {}", rival.mesh.system);
+        let (run, judgement) = carry_out(&rival, seed, out)?;
+        report::write(&run, &judgement, &[])?;
+        others.push(Beside { run, judgement });
     }
-    fs::create_dir_all(&dir).with_context(|| dir.display().to_string())?;
-    let dir = dir.canonicalize().with_context(|| dir.display().to_string())?;
-    let run = run::run(scenario, seed, &dir)?;
-    let judgement = judge(&run);
-    run.history.save(&dir.join("history.json")).context("save the history")?;
-    report::write(&run, &judgement)?;
+    report::write(&run, &judgement, &others)?;
     let (figures, verdict) = (&judgement.figures, judgement.verdict);
     if matches!(verdict, Verdict::Clean | Verdict::Void) {
         // What replicas kept is large, and of use only where something went wrong.
-        fs::remove_dir_all(dir.join("data")).context("take away what replicas kept")?;
+        fs::remove_dir_all(run.dir.join("data")).context("take away what replicas kept")?;
     }
     let line = format!(
         "{verdict}: {} requests, {} lost, longest gap {}, p99 added {}, processors busy {:.0} %, by this run {:.0} %",
@@ -149,9 +154,23 @@ fn carry_through(scenario: &Scenario, seed: u64, out: &Path) -> Result<(Verdict,
             .filter(|judged| !judged.is_met)
             .for_each(|judged| eprintln!("  {}: {}, expected {}", judged.name, judged.seen, judged.expected));
         run.complaints.iter().chain(&judgement.voids).for_each(|told| eprintln!("  {told}"));
-        eprintln!("  once more: {}\n  everything about it: {}", report::replay(&run), dir.display());
+        eprintln!("  once more: {}\n  everything about it: {}", report::replay(&run), run.dir.display());
     }
     Ok((verdict, line))
+}
+
+/// One run, judged, with its history saved.
+fn carry_out(scenario: &Scenario, seed: u64, out: &Path) -> Result<(Run, Judgement)> {
+    let dir = out.join(format!("{}-{seed}", scenario.name));
+    if dir.exists() {
+        fs::remove_dir_all(&dir).with_context(|| format!("take away the run of before in {}", dir.display()))?;
+    }
+    fs::create_dir_all(&dir).with_context(|| dir.display().to_string())?;
+    let dir = dir.canonicalize().with_context(|| dir.display().to_string())?;
+    let run = run::run(scenario, seed, &dir)?;
+    let judgement = judge(&run);
+    run.history.save(&dir.join("history.json")).context("save the history")?;
+    Ok((run, judgement))
 }
 
 fn conclude(outcomes: &[Outcome], out: &Path) -> Result<ExitCode> {

@@ -12,6 +12,8 @@ pub(crate) const MESH: &str = "mesh";
 pub(crate) const RELAY: &str = "relay";
 /// First argument of a dyno that speaks WebSocket.
 pub(crate) const SOCKETS: &str = "sockets";
+/// The program that the mesh is run beside.
+pub(crate) const RIVAL: &str = "haproxy";
 /// Names the process that another must not outlive.
 pub(crate) const PARENT: &str = "DYNOMESH_PARENT";
 /// Names another binary to take for the mesh.

@@ -190,10 +190,12 @@ impl<'a> Drive<'a> {
         let incidents = self.over.iter().flat_map(|(running, held, _)| running.incidents(*held, self.mesh)).collect();
         let healed = Some(self.healed).filter(|_| !self.over.is_empty());
         let mut history = History { exchanges: std::mem::take(&mut self.exchanges), incidents, calls, healed, ..History::default() };
-        if let Err(error) = self.mesh.await_owned(SETTLE_MAX) {
-            complaints.push(format!("{error:#}"));
+        if self.mesh.kind.is_mesh() {
+            if let Err(error) = self.mesh.await_owned(SETTLE_MAX) {
+                complaints.push(format!("{error:#}"));
+            }
+            history.census = Some(census(self.mesh)?);
         }
-        history.census = Some(census(self.mesh)?);
         match bursts(self.mesh, &mut history) {
             Ok(true) => {}
             Ok(false) => complaints.push(format!("in {BURSTS_MAX} bursts of requests some slots were never used")),

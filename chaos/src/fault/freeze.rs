@@ -18,7 +18,7 @@ const STOP_MAX: Span = Span::from_secs(5);
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Spec {
-    target: Selector,
+    pub(super) target: Selector,
 }
 
 pub(super) struct Freeze {

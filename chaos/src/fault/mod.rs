@@ -173,6 +173,15 @@ impl Spec {
         !matches!(self, Spec::Moves(_) | Spec::Drains(_) | Spec::Deploy(_))
     }
 
+    /// Whether edges and blocks that are no mesh can have it too.
+    pub(crate) fn suits_rivals(&self) -> bool {
+        match self {
+            Spec::Kill(spec) => spec.target.is_in_rivals(),
+            Spec::Freeze(spec) => spec.target.is_in_rivals(),
+            _ => false,
+        }
+    }
+
     /// Whether it may last beside another: what needs the mesh to answer commands may not.
     pub(crate) fn may_overlap(&self) -> bool {
         !matches!(self, Spec::Evict(_) | Spec::TornLog(_) | Spec::DiskFull(_))

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::timeline::{Second, seconds};
-use super::{Table, notes, replay, tables};
+use super::{Beside, Table, notes, replay, tables};
 use crate::judge::{Judgement, Verdict};
 use crate::run::Run;
 
@@ -16,7 +16,7 @@ table{border-collapse:collapse;margin:.5em 0 1.5em;width:100%}td,th{border-botto
 th{font-weight:600;color:#5a6675}code{background:#f1f3f6;padding:.1em .3em}.clean{color:#137a3c}.bad{color:#b3261e}svg{width:100%;height:auto}\
 svg text{font:11px system-ui,sans-serif;fill:#5a6675}li{white-space:pre-wrap}";
 
-pub(super) fn page(run: &Run, judgement: &Judgement) -> String {
+pub(super) fn page(run: &Run, judgement: &Judgement, beside: &[Beside]) -> String {
     let class = if judgement.verdict == Verdict::Clean { "clean" } else { "bad" };
     let (name, title) = (escaped(&run.scenario.name), escaped(&run.scenario.title));
     let mut page = format!(
@@ -33,7 +33,7 @@ pub(super) fn page(run: &Run, judgement: &Judgement) -> String {
         page += &format!("<h2>What speaks against it</h2><ul class=\"bad\">{items}</ul>");
     }
     page += &format!("<h2>Timeline</h2>{}", drawing(run));
-    tables(run, judgement).iter().filter(|table| !table.rows.is_empty()).for_each(|table| page += &html(table));
+    tables(run, judgement, beside).iter().filter(|table| !table.rows.is_empty()).for_each(|table| page += &html(table));
     page + "</html>\n"
 }
 

@@ -1,10 +1,10 @@
 //! The report as Markdown.
 
-use super::{Table, notes, replay, tables};
+use super::{Beside, Table, notes, replay, tables};
 use crate::judge::Judgement;
 use crate::run::Run;
 
-pub(super) fn page(run: &Run, judgement: &Judgement) -> String {
+pub(super) fn page(run: &Run, judgement: &Judgement, beside: &[Beside]) -> String {
     let mut page =
         format!("# {}: {}\n\n{}.\n\nSeed {}: `{}`\n", run.scenario.name, judgement.verdict, run.scenario.title, run.seed, replay(run));
     let notes = notes(run, judgement);
@@ -12,7 +12,7 @@ pub(super) fn page(run: &Run, judgement: &Judgement) -> String {
         page += "\n## What speaks against it\n";
         notes.iter().for_each(|note| page += &format!("- {}\n", note.replace('\n', "\n  ")));
     }
-    tables(run, judgement).iter().filter(|table| !table.rows.is_empty()).for_each(|table| page += &text(table));
+    tables(run, judgement, beside).iter().filter(|table| !table.rows.is_empty()).for_each(|table| page += &text(table));
     page
 }
 

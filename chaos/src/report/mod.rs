@@ -2,6 +2,7 @@
 
 mod html;
 mod markdown;
+mod rivals;
 mod timeline;
 
 use std::fs;
@@ -12,6 +13,7 @@ use dynomesh_testkit::check::Report;
 use crate::figures::{ms, percent};
 use crate::judge::Judgement;
 use crate::run::Run;
+pub(crate) use rivals::Beside;
 
 /// Violations of one checker that a report shows.
 const SHOWN_MAX: usize = 20;
@@ -24,8 +26,9 @@ struct Table {
 }
 
 /// Writes both into the directory of the run.
-pub(crate) fn write(run: &Run, judgement: &Judgement) -> Result<()> {
-    for (name, text) in [("report.md", markdown::page(run, judgement)), ("report.html", html::page(run, judgement))] {
+pub(crate) fn write(run: &Run, judgement: &Judgement, beside: &[Beside]) -> Result<()> {
+    let texts = [("report.md", markdown::page(run, judgement, beside)), ("report.html", html::page(run, judgement, beside))];
+    for (name, text) in texts {
         let path = run.dir.join(name);
         fs::write(&path, text).with_context(|| path.display().to_string())?;
     }
@@ -49,7 +52,7 @@ fn notes(run: &Run, judgement: &Judgement) -> Vec<String> {
 }
 
 /// All tables.
-fn tables(run: &Run, judgement: &Judgement) -> [Table; 4] {
+fn tables(run: &Run, judgement: &Judgement, beside: &[Beside]) -> [Table; 5] {
     let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
     let row = |report: &Report| {
         let Report { invariant, judged, unknown, violations, .. } = report;
@@ -100,6 +103,7 @@ fn tables(run: &Run, judgement: &Judgement) -> [Table; 4] {
             rows: judgement.reports.iter().map(row).collect(),
         },
         Table { title: "Expectations", head: &["what", "expected", "seen", ""], rows: expected.collect() },
+        rivals::table(run, judgement, beside),
         Table { title: "Faults", head: &["fault", "began", "ended", "", "by what it was felt"], rows: faults.collect() },
         Table { title: "Figures", head: &["what", "figure"], rows: figures },
     ]

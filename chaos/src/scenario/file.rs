@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use super::{Drawn, Expect, Timed};
 use crate::fault::Spec;
+use crate::system::rival::Kind;
 use crate::workload;
 
 /// What is run.
@@ -42,6 +43,8 @@ pub(crate) struct Scenario {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Shape {
+    /// What is run.
+    pub(crate) system: Kind,
     pub(crate) edges: u16,
     pub(crate) blocks: u16,
     /// Of each block.
@@ -186,6 +189,14 @@ impl Scenario {
         f64::from(self.mesh.dynos) / (self.mesh.floor + self.mesh.mean).as_secs_f64()
     }
 
+    /// The same for a rival, where its faults are such as it can have too.
+    pub(crate) fn against(&self, rival: Kind) -> Option<Self> {
+        let workload: Vec<_> = self.workload.iter().filter(|spec| !matches!(spec, workload::Spec::Sockets(_))).cloned().collect();
+        let mesh = Shape { system: rival, replicas: 1, sockets: 0, ..self.mesh.clone() };
+        let name = format!("{}-{rival}", self.name);
+        (self.faults().all(Spec::suits_rivals) && !workload.is_empty()).then(|| Scenario { name, mesh, workload, ..self.clone() })
+    }
+
     fn faults(&self) -> impl Iterator<Item = &Spec> {
         self.fault.iter().map(|timed| &timed.what).chain(self.drawn.iter().flat_map(|drawn| &drawn.from))
     }
@@ -214,6 +225,7 @@ impl Scenario {
 impl Default for Shape {
     fn default() -> Self {
         Shape {
+            system: Kind::Mesh,
             edges: 2,
             blocks: 2,
             replicas: 3,

@@ -30,6 +30,9 @@ impl Mesh {
         for name in &names {
             self.start_process(name)?;
         }
+        if !self.kind.is_mesh() {
+            return self.await_routed();
+        }
         self.found("control", &self.layout.playing(&Role::Control).collect::<Vec<_>>())?;
         for block in self.layout.blocks() {
             self.found("block", &self.layout.replicas(&block))?;
@@ -134,7 +137,9 @@ impl Mesh {
     /// Waits until every edge routes to the app: each learns of it in its own time.
     fn await_routed(&self) -> Result<()> {
         for edge in self.layout.playing(&Role::Edge) {
-            until(&format!("{} to be ready", edge.name), STEP_MAX, || get(edge, ADMIN, "/readyz").ok())?;
+            if self.kind.is_mesh() {
+                until(&format!("{} to be ready", edge.name), STEP_MAX, || get(edge, ADMIN, "/readyz").ok())?;
+            }
             let client = Client::new(vec![edge.socket()], HOST);
             until(&format!("{} to route", edge.name), STEP_MAX, || {
                 client.send(Ask::get("/up").deadline(Span::from_secs(5))).ok().map(drop)

@@ -62,7 +62,8 @@ impl Layout {
             members.push(Member { name, role, host, address, port });
             Ok(())
         };
-        for n in 1..=shape.control {
+        let control = if shape.system.is_mesh() { shape.control } else { 0 };
+        for n in 1..=control {
             add(format!("control-{n}"), Role::Control, format!("control-{n}"), GRPC)?;
         }
         for b in 1..=shape.blocks {

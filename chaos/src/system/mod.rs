@@ -9,6 +9,7 @@ mod config;
 pub(crate) mod layout;
 mod process;
 pub(crate) mod question;
+pub(crate) mod rival;
 pub(crate) mod select;
 
 use std::collections::BTreeMap;
@@ -33,8 +34,9 @@ pub(crate) const HOST: &str = "shop.test";
 /// Where WebSockets go.
 pub(crate) const SOCKETS_HOST: &str = "sockets.test";
 
-/// A running mesh. Dropped, nothing is left of it but its files.
+/// A running mesh, or its rival. Dropped, nothing is left of it but its files.
 pub(crate) struct Mesh {
+    pub(crate) kind: rival::Kind,
     pub(crate) layout: Layout,
     processes: BTreeMap<String, Process>,
     pub(crate) admin: Admin,
@@ -67,6 +69,7 @@ impl Mesh {
         let net = Network::create(layout.hosts()?, &relayed, dir)?;
         let admin = Admin::new(program::mesh()?, layout.admin());
         let mut mesh = Mesh {
+            kind: scenario.mesh.system,
             processes: BTreeMap::new(),
             admin,
             rng: StdRng::seed_from_u64(seed),
@@ -147,7 +150,11 @@ impl Mesh {
             Role::Replica(_) => args.extend(["block", "--config"].map(word)),
         }
         let mut env = Vec::new();
-        if let Some(text) = config::text(&self.layout, shape, member, &data) {
+        if let Some(text) = self.kind.text(&self.layout, member) {
+            let file = dir.join("config").join(format!("{name}.cfg"));
+            fs::write(&file, text).with_context(|| file.display().to_string())?;
+            (program, args) = (program::RIVAL.into(), vec![word("-db"), word("-f"), file.into()]);
+        } else if let Some(text) = config::text(&self.layout, shape, member, &data) {
             let file = dir.join("config").join(format!("{name}.toml"));
             fs::write(&file, text).with_context(|| file.display().to_string())?;
             args.push(file.into());
@@ -155,7 +162,7 @@ impl Mesh {
                 env.push(("DYNOMESH_FAULTS", self.fault_file(name).into_os_string()));
             }
         }
-        let keeps = matches!(member.role, Role::Control | Role::Replica(_));
+        let keeps = self.kind.is_mesh() && matches!(member.role, Role::Control | Role::Replica(_));
         if keeps && let Some(size) = &needs.small_disks {
             self.mount(&data, size)?;
         }

@@ -25,6 +25,9 @@ pub(crate) struct Leader {
 impl Mesh {
     /// Who leads a block now, by the highest term.
     pub(crate) fn leader(&self, block: &str) -> Option<Leader> {
+        if !self.kind.is_mesh() {
+            return None;
+        }
         let claims =
             self.layout.replicas(block).into_iter().filter_map(|member| Some(Leader { name: member.name.clone(), term: claim(member)? }));
         claims.max_by_key(|leader| leader.term)
@@ -32,7 +35,8 @@ impl Mesh {
 
     /// Who leads a block, once somebody does.
     pub(crate) fn await_leader(&self, block: &str) -> Result<Leader> {
-        until(&format!("a leader of {block}"), LEADER_MAX, || self.leader(block))
+        let alone = || self.layout.replicas(block).first().map(|member| Leader { name: member.name.clone(), term: 0 });
+        until(&format!("a leader of {block}"), LEADER_MAX, || if self.kind.is_mesh() { self.leader(block) } else { alone() })
     }
 
     /// Waits until no dyno runs a request, by their own counts.

@@ -92,6 +92,17 @@ impl FromStr for Selector {
     }
 }
 
+impl Selector {
+    /// Whether edges and blocks that are no mesh have what it means: a block of theirs is one process, which is its leader.
+    pub(crate) fn is_in_rivals(&self) -> bool {
+        match self {
+            Selector::Edge | Selector::Edges | Selector::Leader(_) | Selector::Block(_) | Selector::Dyno | Selector::Dynos => true,
+            Selector::Named(name) => name.starts_with("edge-") || name.starts_with('d'),
+            _ => false,
+        }
+    }
+}
+
 impl TryFrom<String> for Selector {
     type Error = String;
 

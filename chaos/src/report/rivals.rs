@@ -1,0 +1,50 @@
+//! The mesh beside its rivals: the same scenario, seed, load and checkers.
+
+use super::Table;
+use crate::figures::{ms, percent};
+use crate::judge::Judgement;
+use crate::run::Run;
+
+/// A rival's run.
+pub(crate) struct Beside {
+    pub(crate) run: Run,
+    pub(crate) judgement: Judgement,
+}
+
+const HEAD: [&str; 4] = ["what", "mesh", "rival", "rival"];
+
+/// Both in one table; without rivals it has no rows.
+pub(super) fn table(run: &Run, judgement: &Judgement, beside: &[Beside]) -> Table {
+    let mut rows = column(run, judgement);
+    for other in beside {
+        for (row, theirs) in rows.iter_mut().zip(column(&other.run, &other.judgement)) {
+            row.extend(theirs.into_iter().skip(1));
+        }
+    }
+    rows.retain(|_| !beside.is_empty());
+    Table { title: "Beside rivals", head: &HEAD[..HEAD.len().min(2 + beside.len())], rows }
+}
+
+fn column(run: &Run, judgement: &Judgement) -> Vec<Vec<String>> {
+    let f = &judgement.figures;
+    let row = |name: &str, figure: String| vec![name.to_owned(), figure];
+    let mut rows = vec![
+        row("system", run.scenario.mesh.system.to_string()),
+        row("safe requests lost", format!("{} of {}", f.safe.lost, f.safe.asked)),
+        row("idempotent requests lost", format!("{} of {}", f.idempotent.lost, f.idempotent.asked)),
+        row("requests lost that change something", format!("{} of {}", f.others.lost, f.others.asked)),
+        row("longest time without an answer", ms(f.longest_gap)),
+        row("added p50, p99", format!("{}, {}", ms(f.added_p50), ms(f.added_p99))),
+        row("slowest GET beyond its service time", ms(f.get_added_max)),
+        row("p99 back to normal", f.back_after.map_or_else(|| "not seen".into(), ms)),
+        row("processors busy", percent(run.cpu)),
+    ];
+    rows.extend(judgement.reports.iter().map(|report| {
+        let told = match (report.judged, report.violations.len()) {
+            (0, 0) => "not judged".to_owned(),
+            (judged, violations) => format!("{violations} violations of {judged}"),
+        };
+        row(&report.invariant, told)
+    }));
+    rows
+}
