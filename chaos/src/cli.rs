@@ -124,13 +124,21 @@ fn run_one(scenario: &Scenario, seed: u64, beside: &[Kind], out: &Path) -> Outco
 fn carry_through(scenario: &Scenario, seed: u64, beside: &[Kind], out: &Path) -> Result<(Verdict, String)> {
     let (run, judgement) = carry_out(scenario, seed, out)?;
     let mut others = Vec::new();
+    report::write(&run, &judgement, &[])?;
     for rival in beside.iter().filter_map(|rival| scenario.against(*rival)) {
         eprintln!("  the same for {}", rival.mesh.system);
-        let (run, judgement) = carry_out(&rival, seed, out)?;
-        report::write(&run, &judgement, &[])?;
-        others.push(Beside { run, judgement });
+        // What a rival cannot do says nothing about the mesh.
+        match carry_out(&rival, seed, out) {
+            Ok((run, judgement)) => {
+                report::write(&run, &judgement, &[])?;
+                others.push(Beside { run, judgement });
+            }
+            Err(error) => eprintln!("  it could not be carried through: {error:#}"),
+        }
     }
-    report::write(&run, &judgement, &others)?;
+    if !others.is_empty() {
+        report::write(&run, &judgement, &others)?;
+    }
     let (figures, verdict) = (&judgement.figures, judgement.verdict);
     if matches!(verdict, Verdict::Clean | Verdict::Void) {
         // What replicas kept is large, and of use only where something went wrong.

@@ -23,7 +23,7 @@ pub(crate) enum Kind {
 }
 
 /// What both have in common. Whoever repeats a request that may have run before runs it twice, so that is for idempotent ones only.
-const DEFAULTS: &str = "global\n    nbthread 1\n    maxconn 20000\n\
+const DEFAULTS: &str = "global\n    nbthread 1\n    maxconn 4000\n\
 defaults\n    mode http\n    timeout connect 1s\n    timeout client 60s\n    timeout server 60s\n    timeout queue 10s\n    option redispatch 1\n";
 const UNSAFE: &str = "    http-request disable-l7-retry unless { method GET HEAD OPTIONS PUT DELETE }\n";
 /// Where an edge asks a block whether it lives.
