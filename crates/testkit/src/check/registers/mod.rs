@@ -5,7 +5,7 @@
 //! at a moment between its begin and its end, in which all answers are right? A call whose outcome is unknown may have taken effect at any
 //! time since its begin, also after its caller gave up, or never. One that failed for certain has not, and is left out.
 //!
-//! The order is searched as Wing and Gong do, with Lowe's memory of what was tried ([`search`]). What the register held before the first
+//! The order is searched as Wing and Gong do, with Lowe's memory of what was tried (`search`). What the register held before the first
 //! call is unknown as well. A search that takes more than [`Limits::steps_max`] steps is given up and told as inconclusive, never as good.
 //!
 //! A read that may be behind ([`Operation::ReadBehind`]) only has to tell a state that the register can have had by then: something that
