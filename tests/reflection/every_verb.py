@@ -77,7 +77,11 @@ def apps_and_dynos(admin):
     admin.call("UndrainDyno", {"id": "r1", "app": "nobody"}, "FAILED_PRECONDITION", APP)
     keyed = {"id": "r1", "to": blocks[1], "options": {"idempotency_key": "reflected-1"}}
     first, again = admin.call("MoveDyno", keyed), admin.call("MoveDyno", keyed)
-    admin.failed += first["changed"] is not True or again != first
+    # The move goes on between the two answers, so what is seen of the dyno may differ; what was written may not.
+    written = lambda answer: (answer["changed"], *(answer["dyno"][key] for key in ("id", "block", "epoch")))
+    if first["changed"] is not True or written(again) != written(first):
+        admin.failed += 1
+        print(f"FAIL MoveDyno answered its repetition {again}, and at first {first}")
     admin.call("MoveDyno", {"id": "r1", "to": "nowhere"}, "NOT_FOUND", "nowhere")
     return blocks
 
