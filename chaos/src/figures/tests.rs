@@ -1,3 +1,5 @@
+//! Invented runs, and what they come to.
+
 use dynomesh_agent::demo::digest::Digest;
 use dynomesh_testkit::history::Answer;
 use hyper::StatusCode;
