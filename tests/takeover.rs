@@ -14,6 +14,7 @@ use dynomesh_testkit::history::Outcome;
 use dynomesh_testkit::script::Script;
 use dynomesh_testkit::{clock, wait};
 use dynomesh_tests::{all_answered, judge};
+use hyper::Method;
 
 const LIMIT: Span = Span::from_secs(20);
 /// How long a dyno is kept busy where that is the scene of a test: time to set the rest, and less than a request waits in a queue.
@@ -273,6 +274,61 @@ fn a_post_whose_leader_dies_is_not_run_twice_and_its_client_is_told() {
     assert_eq!(history.runs(&key), 1);
     assert!(matches!(exchange.outcome, Outcome::Failed(_)), "a killed leader answered: {exchange}");
     assert!(exchange.latency() < Span::from_secs(5), "{exchange}");
+}
+
+/// P23: an idempotent request whose leader dies is run again by the next one, behind the first run and never beside it. Fails
+/// (`at-most-once`) when the next leader does not wait, and (not answered) when the edge gives the request up.
+#[test]
+fn a_put_whose_leader_dies_runs_again_when_the_first_run_is_over() {
+    // Two dynos, so that the repetition has a free one to run at while the first run goes on.
+    let cluster = one_block(2);
+    let client = cluster.client();
+    let put = Ask::new(Method::PUT, "/order").service(Span::from_secs(3));
+    let key = put.key.clone();
+    let pending = client.begin(put);
+    await_running(&cluster, 1);
+    process::kill(cluster.leader("b1").pid);
+    let exchange = pending.wait();
+    all_answered(std::slice::from_ref(&exchange), |_| true);
+    let history = judge(&cluster, vec![exchange]);
+    assert_eq!(history.runs(&key), 2, "run under the first leader, and under the next");
+}
+
+/// The same at a leader that is frozen, and wakes when the next one has run the repetition.
+#[test]
+fn a_put_whose_leader_freezes_runs_again_when_the_first_run_is_over() {
+    let cluster = one_block(2);
+    let client = cluster.client();
+    let put = Ask::new(Method::PUT, "/order").service(Span::from_secs(2));
+    let key = put.key.clone();
+    let pending = client.begin(put);
+    await_running(&cluster, 1);
+    let leader = cluster.leader("b1");
+    cluster.freeze(leader.pid);
+    let exchange = pending.wait();
+    cluster.thaw(leader.pid);
+    all_answered(std::slice::from_ref(&exchange), |_| true);
+    let history = judge(&cluster, vec![exchange]);
+    assert_eq!(history.runs(&key), 2, "run under the first leader, and under the next");
+}
+
+/// Where nothing proves that the first run is over, there is no second. Fails when a slot that was freed for want of its holder counts as
+/// a proof.
+#[test]
+fn a_put_at_a_dyno_that_proves_nothing_is_not_run_twice() {
+    let mut cluster = Cluster::start(Options { edges: 1, blocks: 1, ..Options::default() });
+    cluster.create_app(&["--serial", "no", "--orphans", "prompt"]);
+    cluster.add_dynos(2, 1);
+    let client = cluster.client();
+    let put = Ask::new(Method::PUT, "/order").service(OCCUPIED);
+    let key = put.key.clone();
+    let pending = client.begin(put);
+    await_running(&cluster, 1);
+    process::kill(cluster.leader("b1").pid);
+    let exchange = pending.wait();
+    let history = judge(&cluster, vec![exchange.clone()]);
+    assert_eq!(history.runs(&key), 1);
+    assert!(matches!(exchange.outcome, Outcome::Failed(_)), "{exchange}");
 }
 
 fn block_of(cluster: &Cluster, key: &str) -> String {

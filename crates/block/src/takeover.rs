@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use dynomesh_core::block::Command;
-use dynomesh_core::block::doubt::{self, Asked, DoubtLimits, Known, Verdict};
+use dynomesh_core::block::doubt::{self, Asked, DoubtLimits, Known, Verdict, Why};
 use dynomesh_core::id::{Address, DynoId, Holder, Incarnation, SlotId};
 use dynomesh_core::time::{Span, Time};
 use dynomesh_proto::raft::v1::IdentityRequest;
@@ -64,15 +64,15 @@ pub(crate) async fn run(shared: Arc<Shared>) {
         let mut free = Vec::new();
         for doubt in &doubts {
             if let Some(why) = judge(&shared, &findings, doubt, now) {
-                info!(slot = %doubt.slot, dyno = %doubt.dyno, why, "orphaned slot freed");
-                free.push(doubt.slot);
+                info!(slot = %doubt.slot, dyno = %doubt.dyno, why = why.as_str(), "orphaned slot freed");
+                free.push((doubt.slot, why));
             }
         }
         for doubt in &quarantined {
             let asked = lock(&findings).dynos.get(&doubt.dyno).copied();
             let verdict = doubt::quarantine_verdict(&doubt.facts, asked, now);
-            if follow(&shared, &findings, doubt, verdict).is_some() {
-                shared.router().clear_quarantine(now, &doubt.app.name, &doubt.dyno);
+            if let Some(why) = follow(&shared, &findings, doubt, verdict) {
+                shared.router().clear_quarantine(now, &doubt.app.name, &doubt.dyno, why);
             }
         }
         settle(&shared, free, now).await;
@@ -80,7 +80,7 @@ pub(crate) async fn run(shared: Arc<Shared>) {
 }
 
 /// Why a slot may be freed now, if it may.
-fn judge(shared: &Arc<Shared>, findings: &Arc<Mutex<Findings>>, doubt: &Doubt, now: Time) -> Option<&'static str> {
+fn judge(shared: &Arc<Shared>, findings: &Arc<Mutex<Findings>>, doubt: &Doubt, now: Time) -> Option<Why> {
     let known = if doubt.facts.own { Known::Dead(doubt.facts.since) } else { holder(shared, findings, doubt.slot.holder) };
     let asked = lock(findings).dynos.get(&doubt.dyno).copied();
     let limits = DoubtLimits { orphan_hold: shared.limits.orphan_hold, silent_hold: SILENT_HOLD };
@@ -93,7 +93,7 @@ fn me(shared: &Shared) -> Holder {
 }
 
 /// Asks if the verdict wants it; why to free, if it says so.
-fn follow(shared: &Arc<Shared>, findings: &Arc<Mutex<Findings>>, doubt: &Doubt, verdict: Verdict) -> Option<&'static str> {
+fn follow(shared: &Arc<Shared>, findings: &Arc<Mutex<Findings>>, doubt: &Doubt, verdict: Verdict) -> Option<Why> {
     match verdict {
         Verdict::Free(why) => return Some(why),
         Verdict::Ask => ask_dyno(shared, findings, doubt),
@@ -169,16 +169,23 @@ async fn incarnation_at(address: Address) -> std::io::Result<Option<Incarnation>
     Ok(identity.ok().map(|identity| Incarnation(identity.into_inner().incarnation)))
 }
 
-async fn settle(shared: &Shared, free: Vec<SlotId>, now: Time) {
+async fn settle(shared: &Shared, free: Vec<(SlotId, Why)>, now: Time) {
     if free.is_empty() {
         return;
     }
     shared.metrics.orphans_freed.inc_by(free.len() as u64);
     let mine = me(shared);
-    for slot in free.iter().filter(|slot| slot.holder == mine) {
-        shared.router().settle(now, *slot);
+    let mut others = Vec::new();
+    for (slot, why) in free {
+        let mut router = shared.router();
+        if !why.is_proof() {
+            router.unproven(slot);
+        }
+        match slot.holder == mine {
+            true => router.settle(now, slot),
+            false => others.push(slot),
+        }
     }
-    let others: Vec<SlotId> = free.into_iter().filter(|slot| slot.holder != mine).collect();
     if others.is_empty() {
         return;
     }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use dynomesh_core::dispatch::{Correction, Hearing, LeaderAt, Mark, Verdict, correct, may_abandon};
-use dynomesh_core::id::Address;
+use dynomesh_core::id::{Address, Term};
 use dynomesh_runtime::clock::Clock;
 use dynomesh_runtime::http::client::{Connection, Pool, ResponseBody};
 use dynomesh_runtime::http::headers::{self, Leader};
@@ -90,6 +90,10 @@ pub(crate) struct Failure {
     pub(crate) unreached: bool,
     /// Whether a silent block was left, already paid from the budget.
     pub(crate) abandoned: bool,
+    /// Whether the replica was lost before it said anything.
+    pub(crate) lost: bool,
+    /// The term in which it led.
+    pub(crate) term: Term,
     /// The replica asked last.
     pub(crate) replica: Address,
     /// The dyno that had it, if the block says so.
@@ -122,6 +126,8 @@ impl Failure {
             spill: false,
             unreached: false,
             abandoned: false,
+            lost: false,
+            term: leader.term,
             replica: leader.http,
             dyno: None,
         }
@@ -185,7 +191,7 @@ where
                             let begun = gate.0.withdraw();
                             self.metrics.abandoned.inc();
                             let failure = Failure::new(Verdict::Unknown, begun, "silent", leader);
-                            return Asked::Ended(End::Failed(Failure { abandoned: true, ..failure }));
+                            return Asked::Ended(End::Failed(Failure { abandoned: true, lost: true, ..failure }));
                         }
                         // Not now; the block may come back, another may, or the budget may grow.
                         tokio::select! {
@@ -217,7 +223,8 @@ where
             }
             Err(SendFailure::Lost { unsent }) => {
                 let begun = gate.0.withdraw() && !unsent;
-                Asked::Ended(End::Failed(Failure::new(Verdict::Unknown, begun, "connection-lost", leader)))
+                let failure = Failure::new(Verdict::Unknown, begun, "connection-lost", leader);
+                Asked::Ended(End::Failed(Failure { lost: true, ..failure }))
             }
         }
     }
@@ -226,7 +233,8 @@ where
     fn leaves(&self, missed: u32, gate: &Gate, leader: &Leader, outgoing: &Outgoing<B>, terms: &Terms<'_>) -> bool {
         let elsewhere = |place: &Place| place.seat.leader().is_some_and(|found| found.http != leader.http);
         let hearing = Hearing { missed, on_time: true, others_heard: terms.app.places.iter().any(elsewhere) };
-        if !terms.more || !outgoing.may_leave(gate.started()) || !may_abandon(hearing, self.missed_max) {
+        let succeeded = terms.place.seat.leader().is_some_and(|found| found.term > leader.term);
+        if !terms.more || !outgoing.may_leave(gate.started(), succeeded) || !may_abandon(hearing, self.missed_max) {
             return false;
         }
         let paid = terms.app.withdraw(self.clock.now());

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use dynomesh_core::dispatch::Class;
+use dynomesh_core::id::Term;
 use dynomesh_core::time::Time;
 use dynomesh_runtime::http::headers::{self, Length};
 use dynomesh_runtime::http::trailers;
@@ -43,6 +44,8 @@ pub(crate) struct Terms<'a> {
     pub(crate) dyno_attempts: u32,
     /// Whether the block must queue and not spill.
     pub(crate) must_queue: bool,
+    /// The leader of the block that may have begun the request before it was lost.
+    pub(crate) after: Option<Term>,
     /// Whether a further attempt could follow: else a silent block is waited for.
     pub(crate) more: bool,
 }
@@ -57,9 +60,15 @@ where
         self.upload.course() != Course::Talk && (self.class != Class::Safe || !self.upload.empty())
     }
 
-    /// Whether an attempt of which this much was let go may be left without knowing its end.
-    pub(crate) fn may_leave(&self, begun: bool) -> bool {
-        !begun || (self.class == Class::Safe && self.upload.replayable())
+    /// Whether an attempt of which this much was let go may be left without knowing its end: where the block has another leader by now, that
+    /// one will know.
+    pub(crate) fn may_leave(&self, begun: bool, succeeded: bool) -> bool {
+        let by_class = match self.class {
+            Class::Safe => true,
+            Class::Idempotent => succeeded,
+            Class::Unsafe => false,
+        };
+        !begun || (by_class && self.upload.replayable())
     }
 
     /// The request for one attempt.
@@ -77,6 +86,9 @@ where
         }
         if terms.must_queue {
             headers.insert(headers::MUST_QUEUE, HeaderValue::from_static("1"));
+        }
+        if let Some(term) = terms.after {
+            headers.insert(headers::AFTER, HeaderValue::from(term.0));
         }
         if withheld {
             headers.insert(header::EXPECT, HeaderValue::from_static("100-continue"));

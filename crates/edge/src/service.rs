@@ -14,7 +14,7 @@ use bytes::Bytes;
 use dynomesh_core::dispatch::{
     Attempted, BlockChoice, Candidate, Class, Reason, Retry, RetryLimits, Tier, Verdict, choose, least_full, pause, retry,
 };
-use dynomesh_core::id::BlockName;
+use dynomesh_core::id::{BlockName, Term};
 use dynomesh_core::time::{Span, Time};
 use dynomesh_runtime::http::headers::{self, Leader};
 use dynomesh_runtime::http::serve::Peer;
@@ -105,6 +105,8 @@ struct Progress {
     spills: u32,
     pauses: u32,
     must_queue: bool,
+    /// The block at which an attempt may still run, and the term of the leader that was lost with it.
+    behind: Option<(BlockName, Term)>,
     /// Since it was found that no block can be reached: when that was last looked at, and how much waiting came together by then.
     stranded: Option<(Time, Span)>,
     /// The last failure, as the client is told if it stays the last.
@@ -255,6 +257,7 @@ where
             let changed = self.directory.seats.changed();
             let Some((place, leader)) = self.choose(&app, &progress) else {
                 progress.wait_allowed(clock.now(), self.settings.patience)?;
+                progress.stays(&app)?;
                 for place in &app.places {
                     self.means.beats.search(&place.seat);
                 }
@@ -275,7 +278,8 @@ where
                 place: &place,
                 deadline,
                 dyno_attempts: progress.dyno_attempts,
-                must_queue: progress.must_queue,
+                must_queue: progress.must_queue || progress.behind.is_some(),
+                after: progress.behind.as_ref().map(|(_, term)| *term),
                 more: progress.reached + 1 < self.settings.limits.attempts,
             };
             let end = self.means.attempt(leader, outgoing, &terms).await;
@@ -310,8 +314,9 @@ where
 
     /// A block that has a leader, and that leader.
     fn choose(&self, app: &App, progress: &Progress) -> Option<(Place, Leader)> {
-        let usable: Vec<(&Place, Leader)> =
-            app.places.iter().filter_map(|place| place.seat.leader().map(|leader| (place, leader))).collect();
+        let bound = |place: &&Place| progress.behind.as_ref().is_none_or(|(block, _)| place.seat.name() == block);
+        let places = app.places.iter().filter(bound);
+        let usable: Vec<(&Place, Leader)> = places.filter_map(|place| place.seat.leader().map(|leader| (place, leader))).collect();
         let candidate = |place: &Place| {
             let name = place.seat.name();
             let tier = Tier::of(progress.avoid.as_ref() != Some(name), progress.tried.contains(name));
@@ -348,6 +353,8 @@ where
             &Attempted {
                 class: outgoing.class,
                 verdict: failure.verdict,
+                lost: failure.lost,
+                earlier: progress.behind.is_some(),
                 body_begun: failure.begun,
                 replayable: outgoing.upload.replayable(),
                 answering: false,
@@ -362,9 +369,12 @@ where
         // What cost no dyno anything is bounded by its own limits: spills by their number, elections by patience. A retry that may
         // run again what has run before is paid for.
         let costly = failure.certain() != Verdict::NotDispatched && !failure.abandoned;
+        if !matches!(decision, Retry::Behind | Retry::Never(_)) {
+            progress.behind = None;
+        }
         match decision {
             Retry::Never(Reason::Deadline) => Next::Give(Fault::Deadline),
-            Retry::Never(Reason::Full) => Next::Give(Fault::Overloaded),
+            Retry::Never(Reason::Full) => Next::Give(progress.told(Fault::Overloaded)),
             Retry::Never(_) => Next::Give(progress.fault),
             _ if costly && !app.withdraw(now) => {
                 self.means.metrics.budget_refused.inc();
@@ -373,6 +383,13 @@ where
             Retry::MustQueue => {
                 progress.must_queue = true;
                 Next::Attempt
+            }
+            Retry::Behind => {
+                // Of an attempt that was let go behind another, that other was over.
+                if failure.begun {
+                    progress.behind = Some((block.clone(), failure.term));
+                }
+                Next::Pause(self.pause(0))
             }
             // Many leave a silent block in the same instant.
             Retry::Elsewhere if failure.abandoned => Next::Pause(self.pause(0)),
@@ -445,6 +462,7 @@ impl Progress {
             spills: 0,
             pauses: 0,
             must_queue: false,
+            behind: None,
             stranded: None,
             fault: Fault::NoLeader,
         }
@@ -458,7 +476,10 @@ impl Progress {
         self.reached += u32::from(!failure.unreached);
         self.dyno_attempts = self.dyno_attempts.saturating_add(failure.dyno_attempts);
         self.spills += u32::from(failure.spill);
-        self.fault = Fault::of(failure);
+        // While an earlier attempt may run on, one that reached no dyno changes nothing.
+        if self.behind.is_none() || failure.certain() != Verdict::NotDispatched {
+            self.fault = Fault::of(failure);
+        }
         self.stranded = failure.unreached.then(|| self.stranded.unwrap_or((now, Span::ZERO)));
     }
 
@@ -467,6 +488,19 @@ impl Progress {
         let (looked, waited) = self.stranded.unwrap_or((now, Span::ZERO));
         let waited = waited + now.since(looked).min(WAIT_STEP_MAX);
         self.stranded = Some((now, waited));
-        if waited >= patience { Err(Fault::NoLeader) } else { Ok(()) }
+        if waited >= patience { Err(self.told(Fault::NoLeader)) } else { Ok(()) }
+    }
+
+    /// A fault that says that nothing ran is told only where no attempt may run on.
+    fn told(&self, fault: Fault) -> Fault {
+        if self.behind.is_some() { self.fault } else { fault }
+    }
+
+    /// Refuses to wait for a block that is gone.
+    fn stays(&self, app: &App) -> Result<(), Fault> {
+        match &self.behind {
+            Some((block, _)) if app.places.iter().all(|place| place.seat.name() != block) => Err(self.fault),
+            _ => Ok(()),
+        }
     }
 }

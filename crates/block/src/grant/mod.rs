@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use dynomesh_consensus::{Lease, ProposeError, Replica};
 use dynomesh_core::balance::{Full, Outcome};
 use dynomesh_core::block::{BlockSettings, Command, Reply};
-use dynomesh_core::id::{AppName, BlockName, DynoId, SlotId};
+use dynomesh_core::id::{AppName, BlockName, DynoId, SlotId, Term};
 use dynomesh_core::time::{Span, Time};
 use dynomesh_runtime::clock::Clock;
 use dynomesh_runtime::http::headers;
@@ -19,7 +19,7 @@ use http::HeaderValue;
 use tokio::sync::oneshot;
 use tracing::debug;
 
-pub(crate) use router::{Admission, Ask, Doubt, DueProbe, DynoReport, Load, Manner, Pick, Refusal, Right, Router};
+pub(crate) use router::{Admission, Ask, Behind, Doubt, DueProbe, DynoReport, Load, Manner, Pick, Refusal, Right, Router};
 
 use crate::config::Limits;
 use crate::machine::BlockMachine;
@@ -273,6 +273,26 @@ pub(crate) async fn acquire(
         }
     }
     Err(Refusal::NoDyno)
+}
+
+/// Waits until all that the leader of an earlier term began for an app is over (P23), or says why nobody here will know.
+pub(crate) async fn behind(shared: &Arc<Shared>, app: &AppName, term: Term, deadline: Time) -> Result<Waited, Refusal> {
+    let began = shared.clock.now();
+    let changes = shared.router().past_changes();
+    loop {
+        let mut changed = std::pin::pin!(changes.notified());
+        // From here on no change is missed.
+        changed.as_mut().enable();
+        match shared.router().behind(app, term)? {
+            Behind::Over => break,
+            Behind::Unknown => return Err(Refusal::Unproven),
+            Behind::Running => {}
+        }
+        let left = shared.clock.now().until(deadline).to_std();
+        // Its end may have come to be known by then, and be of no use to anybody.
+        tokio::time::timeout(left, changed).await.map_err(|_| Refusal::Unproven)?;
+    }
+    Ok(Waited { queue: shared.clock.now().since(began), grant: Span::ZERO })
 }
 
 /// A grant that the log refuses (the dyno was drained or re-adopted meanwhile) is asked for anew, this often.

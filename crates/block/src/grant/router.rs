@@ -14,6 +14,7 @@ use dynomesh_core::app::{AppSpec, ClientGone, DynoProtocol, Phase, Policy, Probe
 use dynomesh_core::balance::{
     DynoShape, DynoView, Ended, Floor, LedgerSettings, Occupied, Outcome, Place, Probed, QueueSettings, Standing,
 };
+use dynomesh_core::block::doubt::Why;
 use dynomesh_core::block::{BlockSettings, BlockState, Command, Drains, DynoRecord, Reply, SlotsMode, doubt};
 use dynomesh_core::id::{Address, AppName, DynoId, Epoch, Holder, Incarnation, Index, ReplicaId, SlotId, Term};
 use dynomesh_core::time::{Span, Time};
@@ -25,10 +26,13 @@ use super::Proposer;
 use crate::config::Limits;
 use crate::metrics::Metrics;
 use crate::upstream::{Cut, Idle, Link};
+pub(crate) use past::Behind;
+use past::Past;
 
 mod housekeeping;
 mod log;
 mod office;
+mod past;
 mod probes;
 mod reports;
 #[cfg(test)]
@@ -78,6 +82,8 @@ pub(crate) enum Refusal {
     QueueTimeout,
     Late,
     Stopping,
+    /// It was to begin when what an earlier leader began is over, and that will never be known.
+    Unproven,
 }
 
 /// Answer to a request that asks for a slot.
@@ -219,6 +225,8 @@ pub(crate) struct Router {
     right: Right,
     drains: Drains,
     idle: Idle,
+    /// What leaders before this one began.
+    past: Past,
     /// Whose blank entry was applied last.
     led: Option<(Term, ReplicaId)>,
     stopping: bool,
@@ -242,6 +250,7 @@ impl Router {
             right: Right::Unheard,
             drains: Drains::default(),
             idle: Idle::default(),
+            past: Past::default(),
             led: None,
             stopping: false,
         }
@@ -350,6 +359,7 @@ impl Router {
             (Outcome::Done, _) | (_, Ended::Freed) => {
                 let logged = own.logged;
                 self.own.remove(&slot);
+                self.past.changed();
                 if logged {
                     self.free_in_log(vec![slot]);
                 }

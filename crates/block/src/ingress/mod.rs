@@ -20,7 +20,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use hyper::body::{Body, Incoming};
 use tracing::debug;
 
-use crate::grant::{Claim, Refusal, Shared, Waited, acquire};
+use crate::grant::{Claim, Refusal, Shared, Waited, acquire, behind};
 use crate::metrics::AnswerLabels;
 use crate::upstream::{self, Answer, Dispatch, Drain, DynoBody, Failure, Host, Way};
 use marks::{Marks, Reason, Verdict};
@@ -75,6 +75,13 @@ impl Ingress {
         let shared = &self.shared;
         let mut tried: Vec<DynoId> = Vec::new();
         let mut marks = Marks::default();
+        if let Some(term) = hop.after {
+            match behind(shared, &hop.app, term, hop.deadline).await {
+                Ok(waited) => marks.add(waited),
+                Err(Refusal::Unproven) => return self.fail(hop, &marks, StatusCode::BAD_GATEWAY, Verdict::Unknown, Reason::Unproven),
+                Err(refusal) => return self.refuse(hop, &marks, refusal.into()),
+            }
+        }
         loop {
             let (mut claim, waited) = match acquire(shared, &hop.app, hop.deadline, &tried, hop.must_queue).await {
                 Ok(granted) => granted,
@@ -264,6 +271,7 @@ impl From<Refusal> for Reason {
             Refusal::QueueTimeout => Reason::QueueTimeout,
             Refusal::Late => Reason::Late,
             Refusal::Stopping => Reason::Stopping,
+            Refusal::Unproven => Reason::Unproven,
         }
     }
 }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use dynomesh_core::app::DynoProtocol;
 use dynomesh_core::dispatch::{Class, Sending};
-use dynomesh_core::id::AppName;
+use dynomesh_core::id::{AppName, Term};
 use dynomesh_core::time::{Span, Time};
 use dynomesh_runtime::http::headers::{self, Length};
 use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
@@ -20,6 +20,8 @@ pub(super) struct Hop {
     pub(super) deadline: Time,
     pub(super) attempts: u32,
     pub(super) must_queue: bool,
+    /// The leader behind whose requests this one must run.
+    pub(super) after: Option<Term>,
     length: Option<Length>,
     /// Whether the dyno itself is to be asked whether it wants the body.
     expects: bool,
@@ -51,6 +53,10 @@ impl Hop {
             deadline: now + remaining,
             attempts: headers::parsed(from, &headers::DYNO_ATTEMPTS).unwrap_or(0),
             must_queue: from.contains_key(headers::MUST_QUEUE),
+            after: match from.get(headers::AFTER) {
+                None => None,
+                Some(_) => Some(Term(headers::parsed(from, &headers::AFTER).ok_or("x-dynomesh-after is not a term")?)),
+            },
             length: match from.get(headers::LENGTH) {
                 None => None,
                 Some(_) => Some(headers::parsed(from, &headers::LENGTH).ok_or("x-dynomesh-length is not a length")?),

@@ -70,7 +70,34 @@ pub enum Verdict {
     /// Send the dyno an idle question; meanwhile it stays counted.
     Ask,
     /// Free it, for this reason.
-    Free(&'static str),
+    Free(Why),
+}
+
+/// Why a slot may be freed whose end nobody saw.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// Its dyno was idle since.
+    Idle,
+    /// Its time is up.
+    Deadline,
+    /// Its holder died long enough ago for an app that asks for no more. Its dyno may work on.
+    HolderDead,
+}
+
+impl Why {
+    /// Whether what ran in the slot is over for certain.
+    pub fn is_proof(self) -> bool {
+        self == Why::Idle
+    }
+
+    /// The reason as logs write it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Why::Idle => "its dyno is idle",
+            Why::Deadline => "its time is up",
+            Why::HolderDead => "its holder is dead",
+        }
+    }
 }
 
 /// What to do about a slot whose holder is `known`, when `asked` is the last question to its dyno.
@@ -78,13 +105,13 @@ pub fn verdict(doubt: &Doubt, known: Known, asked: Option<Asked>, now: Time, lim
     let known = if doubt.own { Known::Dead(doubt.since) } else { known };
     match known {
         Known::Alive => Verdict::Wait,
-        _ if is_over(doubt, now) => Verdict::Free("its deadline passed"),
+        _ if is_over(doubt, now) => Verdict::Free(Why::Deadline),
         Known::Dead(proof) => {
             let unprovable = doubt.serial != Some(true) || asked == Some(Asked::Failed);
             let prompt = !doubt.own && doubt.orphans == Orphans::Prompt && now.since(proof) >= limits.orphan_hold;
             match idle(doubt, asked, doubt.since, now) {
                 Verdict::Free(why) => Verdict::Free(why),
-                _ if prompt && unprovable => Verdict::Free("its holder is dead"),
+                _ if prompt && unprovable => Verdict::Free(Why::HolderDead),
                 other => other,
             }
         }
@@ -95,7 +122,7 @@ pub fn verdict(doubt: &Doubt, known: Known, asked: Option<Asked>, now: Time, lim
 
 /// What to do about a dyno that counts as full after a leased takeover (P14).
 pub fn quarantine_verdict(doubt: &Doubt, asked: Option<Asked>, now: Time) -> Verdict {
-    if is_over(doubt, now) { Verdict::Free("the time of what it may run passed") } else { idle(doubt, asked, doubt.since, now) }
+    if is_over(doubt, now) { Verdict::Free(Why::Deadline) } else { idle(doubt, asked, doubt.since, now) }
 }
 
 /// Whether the slot's time is up, with the margin that replicas other than the holder add, since clocks differ (P10).
@@ -108,7 +135,7 @@ fn is_over(doubt: &Doubt, now: Time) -> bool {
 fn idle(doubt: &Doubt, asked: Option<Asked>, after: Time, now: Time) -> Verdict {
     match asked {
         _ if doubt.serial != Some(true) || now < after => Verdict::Wait,
-        Some(Asked::IdleSince(sent)) if sent >= after || planted::STALE_ANSWER => Verdict::Free("its dyno is idle"),
+        Some(Asked::IdleSince(sent)) if sent >= after || planted::STALE_ANSWER => Verdict::Free(Why::Idle),
         Some(Asked::Waiting) => Verdict::Wait,
         _ => Verdict::Ask,
     }

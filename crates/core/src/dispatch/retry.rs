@@ -2,6 +2,9 @@
 //!
 //! Never if it could run twice with effect: the first question is always what can have run. Only then come the limits, which keep a
 //! retry from being a waste. The rule sees no budget; whoever acts on "yes" pays for it first ([`super::Budget`]).
+//!
+//! An attempt whose block's leader was lost may run on at a dyno. Of an idempotent request that is no end: the next leader of that block
+//! waits for the proof that the dyno is done with whatever the lost one began, and runs the repetition behind it ([`Retry::Behind`]).
 
 use rand::{Rng, RngExt};
 
@@ -52,6 +55,10 @@ pub struct Attempted {
     pub class: Class,
     /// What became of the last attempt.
     pub verdict: Verdict,
+    /// Whether that is unknown because its connection was lost, without a word of the block.
+    pub lost: bool,
+    /// Whether an attempt before the last may still run: the last was to begin only when that was over.
+    pub earlier: bool,
     /// Whether any of the body, or the end of the request, was let go to the block. While it was not, nothing can have run (P22).
     pub body_begun: bool,
     /// Whether the whole body can be sent again: it is buffered, or there is none.
@@ -79,6 +86,8 @@ pub enum Retry {
     Again,
     /// Try the least full block ([`super::least_full`]), which must queue the request and not send it back.
     MustQueue,
+    /// Ask the same block, which must queue the request and begin it only when all that its lost leader began is over.
+    Behind,
     /// Answer the client with an error.
     Never(Reason),
 }
@@ -124,6 +133,7 @@ impl Reason {
 pub fn retry(request: &Attempted, limits: &RetryLimits) -> Retry {
     match refusal(request, limits) {
         Some(reason) => Retry::Never(reason),
+        None if may_run_on(request) => Retry::Behind,
         None if request.spills >= limits.spills && request.spills > 0 => Retry::MustQueue,
         None if request.untried => Retry::Elsewhere,
         None => Retry::Again,
@@ -131,17 +141,34 @@ pub fn retry(request: &Attempted, limits: &RetryLimits) -> Retry {
 }
 
 fn refusal(request: &Attempted, limits: &RetryLimits) -> Option<Reason> {
-    let verdict = if request.body_begun { request.verdict } else { Verdict::NotDispatched };
     let order = [
         (request.answering, Reason::Answering),
-        (!repeatable(request.class, verdict), why_not(request.class)),
-        (request.body_begun && !request.replayable, Reason::BodySpent),
+        (!(repeatable(request.class, certain(request)) || may_run_on(request)) || is_unproven(request), why_not(request.class)),
+        ((request.body_begun || request.earlier) && !request.replayable, Reason::BodySpent),
         (request.left == Span::ZERO, Reason::Deadline),
         (request.attempts >= limits.attempts, Reason::Attempts),
         (request.dyno_attempts >= limits.dyno_attempts, Reason::DynoAttempts),
         (request.spills > limits.spills, Reason::Full),
     ];
     order.into_iter().find_map(|(holds, reason)| holds.then_some(reason))
+}
+
+/// What became of the last attempt, with what is certain whatever was said.
+fn certain(request: &Attempted) -> Verdict {
+    if request.body_begun { request.verdict } else { Verdict::NotDispatched }
+}
+
+/// Whether an attempt may still run of which a later leader of its block will know the end. One that was let go behind another began
+/// when that was over.
+fn may_run_on(request: &Attempted) -> bool {
+    let last = certain(request) == Verdict::Unknown && request.lost;
+    let before = certain(request) == Verdict::NotDispatched && request.earlier;
+    request.class == Class::Idempotent && (last || before)
+}
+
+/// Whether the block was asked to wait for an earlier attempt's end and said that it will never know.
+fn is_unproven(request: &Attempted) -> bool {
+    request.earlier && request.verdict == Verdict::Unknown && !request.lost
 }
 
 /// Whether a request of this class may be sent again after this verdict: the heart of the matter.

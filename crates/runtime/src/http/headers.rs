@@ -30,6 +30,9 @@ names! {
     DYNO_ATTEMPTS = "x-dynomesh-dyno-attempts";
     /// Edge to block: `1` where the block must queue instead of spill (P25).
     MUST_QUEUE = "x-dynomesh-must-queue";
+    /// Edge to block: the term of a leader that may have begun this very request and was lost. It may begin again only when everything that
+    /// leader began for the app is over; `unproven` is the reason where the block cannot tell (P23).
+    AFTER = "x-dynomesh-after";
     /// Edge to block, with a withheld body: how the body is framed for the dyno; see [`Length`].
     LENGTH = "x-dynomesh-length";
     /// Edge to block, with a withheld body: `1` where the client waits for the dyno's own word (`Expect: 100-continue`). The head then goes

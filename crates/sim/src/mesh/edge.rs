@@ -132,7 +132,8 @@ impl Edge {
                     progress.pauses += 1;
                     world.sleep(span).await;
                 }
-                Retry::Never(_) => return Answer::Failed,
+                // No request is idempotent and unsafe here.
+                Retry::Behind | Retry::Never(_) => return Answer::Failed,
             }
         }
     }
@@ -221,6 +222,8 @@ impl Edge {
         let attempted = Attempted {
             class: if safe { Class::Safe } else { Class::Unsafe },
             verdict: if begun { Verdict::Unknown } else { Verdict::NotDispatched },
+            lost: begun,
+            earlier: false,
             body_begun: begun,
             replayable: true,
             answering: false,

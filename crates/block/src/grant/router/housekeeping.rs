@@ -42,6 +42,7 @@ impl Router {
     /// Frees a slot of this run whose doubt or hold is over.
     pub(crate) fn settle(&mut self, now: Time, slot: SlotId) {
         let Some(own) = self.own.remove(&slot) else { return };
+        self.past.changed();
         if let Some(floor) = self.office.as_mut().and_then(|office| office.floors.get_mut(&own.app)) {
             floor.ledger.release(slot);
         }
@@ -140,10 +141,14 @@ impl Router {
     }
 
     /// The quarantine of a dyno ends.
-    pub(crate) fn clear_quarantine(&mut self, now: Time, app: &AppName, dyno: &DynoId) {
+    pub(crate) fn clear_quarantine(&mut self, now: Time, app: &AppName, dyno: &DynoId, why: Why) {
+        if !why.is_proof() {
+            self.unproven_of(app);
+        }
         if let Some(floor) = self.office.as_mut().and_then(|office| office.floors.get_mut(app)) {
             floor.ledger.quarantine(dyno, false);
         }
+        self.past.changed();
         self.pump(now, app);
     }
 }

@@ -6,6 +6,7 @@ impl Router {
     /// The blank entry of a new leader's term was applied: all before it is known here.
     pub(crate) fn lead(&mut self, now: Time, term: Term, leader: ReplicaId) {
         self.stand_down(Refusal::NotLeader);
+        let before = self.led.map(|(term, _)| term).filter(|before| *before < term);
         self.led = Some((term, leader));
         if leader != self.me.replica {
             return;
@@ -21,6 +22,7 @@ impl Router {
             self.sync_dyno(now, dyno);
         }
         self.take_over();
+        self.inherit(before);
         if self.state.settings() != self.wanted {
             self.proposer.settings(self.wanted);
         }
@@ -52,6 +54,7 @@ impl Router {
     /// This replica does not lead, or can no longer prove it: who waits is told at once (P6).
     pub(crate) fn stand_down(&mut self, reason: Refusal) {
         self.idle.close_all();
+        self.past.forget();
         let Some(office) = self.office.take() else { return };
         for mut floor in office.floors.into_values() {
             for waiter in floor.queue.drain_all() {

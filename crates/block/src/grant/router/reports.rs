@@ -72,6 +72,8 @@ impl Router {
         self.state = state;
         self.drains.see_all(now, &self.state);
         self.seen = self.state.slots().map(|(slot, _)| (slot, now)).collect();
+        // Who led since the last entry that was applied here is not known.
+        self.led = None;
         self.metrics.snapshots_loaded.inc();
     }
 }

@@ -141,6 +141,66 @@ fn a_new_leader_counts_the_slots_of_the_old_one() {
     assert_eq!(waiting.try_recv().unwrap().unwrap().dyno, dyno);
 }
 
+/// What a leader of term 2 is told to wait for that followed one of term 1, which died with a slot taken.
+fn second(granted: bool) -> Router {
+    let (mut router, _) = leading();
+    let first = holder(2, 1);
+    router.lead(at(10), Term(2), first.replica);
+    if granted {
+        let grant = Command::Grant {
+            slot: SlotId { holder: first, seq: 0 },
+            dyno: DynoId::new("d1").unwrap(),
+            epoch: Epoch(1),
+            span: Span::from_secs(60),
+        };
+        assert!(matches!(router.apply(at(11), Index(9), grant), Reply::Granted));
+    }
+    router.lead(at(20), Term(3), ReplicaId(1));
+    router
+}
+
+#[test]
+fn what_the_leader_before_began_is_over_when_its_slots_are_freed_by_proof() {
+    let slot = SlotId { holder: holder(2, 1), seq: 0 };
+    let mut router = second(true);
+    assert_eq!(router.behind(&app(), Term(2)), Ok(Behind::Running));
+    router.apply(at(30), Index(10), Command::Free { slots: vec![slot] });
+    assert_eq!(router.behind(&app(), Term(2)), Ok(Behind::Over));
+    assert_eq!(second(false).behind(&app(), Term(2)), Ok(Behind::Over));
+
+    let mut router = second(true);
+    router.unproven(slot);
+    router.apply(at(30), Index(10), Command::Free { slots: vec![slot] });
+    assert_eq!(router.behind(&app(), Term(2)), Ok(Behind::Unknown), "freed for want of its holder");
+}
+
+#[test]
+fn a_leader_answers_only_for_the_one_right_before_it() {
+    let mut router = second(false);
+    for term in [1, 3, 4] {
+        assert_eq!(router.behind(&app(), Term(term)), Ok(Behind::Unknown), "term {term}");
+    }
+    router.lead(at(40), Term(4), ReplicaId(2));
+    assert_eq!(router.behind(&app(), Term(2)), Err(Refusal::NotLeader));
+    let state = router.state().clone();
+    router.load_state(at(50), state);
+    router.lead(at(60), Term(6), ReplicaId(1));
+    assert_eq!(router.behind(&app(), Term(4)), Ok(Behind::Unknown), "a snapshot hides who led in term 5");
+}
+
+#[test]
+fn a_leader_that_follows_itself_waits_for_what_it_began_before() {
+    let (mut router, _) = leading();
+    let name = app();
+    let pick = go(router.admit(at(0), &ask(&name)));
+    router.lead(at(10), Term(2), ReplicaId(1));
+    assert_eq!(router.behind(&name, Term(1)), Ok(Behind::Running));
+    router.end(at(20), pick.slot, Outcome::Done);
+    assert_eq!(router.behind(&name, Term(1)), Ok(Behind::Over));
+    let later = go(router.admit(at(30), &ask(&name)));
+    assert_eq!(router.behind(&name, Term(1)), Ok(Behind::Over), "{} is of this term", later.slot);
+}
+
 #[test]
 fn a_slot_freed_by_another_cuts_its_request() {
     let (mut router, _) = leading();

@@ -26,11 +26,11 @@ fn a_serial_dyno_proves_itself_idle_by_an_answer_to_a_later_question() {
     assert_eq!(judge(dead, None, 20), Verdict::Ask);
     assert_eq!(judge(dead, Some(Asked::Waiting), 21), Verdict::Wait);
     assert_eq!(judge(dead, Some(Asked::IdleSince(at(19))), 21), Verdict::Ask);
-    assert_eq!(judge(dead, Some(Asked::IdleSince(at(20))), 21), Verdict::Free("its dyno is idle"));
+    assert_eq!(judge(dead, Some(Asked::IdleSince(at(20))), 21), Verdict::Free(Why::Idle));
     // What a silent holder wrote last may still be on its way.
     assert_eq!(judge(Known::Silent, None, 20), Verdict::Wait);
     assert_eq!(judge(Known::Silent, Some(Asked::IdleSince(at(20))), 21), Verdict::Ask);
-    assert_eq!(judge(Known::Silent, Some(Asked::IdleSince(at(21))), 22), Verdict::Free("its dyno is idle"));
+    assert_eq!(judge(Known::Silent, Some(Asked::IdleSince(at(21))), 22), Verdict::Free(Why::Idle));
 }
 
 #[test]
@@ -39,7 +39,7 @@ fn an_answer_of_any_other_dyno_proves_nothing() {
         for known in [Known::Silent, Known::Dead(at(20))] {
             let judge = |now| verdict(&doubt(serial), known, Some(Asked::IdleSince(at(30))), at(now), LIMITS);
             assert_eq!(judge(77), Verdict::Wait);
-            assert_eq!(judge(78), Verdict::Free("its deadline passed"));
+            assert_eq!(judge(78), Verdict::Free(Why::Deadline));
         }
     }
 }
@@ -52,12 +52,12 @@ fn the_dead_are_not_waited_for_where_no_proof_can_be_had_and_the_app_allows_it()
     };
     let dead = Known::Dead(at(20));
     assert_eq!(judge(Some(false), dead, None, 21), Verdict::Wait);
-    assert_eq!(judge(Some(false), dead, None, 22), Verdict::Free("its holder is dead"));
+    assert_eq!(judge(Some(false), dead, None, 22), Verdict::Free(Why::HolderDead));
     assert_eq!(judge(Some(false), Known::Silent, None, 70), Verdict::Wait);
     // A serial dyno can prove it, unless it does not even accept the question.
     assert_eq!(judge(Some(true), dead, Some(Asked::Waiting), 22), Verdict::Wait);
     assert_eq!(judge(Some(true), dead, Some(Asked::Failed), 21), Verdict::Ask);
-    assert_eq!(judge(Some(true), dead, Some(Asked::Failed), 22), Verdict::Free("its holder is dead"));
+    assert_eq!(judge(Some(true), dead, Some(Asked::Failed), 22), Verdict::Free(Why::HolderDead));
 }
 
 #[test]
@@ -65,6 +65,6 @@ fn an_answer_from_before_the_cut_says_nothing_about_an_own_request() {
     let own = |serial| Doubt { own: true, orphans: Orphans::Prompt, ..doubt(serial) };
     let judge = |asked| verdict(&own(Some(true)), Known::Silent, asked, at(40), LIMITS);
     assert_eq!(judge(Some(Asked::IdleSince(at(15)))), Verdict::Ask);
-    assert_eq!(judge(Some(Asked::IdleSince(at(20)))), Verdict::Free("its dyno is idle"));
+    assert_eq!(judge(Some(Asked::IdleSince(at(20)))), Verdict::Free(Why::Idle));
     assert_eq!(verdict(&own(Some(false)), Known::Silent, None, at(40), LIMITS), Verdict::Wait);
 }

@@ -13,6 +13,8 @@ const BOTH: [bool; 2] = [false, true];
 const FAILED: Attempted = Attempted {
     class: Class::Safe,
     verdict: Verdict::Unknown,
+    lost: false,
+    earlier: false,
     body_begun: true,
     replayable: true,
     answering: false,
@@ -35,6 +37,9 @@ fn after(class: Class, verdict: Verdict) -> Attempted {
 fn every_request() -> impl Iterator<Item = Attempted> {
     let facts = CLASSES.into_iter().flat_map(|class| VERDICTS.map(move |verdict| after(class, verdict)));
     let facts = facts.flat_map(|request| BOTH.map(move |body_begun| Attempted { body_begun, ..request }));
+    let facts = facts.flat_map(|request| BOTH.map(move |lost| Attempted { lost: lost && request.verdict == Verdict::Unknown, ..request }));
+    let facts =
+        facts.flat_map(|request| BOTH.map(move |earlier| Attempted { earlier: earlier && request.class == Class::Idempotent, ..request }));
     let facts = facts.flat_map(|request| BOTH.map(move |replayable| Attempted { replayable, ..request }));
     let facts = facts.flat_map(|request| BOTH.map(move |answering| Attempted { answering, ..request }));
     let facts = facts.flat_map(|request| BOTH.map(move |untried| Attempted { untried, ..request }));
@@ -61,15 +66,23 @@ fn a_request_that_is_not_idempotent_is_tried_again_only_when_nothing_can_have_ru
 #[test]
 fn an_idempotent_request_never_runs_beside_itself() {
     for request in every_request().filter(|request| request.class == Class::Idempotent) {
-        let may_still_run = request.body_begun && request.verdict == Verdict::Unknown;
-        assert!(!may_still_run || matches!(decide(request), Retry::Never(_)), "a delayed duplicate: {request:?}");
+        let last_may_run = request.body_begun && request.verdict == Verdict::Unknown;
+        // One that was let go behind an earlier one began when that was over.
+        let earlier_may_run = request.earlier && (!request.body_begun || request.verdict == Verdict::NotDispatched);
+        let decision = decide(request);
+        assert!(
+            !(last_may_run || earlier_may_run) || matches!(decision, Retry::Never(_) | Retry::Behind),
+            "a delayed duplicate: {request:?}"
+        );
+        let provable = request.lost || request.verdict != Verdict::Unknown;
+        assert!(decision != Retry::Behind || provable, "a block that does not know is asked again: {request:?}");
     }
 }
 
 #[test]
 fn nothing_is_tried_again_beyond_a_limit_or_without_its_body_or_once_the_client_has_an_answer() {
     for request in every_request() {
-        let spent = request.body_begun && !request.replayable;
+        let spent = (request.body_begun || request.earlier) && !request.replayable;
         let beyond = request.attempts >= 5 || request.dyno_attempts >= 6 || request.spills > 2 || request.left == Span::ZERO;
         if spent || beyond || request.answering {
             assert!(matches!(decide(request), Retry::Never(_)), "{request:?}");
@@ -81,8 +94,10 @@ fn nothing_is_tried_again_beyond_a_limit_or_without_its_body_or_once_the_client_
 fn whatever_no_rule_forbids_is_tried_again() {
     for request in every_request() {
         let unsent = !request.body_begun || request.verdict == Verdict::NotDispatched;
-        let harmless = unsent || request.class == Class::Safe || (request.class, request.verdict) == (Class::Idempotent, Verdict::Over);
-        let sendable = !request.body_begun || request.replayable;
+        let idempotent = request.class == Class::Idempotent && (request.verdict == Verdict::Over || request.lost);
+        let told = request.earlier && request.verdict == Verdict::Unknown && !request.lost;
+        let harmless = (unsent || request.class == Class::Safe || idempotent) && !told;
+        let sendable = !(request.body_begun || request.earlier) || request.replayable;
         let within = request.attempts < 5 && request.dyno_attempts < 6 && request.spills <= 2 && request.left > Span::ZERO;
         let again = !matches!(decide(request), Retry::Never(_));
         assert_eq!(again, harmless && sendable && within && !request.answering, "{request:?}");
@@ -130,6 +145,32 @@ fn put_and_delete_are_tried_again_only_when_the_attempt_is_provably_over() {
         assert_eq!(decide(after(Class::of(method, false), Verdict::Unknown)), Retry::Never(Reason::MayStillRun));
     }
     assert_eq!(decide(after(Class::of("POST", false), Verdict::Over)), Retry::Never(Reason::MayHaveRun));
+}
+
+#[test]
+fn an_idempotent_request_that_was_lost_with_its_leader_runs_again_behind_what_that_began() {
+    let lost = Attempted { lost: true, ..after(Class::Idempotent, Verdict::Unknown) };
+    assert_eq!(decide(lost), Retry::Behind);
+    assert_eq!(decide(Attempted { body_begun: false, ..lost }), Retry::Elsewhere, "nothing of it was let go");
+    assert_eq!(decide(Attempted { class: Class::Unsafe, ..lost }), Retry::Never(Reason::MayHaveRun));
+    assert_eq!(decide(Attempted { class: Class::Safe, ..lost }), Retry::Elsewhere);
+    assert_eq!(decide(Attempted { replayable: false, ..lost }), Retry::Never(Reason::BodySpent));
+}
+
+#[test]
+fn what_may_run_on_is_waited_for_until_it_is_over_or_nobody_will_know() {
+    let behind = Attempted { earlier: true, attempts: 2, ..after(Class::Idempotent, Verdict::NotDispatched) };
+    for body_begun in BOTH {
+        assert_eq!(decide(Attempted { body_begun, ..behind }), Retry::Behind, "not dispatched, but the earlier one was");
+    }
+    let lost_again = Attempted { verdict: Verdict::Unknown, lost: true, ..behind };
+    assert_eq!(decide(Attempted { body_begun: false, ..lost_again }), Retry::Behind);
+    assert_eq!(decide(lost_again), Retry::Behind);
+    assert_eq!(decide(Attempted { verdict: Verdict::Over, ..behind }), Retry::Elsewhere, "it began when the earlier one was over");
+    for body_begun in BOTH {
+        let told = Attempted { verdict: Verdict::Unknown, body_begun, ..behind };
+        assert_eq!(decide(told), Retry::Never(Reason::MayStillRun), "the block will not know");
+    }
 }
 
 #[test]
