@@ -34,8 +34,9 @@ impl Router {
         }
         let running = self.own.values().filter(|own| own.holding == Holding::Running && !own.cut.is_cut());
         for own in running.filter(|own| self.drains.is_over(now, &own.dyno)) {
-            own.cut.cut();
+            // Counted first: who sees the connection end finds it counted.
             self.metrics.drain_cuts.inc();
+            own.cut.cut();
         }
     }
 
