@@ -102,7 +102,8 @@ struct Drive<'a> {
 
 impl<'a> Drive<'a> {
     fn start(mesh: &'a mut Mesh, scenario: &Scenario, seed: u64, dir: &Path) -> Result<Self> {
-        let place = Place { edges: mesh.layout.edges(), admin: mesh.layout.admin(), capacity: scenario.capacity(), seed };
+        let (capacity, floor, mean) = (scenario.capacity(), scenario.mesh.floor, scenario.mesh.mean);
+        let place = Place { edges: mesh.layout.edges(), admin: mesh.layout.admin(), capacity, floor, mean, seed };
         let began = clock::now();
         let loads = scenario.workload.iter().map(|spec| spec.start(&place)).collect::<Result<_>>()?;
         let (exchanges, warm) = (Vec::new(), began + scenario.run.warm);

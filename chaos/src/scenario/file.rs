@@ -244,7 +244,7 @@ impl Default for Shape {
 
 impl Default for Timing {
     fn default() -> Self {
-        Timing { warm: Span::from_secs(6), after: Span::from_secs(13), in_all: true }
+        Timing { warm: Span::from_secs(12), after: Span::from_secs(17), in_all: true }
     }
 }
 

@@ -1,13 +1,13 @@
 //! Large bodies: sent there and back, or asked for, in sizes drawn between small and the largest. Their content is known at every place.
 
 use dynomesh_core::time::Span;
-use dynomesh_testkit::client::{Arrivals, Ask, Framing, Load};
+use dynomesh_testkit::client::{Ask, Framing, Load};
 use hyper::Method;
-use rand::rngs::StdRng;
-use rand::{RngExt, SeedableRng};
+use rand::RngExt;
 use serde::Deserialize;
 
 use super::Place;
+use super::rounds::Round;
 
 /// Smallest body.
 const SIZE_MIN: u64 = 1 << 10;
@@ -26,17 +26,17 @@ pub(crate) struct Spec {
 
 impl Spec {
     pub(super) fn load(&self, place: &Place) -> Load {
-        let (most, mut rng) = (self.size_max.max(SIZE_MIN), StdRng::seed_from_u64(place.seed ^ 1));
-        let make = move |n: u64| {
-            let size = size(most, rng.random());
-            let ask = match n % 4 {
+        let (most, mut round) = (self.size_max.max(SIZE_MIN), Round::new(self.rate, place.seed ^ 1));
+        let sizes: Vec<u64> = round.due.iter().map(|_| round.rng.random()).map(|drawn| size(most, drawn)).collect();
+        round.load(move |_, nth| {
+            let size = sizes[nth];
+            let ask = match nth % 4 {
                 0 | 1 => Ask::get("/content").content_back(size),
                 2 => Ask::post("/echo").echo(size, Framing::Length),
                 _ => Ask::new(Method::PUT, "/echo").echo(size, Framing::Chunked),
             };
             ask.service(Span::from_millis(20))
-        };
-        Load { rate: self.rate, arrivals: Arrivals::Poisson(place.seed ^ 1), make: Box::new(make) }
+        })
     }
 }
 

@@ -1,10 +1,11 @@
 //! Very short requests at a high rate, so that very many are seen in a run.
 
 use dynomesh_core::time::Span;
-use dynomesh_testkit::client::{Arrivals, Ask, Load};
+use dynomesh_testkit::client::{Ask, Load};
 use serde::Deserialize;
 
 use super::Place;
+use super::rounds::Round;
 
 /// How many.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -26,7 +27,6 @@ fn service() -> Span {
 impl Spec {
     pub(super) fn load(&self, place: &Place) -> Load {
         let service = self.service;
-        let make = move |n: u64| if n % 4 == 3 { Ask::post("/fast") } else { Ask::get("/fast") }.service(service);
-        Load { rate: self.rate, arrivals: Arrivals::Poisson(place.seed), make: Box::new(make) }
+        Round::new(self.rate, place.seed).load(move |n, _| if n % 4 == 3 { Ask::post("/fast") } else { Ask::get("/fast") }.service(service))
     }
 }

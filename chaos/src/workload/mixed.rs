@@ -1,13 +1,13 @@
 //! Short requests of all methods, as many as a share of the dynos' slots is worth.
 
 use dynomesh_core::time::Span;
-use dynomesh_testkit::client::{Arrivals, Ask, Load};
+use dynomesh_testkit::client::{Ask, Load};
 use hyper::Method;
-use rand::rngs::StdRng;
-use rand::{RngExt, SeedableRng};
+use rand::RngExt;
 use serde::Deserialize;
 
 use super::Place;
+use super::rounds::Round;
 
 /// Longest wait for an answer: the mesh's own deadline, and some more.
 const DEADLINE: Span = Span::from_secs(65);
@@ -49,14 +49,15 @@ fn deletes() -> f64 {
 
 impl Spec {
     pub(super) fn load(&self, place: &Place) -> Load {
-        let (spec, mut rng) = (self.clone(), StdRng::seed_from_u64(place.seed));
-        let make = move |n: u64| {
-            let method = spec.method(rng.random());
+        let mut round = Round::new(self.load * place.capacity, place.seed);
+        let services = round.services(place.floor, place.mean);
+        let methods: Vec<Method> = services.iter().map(|_| self.method(round.rng.random())).collect();
+        round.load(move |n, nth| {
+            let method = &methods[nth];
             let path = format!("/item/{}", n % 1000);
-            let ask = Ask::new(method.clone(), &path).deadline(DEADLINE);
-            if method == Method::POST || method == Method::PUT { ask.body(&format!("what is sent with request {n}")) } else { ask }
-        };
-        Load { rate: self.load * place.capacity, arrivals: Arrivals::Poisson(place.seed), make: Box::new(make) }
+            let ask = Ask::new(method.clone(), &path).service(services[nth]).deadline(DEADLINE);
+            if *method == Method::POST || *method == Method::PUT { ask.body(&format!("what is sent with request {n}")) } else { ask }
+        })
     }
 
     fn method(&self, drawn: f64) -> Method {

@@ -5,12 +5,14 @@ mod bodies;
 mod fast;
 mod mixed;
 mod registers;
+pub(crate) mod rounds;
 mod slow;
 pub(crate) mod sockets;
 
 use std::net::SocketAddr;
 
 use anyhow::Result;
+use dynomesh_core::time::Span;
 use dynomesh_testkit::client::{self, Client, Load};
 use dynomesh_testkit::history::{Call, Exchange};
 use serde::Deserialize;
@@ -43,6 +45,9 @@ pub(crate) struct Place {
     pub(crate) admin: String,
     /// Requests that the dynos can do in a second.
     pub(crate) capacity: f64,
+    /// Shortest work of a dyno, and the mean of what it takes beyond that.
+    pub(crate) floor: Span,
+    pub(crate) mean: Span,
     pub(crate) seed: u64,
 }
 

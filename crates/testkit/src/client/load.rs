@@ -28,12 +28,23 @@ pub struct Load {
 }
 
 /// When requests come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Arrivals {
     /// Independent of each other, as those of many users are; drawn from a seed.
     Poisson(u64),
     /// At equal distances.
     Regular,
+    /// The same again and again.
+    Rounds(Rounds),
+}
+
+/// Arrivals that come round: what is asked in one round can be compared with what was asked in another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rounds {
+    /// From one round to the next.
+    pub length: Span,
+    /// When requests are due in each, from its start and in order. At least one.
+    pub due: Arc<[Span]>,
 }
 
 /// Load that goes on.
@@ -60,10 +71,10 @@ impl Client {
 
     /// Keeps time: by a thread's sleep, which is fifty times finer than the timer of an async runtime.
     fn pace(&self, mut load: Load, stop: &AtomicBool, told: &mpsc::Sender<Exchange>) {
-        let mut gaps = Gaps::new(load.rate, load.arrivals);
-        let mut due = clock::now();
+        let mut dues = Dues::new(load.rate, load.arrivals);
+        let began = clock::now();
         for n in 0.. {
-            due += gaps.next();
+            let due = began + dues.next(n);
             if !sleep_until(due, stop) {
                 return;
             }
@@ -121,25 +132,42 @@ impl fmt::Debug for Load {
     }
 }
 
-/// The times between requests.
-struct Gaps {
-    mean: f64,
-    rng: Option<StdRng>,
+/// When requests are due, from the start of the load.
+enum Dues {
+    Spaced { mean: f64, rng: Option<StdRng>, last: Span },
+    Rounds(Rounds),
 }
 
-impl Gaps {
+impl Dues {
     fn new(rate: f64, arrivals: Arrivals) -> Self {
-        let rng = match arrivals {
-            Arrivals::Poisson(seed) => Some(StdRng::seed_from_u64(seed)),
-            Arrivals::Regular => None,
-        };
-        Gaps { mean: 1e9 / rate, rng }
+        let (mean, last) = (1e9 / rate, Span::ZERO);
+        match arrivals {
+            Arrivals::Poisson(seed) => Dues::Spaced { mean, rng: Some(StdRng::seed_from_u64(seed)), last },
+            Arrivals::Regular => Dues::Spaced { mean, rng: None, last },
+            Arrivals::Rounds(rounds) => Dues::Rounds(rounds),
+        }
     }
 
-    fn next(&mut self) -> Span {
-        let times = self.rng.as_mut().map_or(1.0, |rng| -(1.0 - rng.random::<f64>()).ln());
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a cast from f64 saturates and the value is positive")]
-        Span::from_nanos((self.mean * times) as u64)
+    /// That of the n-th request; asked for one after the other.
+    fn next(&mut self, n: u64) -> Span {
+        match self {
+            Dues::Spaced { mean, rng, last } => {
+                let times = rng.as_mut().map_or(1.0, |rng| -(1.0 - rng.random::<f64>()).ln());
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "a cast from f64 saturates and the value is positive"
+                )]
+                let gap = Span::from_nanos((*mean * times) as u64);
+                *last = *last + gap;
+                *last
+            }
+            Dues::Rounds(Rounds { length, due }) => {
+                let len = due.len() as u64;
+                let place = usize::try_from(n % len).expect("it is less than a length in memory");
+                length.times(n / len) + due[place]
+            }
+        }
     }
 }
 
@@ -161,16 +189,23 @@ pub(super) fn sleep_until(due: Time, stop: &AtomicBool) -> bool {
 mod tests {
     use super::*;
 
+    fn draw(arrivals: Arrivals, count: u64) -> Vec<u64> {
+        let mut dues = Dues::new(1000.0, arrivals);
+        (0..count).map(|n| dues.next(n).as_nanos()).collect()
+    }
+
     #[test]
     fn gaps_have_the_asked_mean_and_follow_the_seed() {
-        let draw = |arrivals| {
-            let mut gaps = Gaps::new(1000.0, arrivals);
-            (0..5000).map(|_| gaps.next().as_nanos()).collect::<Vec<_>>()
-        };
-        let poisson = draw(Arrivals::Poisson(3));
-        assert_eq!(poisson, draw(Arrivals::Poisson(3)));
-        let mean = poisson.iter().sum::<u64>() / 5000;
+        let poisson = draw(Arrivals::Poisson(3), 5000);
+        assert_eq!(poisson, draw(Arrivals::Poisson(3), 5000));
+        let mean = poisson[4999] / 5000;
         assert!((950_000..1_050_000).contains(&mean), "mean gap of {mean} ns");
-        assert!(draw(Arrivals::Regular).iter().all(|gap| *gap == 1_000_000));
+        assert_eq!(draw(Arrivals::Regular, 3), [1_000_000, 2_000_000, 3_000_000]);
+    }
+
+    #[test]
+    fn rounds_are_all_the_same() {
+        let due = [0, 3, 7].map(Span::from_nanos).into();
+        assert_eq!(draw(Arrivals::Rounds(Rounds { length: Span::from_nanos(10), due }), 7), [0, 3, 7, 10, 13, 17, 20]);
     }
 }

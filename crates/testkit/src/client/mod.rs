@@ -23,7 +23,7 @@ use dynomesh_core::time::{Span, Time};
 use tokio::sync::mpsc::UnboundedSender;
 
 pub use ask::{Ask, Framing};
-pub use load::{Arrivals, Load, Running};
+pub use load::{Arrivals, Load, Rounds, Running};
 pub use secure::{Answered, Secure};
 pub use wire::Wire;
 
