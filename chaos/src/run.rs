@@ -1,23 +1,24 @@
 //! One run of a scenario: warm up, break, heal, demand that all is as before, and gather what clients and dynos saw.
 
+mod settled;
+
 use std::collections::VecDeque;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread;
 
 use anyhow::{Context, Result};
-use dynomesh_core::id::{BlockName, DynoId};
+use dynomesh_core::id::DynoId;
 use dynomesh_core::time::{Span, Time};
-use dynomesh_testkit::client::{Ask, Client};
 use dynomesh_testkit::clock;
-use dynomesh_testkit::history::{Burst, Census, Exchange, History, Listed};
+use dynomesh_testkit::history::{Exchange, History};
 
 use crate::cpu::{self, Ticks};
 use crate::disk::Probe;
 use crate::fault;
 use crate::scenario::{Event, Scenario, Schedule};
+use crate::system::Mesh;
 use crate::system::layout::Role;
-use crate::system::{HOST, Mesh};
 use crate::workload::{self, Place};
 
 /// How often faults are looked after.
@@ -26,10 +27,6 @@ const LOOK: Span = Span::from_millis(10);
 const FETCH: Span = Span::from_millis(500);
 /// How long a healed fault may go on to be felt.
 const OVER_MAX: Span = Span::from_secs(30);
-/// How long the mesh may take until it owns every dyno and every dyno is idle, once load has ended.
-const SETTLE_MAX: Span = Span::from_secs(60);
-/// Bursts that ask for every slot; chance may leave some out.
-const BURSTS_MAX: usize = 5;
 
 /// What happened in a run.
 pub(crate) struct Run {
@@ -191,17 +188,7 @@ impl<'a> Drive<'a> {
         let incidents = self.over.iter().flat_map(|(running, held, _)| running.incidents(*held, self.mesh)).collect();
         let healed = Some(self.healed).filter(|_| !self.over.is_empty());
         let mut history = History { exchanges: std::mem::take(&mut self.exchanges), incidents, calls, healed, ..History::default() };
-        if self.mesh.kind.is_mesh() {
-            if let Err(error) = self.mesh.await_owned(SETTLE_MAX) {
-                complaints.push(format!("{error:#}"));
-            }
-            history.census = Some(census(self.mesh)?);
-        }
-        match bursts(self.mesh, &mut history) {
-            Ok(true) => {}
-            Ok(false) => complaints.push(format!("in {BURSTS_MAX} bursts of requests some slots were never used")),
-            Err(error) => complaints.push(format!("{error:#}")),
-        }
+        complaints.extend(settled::ask(self.mesh, &mut history)?);
         for dyno in self.mesh.layout.playing(&Role::Dyno) {
             let id = DynoId::new(&dyno.name).context("a name of this layout is an id")?;
             history.add_dyno(id, 1, &self.mesh.journal(&dyno.name)).with_context(|| format!("read the journal of {}", dyno.name))?;
@@ -245,47 +232,4 @@ impl Told {
         let ended = if lasts { over } else { ended.unwrap_or(over) };
         Told { title, began, held, ended, is_felt, evidence }
     }
-}
-
-/// Who should own which dyno, as the control plane says.
-fn census(mesh: &Mesh) -> Result<Census> {
-    let listed = mesh.admin.json(&["dyno", "list"])?;
-    let mut dynos = Vec::new();
-    for dyno in listed.as_array().context("`dyno list` says no array")?.iter().filter(|dyno| dyno["app"] == "shop") {
-        let text = |key: &str| dyno[key].as_str().filter(|text| !text.is_empty()).map(str::to_owned);
-        let number = |key: &str| dyno[key].as_u64().unwrap_or(0);
-        let id = text("id").context("a dyno without an id")?;
-        let name = |key: &str| text(key).and_then(|name| Some(BlockName::new(&name).ok()?.to_string()));
-        dynos.push(Listed {
-            dyno: DynoId::new(&id).with_context(|| format!("the id {id}"))?,
-            block: name("block"),
-            epoch: number("epoch"),
-            owner: name("owner"),
-            owned_epoch: number("owned_epoch"),
-            serves: dyno["drain"] != true,
-        });
-    }
-    Ok(Census { at: clock::now(), dynos })
-}
-
-/// Asks for every slot at once until all are used, and adds the last burst to the history.
-fn bursts(mesh: &Mesh, history: &mut History) -> Result<bool> {
-    let client = Client::new(mesh.layout.edges(), HOST);
-    let slots = mesh.layout.playing(&Role::Dyno).count();
-    for turn in 1..=BURSTS_MAX {
-        mesh.await_idle(SETTLE_MAX)?;
-        let began = clock::now();
-        // As many again as there are slots: blocks are drawn at random, and those that wait fill up what the draw left free.
-        let seen = client.send_all((0..2 * slots).map(|_| Ask::get("/burst").service(Span::from_millis(100))));
-        let burst = Burst { began, ended: clock::now() };
-        let used: std::collections::BTreeSet<&str> = seen.iter().filter_map(|exchange| exchange.ok()?.dyno()).collect();
-        let all = used.len() == slots;
-        if all || turn == BURSTS_MAX {
-            history.bursts.push(burst);
-            history.exchanges.extend(seen.into_iter().map(Exchange::light));
-            return Ok(all);
-        }
-        history.exchanges.extend(seen.into_iter().map(Exchange::light));
-    }
-    Ok(false)
 }

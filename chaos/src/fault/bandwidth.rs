@@ -34,9 +34,7 @@ impl Bandwidth {
 impl Fault for Bandwidth {
     fn start(&mut self, mesh: &mut Mesh) -> Result<()> {
         self.names = mesh.select(&self.spec.target, &mut Choice::default())?;
-        self.hosts = self.names.iter().map(|name| Ok(mesh.layout.member(name)?.host.clone())).collect::<Result<_>>()?;
-        self.hosts.sort();
-        self.hosts.dedup();
+        self.hosts = mesh.layout.hosts_of(&self.names)?;
         self.hosts.iter().try_for_each(|host| mesh.net.narrow(host, &self.spec.rate))
     }
 

@@ -17,8 +17,8 @@ pub(crate) struct Spec {
 
 pub(super) struct Kill {
     spec: Spec,
-    names: Vec<String>,
-    leadership: Leadership,
+    pub(super) names: Vec<String>,
+    pub(super) leadership: Leadership,
     killed: usize,
 }
 

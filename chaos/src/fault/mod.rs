@@ -13,18 +13,16 @@ mod leadership;
 mod moves;
 mod packets;
 mod partition;
+mod running;
 mod starve;
 mod torn_log;
 
 use anyhow::Result;
-use dynomesh_core::time::{Span, Time};
-use dynomesh_testkit::check::routes_alone::CONTROL_DOWN;
-use dynomesh_testkit::history::Incident;
 use serde::Deserialize;
 
 use crate::scenario::Needs;
 use crate::system::Mesh;
-use crate::system::layout::Role;
+pub(crate) use running::Running;
 
 /// A fault as a scenario writes it.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -47,7 +45,7 @@ pub(crate) enum Spec {
     /// Clocks step.
     Clock(clock::Spec),
     /// The end of a replica's log is damaged while it is down.
-    TornLog(torn_log::Spec),
+    TornLog(kill::Spec),
     /// Processes get too little of the processors.
     Starve(starve::Spec),
     /// Dynos are moved between blocks all the time.
@@ -99,20 +97,6 @@ pub(crate) trait Fault {
 
     /// What it concerns, known once it has started.
     fn hits(&self) -> Vec<Hit>;
-}
-
-/// A fault of a run, from its beginning.
-pub(crate) struct Running {
-    pub(crate) kind: String,
-    /// In words, with what was drawn.
-    pub(crate) title: String,
-    pub(crate) fault: Box<dyn Fault>,
-    pub(crate) began: Time,
-    pub(crate) ended: Option<Time>,
-    pub(crate) felt: Option<Felt>,
-    /// When it is to be healed.
-    pub(crate) heal_at: Time,
-    hits: Vec<Hit>,
 }
 
 // === impl Spec ===
@@ -182,67 +166,21 @@ impl Spec {
         }
     }
 
+    /// In words, as a scenario writes it.
+    pub(crate) fn told(&self) -> String {
+        match self {
+            Spec::Kill(kill::Spec { target }) | Spec::Freeze(freeze::Spec { target }) => format!("{} {target}", self.kind()),
+            _ => self.kind().to_owned(),
+        }
+    }
+
     /// Whether it may last beside another: what needs the mesh to answer commands may not.
     pub(crate) fn may_overlap(&self) -> bool {
         !matches!(self, Spec::Evict(_) | Spec::TornLog(_) | Spec::DiskFull(_))
     }
 }
 
-// === impl Running ===
-
-impl Running {
-    /// Begins a fault that is to last so long. `None` if other faults have left nothing to be broken.
-    pub(crate) fn start(spec: &Spec, lasts: Span, mesh: &mut Mesh) -> Result<Option<Self>> {
-        let mut fault = spec.fault();
-        // From before the first process is touched: requests that were on their way then may be lost.
-        let began = dynomesh_testkit::clock::now();
-        fault.start(mesh)?;
-        let hits = fault.hits();
-        if hits.is_empty() && spec.has_target() {
-            fault.heal(mesh)?;
-            return Ok(None);
-        }
-        let names: Vec<&str> = hits.iter().map(|hit| hit.name.as_str()).collect();
-        let title = format!("{} {}", spec.kind(), if names.len() > 6 { format!("{} processes", names.len()) } else { names.join(" ") });
-        Ok(Some(Running {
-            kind: spec.kind().into(),
-            title: title.trim().into(),
-            fault,
-            began,
-            ended: None,
-            felt: None,
-            heal_at: began + lasts,
-            hits,
-        }))
-    }
-
-    /// Takes it back.
-    pub(crate) fn heal(&mut self, mesh: &mut Mesh) -> Result<()> {
-        self.ended = Some(dynomesh_testkit::clock::now());
-        self.fault.heal(mesh)
-    }
-
-    /// As the history tells it; `held` is when it had taken hold. A control plane that is out of reach as a whole is one incident.
-    pub(crate) fn incidents(&self, held: Time, mesh: &Mesh) -> Vec<Incident> {
-        let is_control = |name: &str| mesh.layout.member(name).is_ok_and(|member| member.role == Role::Control);
-        let hit = self.hits.iter().filter(|hit| hit.cut_off && is_control(&hit.name)).count();
-        let is_down = hit > 0 && hit == mesh.layout.playing(&Role::Control).count();
-        // An evicted block never comes back.
-        let ended = self.ended.filter(|_| self.kind != "evict");
-        let told = |hit: &Hit| {
-            let block = mesh.layout.member(&hit.name).ok().and_then(|member| match &member.role {
-                Role::Replica(block) => Some(block.clone()),
-                _ => None,
-            });
-            let replica = mesh.replica_ids.get(&hit.name).copied();
-            // Without its id a replica would be taken for its whole block.
-            let cut_off = hit.cut_off && (block.is_none() || replica.is_some());
-            Incident { block, replica, ended, cut_off, ..Incident::at(&self.kind, &hit.name, held) }
-        };
-        let down = is_down.then(|| Incident { ended, ..Incident::at(CONTROL_DOWN, "control", held) });
-        self.hits.iter().filter(|hit| !(is_down && is_control(&hit.name))).map(told).chain(down).collect()
-    }
-}
+// === impl Hit ===
 
 impl Hit {
     /// Processes of whose quorum nothing is known.
@@ -255,6 +193,8 @@ impl Hit {
         names.iter().map(|name| Hit { name: name.clone(), cut_off: true }).collect()
     }
 }
+
+// === impl Felt ===
 
 impl Felt {
     /// Whether it was felt, and what says so or is missing.

@@ -66,9 +66,7 @@ impl Fault for Packets {
             bail!("a fault of packets must set one of delay, jitter, loss, duplicate, reorder");
         }
         self.names = mesh.select(&self.spec.target, &mut Choice::default())?;
-        self.hosts = self.names.iter().map(|name| Ok(mesh.layout.member(name)?.host.clone())).collect::<Result<_>>()?;
-        self.hosts.sort();
-        self.hosts.dedup();
+        self.hosts = mesh.layout.hosts_of(&self.names)?;
         self.before = self.counts(mesh)?;
         let relay = mesh.net.relay()?;
         self.hosts.iter().try_for_each(|host| relay.impair(host, self.impairment()))

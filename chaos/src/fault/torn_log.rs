@@ -6,19 +6,10 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use serde::Deserialize;
 
-use super::leadership::Leadership;
+use super::kill::{self, Kill};
 use super::{Fault, Felt, Hit};
 use crate::system::Mesh;
-use crate::system::select::{Choice, Selector};
-
-/// Whose log.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Spec {
-    target: Selector,
-}
 
 /// What is put there: the start of a record that was never written to its end.
 const TORN: [u8; 40] = [0x5a; 40];
@@ -29,24 +20,22 @@ const SEGMENT_HEAD: usize = 40;
 const RECORD_HEAD: usize = 24;
 
 pub(super) struct TornLog {
-    spec: Spec,
-    names: Vec<String>,
+    kill: Kill,
     /// Size of each replica's own log when it was torn.
     logs: Vec<u64>,
-    leadership: Leadership,
 }
 
 // === impl TornLog ===
 
 impl TornLog {
-    pub(super) fn new(spec: &Spec) -> Self {
-        TornLog { spec: spec.clone(), names: Vec::new(), logs: Vec::new(), leadership: Leadership::default() }
+    pub(super) fn new(spec: &kill::Spec) -> Self {
+        TornLog { kill: Kill::new(spec), logs: Vec::new() }
     }
 
     /// How many have found it.
     fn found(&self, mesh: &mut Mesh) -> Result<usize> {
         let mut found = 0;
-        for (name, from) in self.names.iter().zip(&self.logs) {
+        for (name, from) in self.kill.names.iter().zip(&self.logs) {
             found += usize::from(mesh.process(name)?.log_since(*from).contains(FOUND));
         }
         Ok(found)
@@ -55,46 +44,44 @@ impl TornLog {
 
 impl Fault for TornLog {
     fn start(&mut self, mesh: &mut Mesh) -> Result<()> {
-        self.names = mesh.select_running(&self.spec.target, &mut Choice::default())?;
-        self.leadership = Leadership::note(mesh, &self.names);
-        self.leadership.begin();
-        for name in &self.names {
+        self.kill.start(mesh)?;
+        for name in &self.kill.names {
             let process = mesh.process(name)?;
-            process.kill()?;
-            let data = process.data.clone().with_context(|| format!("{name} keeps no log"))?;
-            let log = newest(&data)?.with_context(|| format!("{} holds no log", data.display()))?;
-            let end = end(&fs::read(&log)?).with_context(|| format!("{} holds no records", log.display()))?;
-            let file = OpenOptions::new().write(true).open(&log).with_context(|| log.display().to_string())?;
-            file.write_all_at(&TORN, end as u64).with_context(|| log.display().to_string())?;
+            tear(process.data.as_ref().with_context(|| format!("{name} keeps no log"))?)?;
             self.logs.push(process.log_len());
         }
         Ok(())
     }
 
     fn tick(&mut self, mesh: &mut Mesh) -> Result<()> {
-        self.leadership.look(mesh);
-        Ok(())
+        self.kill.tick(mesh)
     }
 
     fn heal(&mut self, mesh: &mut Mesh) -> Result<()> {
-        self.names.iter().try_for_each(|name| mesh.start_process(name))
+        self.kill.heal(mesh)
     }
 
     fn is_over(&mut self, mesh: &mut Mesh) -> Result<bool> {
-        Ok(self.found(mesh)? == self.names.len())
+        Ok(self.found(mesh)? == self.kill.names.len())
     }
 
     fn felt(&mut self, mesh: &mut Mesh) -> Result<Felt> {
-        let found = self.found(mesh)?;
-        Ok(Felt::when(
-            found == self.names.len(),
-            format!("{found} of {} found the torn end of their log and cut it. {}", self.names.len(), self.leadership.told()),
-        ))
+        let (found, all) = (self.found(mesh)?, self.kill.names.len());
+        let told = format!("{found} of {all} found the torn end of their log and cut it. {}", self.kill.leadership.told());
+        Ok(Felt::when(found == all, told))
     }
 
     fn hits(&self) -> Vec<Hit> {
-        Hit::cut_off(&self.names)
+        self.kill.hits()
     }
+}
+
+/// Puts the start of a record behind the last one of the log in this directory.
+fn tear(data: &Path) -> Result<()> {
+    let log = newest(data)?.with_context(|| format!("{} holds no log", data.display()))?;
+    let end = end(&fs::read(&log)?).with_context(|| format!("{} holds no records", log.display()))?;
+    let file = OpenOptions::new().write(true).open(&log).with_context(|| log.display().to_string())?;
+    file.write_all_at(&TORN, end as u64).with_context(|| log.display().to_string())
 }
 
 /// The segment with the newest records.

@@ -1,6 +1,6 @@
 //! What a mesh consists of: which processes, on which hosts, at which addresses.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr};
 
 use anyhow::{Context, Result};
@@ -90,6 +90,12 @@ impl Layout {
         Ok(members.chain([(USERS.to_owned(), users)]).collect())
     }
 
+    /// The hosts of these processes, each once.
+    pub(crate) fn hosts_of(&self, names: &[String]) -> Result<Vec<String>> {
+        let hosts: BTreeSet<String> = names.iter().map(|name| Ok(self.member(name)?.host.clone())).collect::<Result<_>>()?;
+        Ok(hosts.into_iter().collect())
+    }
+
     /// The process of this name.
     pub(crate) fn member(&self, name: &str) -> Result<&Member> {
         self.members.iter().find(|member| member.name == name).with_context(|| format!("there is no {name}"))
@@ -155,8 +161,6 @@ impl Member {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::*;
 
     #[test]

@@ -2,6 +2,7 @@
 //! begins, once for all words of that fault, so that the leader and the followers of `any` are of one block.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::str::FromStr;
 
 use anyhow::{Context, Result};
@@ -100,6 +101,31 @@ impl Selector {
             Selector::Named(name) => name.starts_with("edge-") || name.starts_with('d'),
             _ => false,
         }
+    }
+}
+
+impl fmt::Display for Selector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let block = |block: &Block| match block {
+            Block::Named(name) => name.clone(),
+            Block::Any => "any".to_owned(),
+        };
+        f.write_str(&match self {
+            Selector::Named(name) => name.clone(),
+            Selector::Edge => "edge".to_owned(),
+            Selector::Edges => "edges".to_owned(),
+            Selector::Leader(of) => format!("leader of {}", block(of)),
+            Selector::Follower(of) => format!("follower of {}", block(of)),
+            Selector::Followers(of) => format!("followers of {}", block(of)),
+            Selector::Block(name) => format!("block {}", block(name)),
+            Selector::Blocks => "blocks".to_owned(),
+            Selector::Control => "control".to_owned(),
+            Selector::Dyno => "dyno".to_owned(),
+            Selector::Dynos => "dynos".to_owned(),
+            Selector::Half => "half".to_owned(),
+            Selector::Others => "others".to_owned(),
+            Selector::Users => "users".to_owned(),
+        })
     }
 }
 
@@ -214,6 +240,9 @@ mod tests {
         assert_eq!("followers of b2".parse(), Ok(Selector::Followers(Block::Named("b2".into()))));
         assert_eq!("block b1".parse(), Ok(Selector::Block(Block::Named("b1".into()))));
         assert_eq!("b1-2".parse(), Ok(Selector::Named("b1-2".into())));
+        for word in ["edges", "leader of any", "followers of b2", "block b1", "half", "b1-2"] {
+            assert_eq!(word.parse::<Selector>().unwrap().to_string(), word);
+        }
         for wrong in ["boss of b1", "leaders", ""] {
             let error = wrong.parse::<Selector>().unwrap_err();
             assert!(error.contains(&format!("`{wrong}`")) && error.contains("`leader of BLOCK`"), "{error}");

@@ -1,0 +1,81 @@
+//! A fault of a run, from its beginning until it is over, and what a history tells of it.
+
+use anyhow::Result;
+use dynomesh_core::time::{Span, Time};
+use dynomesh_testkit::check::routes_alone::CONTROL_DOWN;
+use dynomesh_testkit::clock;
+use dynomesh_testkit::history::Incident;
+
+use super::{Fault, Felt, Hit, Spec};
+use crate::system::Mesh;
+use crate::system::layout::Role;
+
+/// A fault of a run, from its beginning.
+pub(crate) struct Running {
+    pub(crate) kind: String,
+    /// In words, with what was drawn.
+    pub(crate) title: String,
+    pub(crate) fault: Box<dyn Fault>,
+    pub(crate) began: Time,
+    pub(crate) ended: Option<Time>,
+    pub(crate) felt: Option<Felt>,
+    /// When it is to be healed.
+    pub(crate) heal_at: Time,
+    hits: Vec<Hit>,
+}
+
+// === impl Running ===
+
+impl Running {
+    /// Begins a fault that is to last so long. `None` if other faults have left nothing to be broken.
+    pub(crate) fn start(spec: &Spec, lasts: Span, mesh: &mut Mesh) -> Result<Option<Self>> {
+        let mut fault = spec.fault();
+        // From before the first process is touched: requests that were on their way then may be lost.
+        let began = clock::now();
+        fault.start(mesh)?;
+        let hits = fault.hits();
+        if hits.is_empty() && spec.has_target() {
+            fault.heal(mesh)?;
+            return Ok(None);
+        }
+        let names: Vec<&str> = hits.iter().map(|hit| hit.name.as_str()).collect();
+        let title = format!("{} {}", spec.kind(), if names.len() > 6 { format!("{} processes", names.len()) } else { names.join(" ") });
+        Ok(Some(Running {
+            kind: spec.kind().into(),
+            title: title.trim().into(),
+            fault,
+            began,
+            ended: None,
+            felt: None,
+            heal_at: began + lasts,
+            hits,
+        }))
+    }
+
+    /// Takes it back.
+    pub(crate) fn heal(&mut self, mesh: &mut Mesh) -> Result<()> {
+        self.ended = Some(clock::now());
+        self.fault.heal(mesh)
+    }
+
+    /// As the history tells it; `held` is when it had taken hold. A control plane that is out of reach as a whole is one incident.
+    pub(crate) fn incidents(&self, held: Time, mesh: &Mesh) -> Vec<Incident> {
+        let is_control = |name: &str| mesh.layout.member(name).is_ok_and(|member| member.role == Role::Control);
+        let hit = self.hits.iter().filter(|hit| hit.cut_off && is_control(&hit.name)).count();
+        let is_down = hit > 0 && hit == mesh.layout.playing(&Role::Control).count();
+        // An evicted block never comes back.
+        let ended = self.ended.filter(|_| self.kind != "evict");
+        let told = |hit: &Hit| {
+            let block = mesh.layout.member(&hit.name).ok().and_then(|member| match &member.role {
+                Role::Replica(block) => Some(block.clone()),
+                _ => None,
+            });
+            let replica = mesh.replica_ids.get(&hit.name).copied();
+            // Without its id a replica would be taken for its whole block.
+            let cut_off = hit.cut_off && (block.is_none() || replica.is_some());
+            Incident { block, replica, ended, cut_off, ..Incident::at(&self.kind, &hit.name, held) }
+        };
+        let down = is_down.then(|| Incident { ended, ..Incident::at(CONTROL_DOWN, "control", held) });
+        self.hits.iter().filter(|hit| !(is_down && is_control(&hit.name))).map(told).chain(down).collect()
+    }
+}
