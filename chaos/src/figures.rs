@@ -1,5 +1,7 @@
 //! What a history comes to in numbers, and what of it was expected.
 
+mod recovery;
+
 use std::fmt;
 
 use dynomesh_core::time::{Span, Time};
@@ -9,15 +11,10 @@ use hyper::Method;
 
 use crate::run::{Run, Told};
 use crate::scenario::Expect;
+pub(crate) use recovery::{Recovery, Window};
 
 /// How long after a fault had taken hold a request may be begun and still have met it.
 const MET: Span = Span::from_millis(100);
-/// The 99th percentile is taken over this long, so that there are enough requests in it.
-const WINDOW: Span = Span::from_secs(2);
-/// Windows with fewer requests say nothing.
-const WINDOW_MIN: u64 = 20;
-/// Back to normal is at most twice what was normal, and this.
-const NORMAL_SLACK: Span = Span::from_millis(100);
 
 /// Numbers of a run.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,10 +37,8 @@ pub(crate) struct Figures {
     pub(crate) get_added_max: Span,
     pub(crate) added_p50: Span,
     pub(crate) added_p99: Span,
-    /// The 99th percentile before the first fault.
-    pub(crate) normal_p99: Span,
-    /// How soon after the last fault it was normal again; `None`: not before load ended, or there was no fault.
-    pub(crate) back_after: Option<Span>,
+    /// Latency before the first fault and after the last.
+    pub(crate) recovery: Recovery,
     /// Requests that dynos ran.
     pub(crate) dispatches: u64,
 }
@@ -79,7 +74,6 @@ impl Figures {
         let count = |wanted: fn(&Outcome) -> bool| all.iter().filter(|exchange| wanted(&exchange.outcome)).count();
         let added = Latencies::added(all.iter().copied());
         let gets = Latencies::added(all.iter().copied().filter(|exchange| exchange.method == Method::GET));
-        let normal_p99 = p99(&all, run.began, run.warm).unwrap_or(Span::ZERO);
         let healed = run.faults.iter().map(|fault| fault.ended).max();
         let load = run.ended.since(run.began).as_secs_f64();
         let lines = run.history.dynos.values().flat_map(|diary| &diary.lines);
@@ -100,8 +94,7 @@ impl Figures {
             get_added_max: gets.max(),
             added_p50: added.percentile(50.0),
             added_p99: added.percentile(99.0),
-            normal_p99,
-            back_after: healed.and_then(|healed| back_after(&all, healed, run.ended, normal_p99)),
+            recovery: Recovery::new(&all, (run.began, run.ended), run.warm, healed),
             dispatches: lines.filter(is_start).count() as u64,
         }
     }
@@ -126,21 +119,16 @@ impl Figures {
             let seen = self.others.to_string();
             judged.push(Judged { name: "other requests lost", expected, seen, is_met, is_timed: true });
         }
-        let mut at_most = |name: &'static str, most: Option<Span>, seen: Option<Span>| {
+        let mut at_most = |name: &'static str, most: Option<Span>, seen: Option<Span>, told: String| {
             if let Some(most) = most {
-                let told = seen.map_or_else(|| "never".to_owned(), ms);
-                judged.push(Judged {
-                    name,
-                    expected: format!("at most {most}"),
-                    seen: told,
-                    is_met: seen.is_some_and(|seen| seen <= most),
-                    is_timed: true,
-                });
+                let (expected, is_met) = (format!("at most {most}"), seen.is_some_and(|seen| seen <= most));
+                judged.push(Judged { name, expected, seen: told, is_met, is_timed: true });
             }
         };
-        at_most("longest time without an answer", expect.longest_gap, Some(self.longest_gap));
-        at_most("slowest GET beyond its service time", expect.get_slower_than_service_max, Some(self.get_added_max));
-        at_most("99th percentile back to normal", expect.p99_back_within, self.back_after);
+        let (gap, get) = (self.longest_gap, self.get_added_max);
+        at_most("longest time without an answer", expect.longest_gap, Some(gap), ms(gap));
+        at_most("slowest GET beyond its service time", expect.get_slower_than_service_max, Some(get), ms(get));
+        at_most("latency back to normal", expect.p99_back_within, self.recovery.after_heal, self.recovery.told());
         if let Some(least) = expect.dispatches_min {
             let (expected, seen) = (format!("at least {least}"), self.dispatches.to_string());
             judged.push(Judged { name: "requests run by dynos", expected, seen, is_met: self.dispatches >= least, is_timed: false });
@@ -209,29 +197,6 @@ fn longest_gap(all: &[&Exchange], from: Time, to: Time) -> Span {
     ends.extend([from, to]);
     ends.sort();
     ends.windows(2).map(|pair| pair[1].since(pair[0])).max().unwrap_or(Span::ZERO)
-}
-
-/// The 99th percentile of what was added to requests due in a time.
-pub(crate) fn p99(all: &[&Exchange], from: Time, to: Time) -> Option<Span> {
-    let added = Latencies::added(all.iter().copied().filter(|exchange| exchange.due >= from && exchange.due < to));
-    (added.len() >= WINDOW_MIN).then(|| added.percentile(99.0))
-}
-
-/// How soon after `healed` the 99th percentile was normal for good.
-fn back_after(all: &[&Exchange], healed: Time, ended: Time, normal: Span) -> Option<Span> {
-    let limit = normal.times(2).max(normal + NORMAL_SLACK);
-    let mut back = Some(Span::ZERO);
-    let mut from = healed;
-    while from + WINDOW <= ended {
-        let is_normal = p99(all, from, from + WINDOW).is_none_or(|p99| p99 <= limit);
-        from += WINDOW;
-        if !is_normal {
-            back = None;
-        } else if back.is_none() {
-            back = Some((from - WINDOW).since(healed));
-        }
-    }
-    back
 }
 
 #[cfg(test)]

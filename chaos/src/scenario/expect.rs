@@ -21,7 +21,8 @@ pub(crate) struct Expect {
     pub(crate) longest_gap: Option<Span>,
     /// Longest time that a GET may take beyond the work of its dyno.
     pub(crate) get_slower_than_service_max: Option<Span>,
-    /// How soon after the last fault was healed the 99th percentile is back to what it was before the first.
+    /// How soon after the last fault was healed latency is back to what it was before the first, its 99th percentile and its quickest
+    /// quarter.
     pub(crate) p99_back_within: Option<Span>,
     /// Least number of requests that dynos ran.
     pub(crate) dispatches_min: Option<u64>,

@@ -1,0 +1,129 @@
+//! Invented runs of a queue: the requests of a round again and again, with the block of each drawn anew.
+
+use std::time::Duration;
+
+use dynomesh_testkit::history::Outcome;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+use super::super::tests::{at, get};
+use super::*;
+use crate::workload::rounds::Round;
+
+const SEEDS: u64 = 200;
+/// When the last fault is over, and when load ends: as in our scenarios, but not at the start of a round.
+const WARM: u64 = 12_000;
+const HEALED: u64 = 14_300;
+const ENDED: u64 = HEALED + 17_000;
+
+/// What becomes of a request that was due at some millisecond and took so many: how many it took, or `None` for no answer.
+type Change = fn(due: u64, took: f64, rng: &mut StdRng) -> Option<f64>;
+
+/// Blocks with eight dynos each, and the share of their time that is in use.
+#[derive(Clone, Copy)]
+struct Shape {
+    blocks: usize,
+    load: f64,
+}
+
+const SHAPES: [Shape; 3] = [Shape { blocks: 2, load: 0.8 }, Shape { blocks: 4, load: 0.6 }, Shape { blocks: 2, load: 0.5 }];
+
+/// When the slots of each block are free again.
+struct Queue(Vec<[f64; 8]>);
+
+impl Queue {
+    /// How long a request waits that goes to one of two blocks that are drawn, more often to the less busy one.
+    fn wait(&mut self, now: f64, service: f64, rng: &mut StdRng) -> f64 {
+        let (one, other) = (rng.random_range(0..self.0.len()), rng.random_range(0..self.0.len()));
+        let busy = |block: usize| self.0[block].iter().map(|free| (free - now).max(0.0)).sum::<f64>();
+        let block = if rng.random::<f64>() < 0.3 || busy(one) < busy(other) { one } else { other };
+        let slot = self.0[block].iter_mut().min_by(|a, b| a.total_cmp(b)).unwrap();
+        let wait = (*slot - now).max(0.0);
+        *slot = now + wait + service;
+        wait
+    }
+}
+
+fn run(shape: Shape, seed: u64, change: Change) -> Recovery {
+    let mut round = Round::new(shape.load * shape.blocks as f64 * 8.0 / 0.12, seed);
+    let services = round.services(Span::from_millis(20), Span::from_millis(100));
+    let (due, mut rng) = (round.due, StdRng::seed_from_u64(seed));
+    let mut queue = Queue(vec![[0.0; 8]; shape.blocks]);
+    let mut exchanges = Vec::new();
+    'rounds: for n in 0.. {
+        for (offset, service) in due.iter().zip(&services) {
+            let now = ROUND.times(n) + *offset;
+            if now.as_millis() >= ENDED {
+                break 'rounds;
+            }
+            // The mesh itself takes 3 to 7 ms.
+            let own = 3.0 + 4.0 * rng.random::<f64>().powi(2);
+            let took = own + queue.wait(now.as_millis_f64(), service.as_millis_f64(), &mut rng);
+            exchanges.push(exchange(now, change(now.as_millis(), took, &mut rng)));
+        }
+    }
+    Recovery::new(&exchanges.iter().collect::<Vec<_>>(), (at(0), at(ENDED)), at(WARM), Some(at(HEALED)))
+}
+
+fn exchange(due: Span, took: Option<f64>) -> Exchange {
+    let mut exchange = get(due.as_millis(), 0);
+    // The dyno of such an exchange worked for 10 ms.
+    let took_all = Duration::from_secs_f64((took.unwrap_or(0.0) + 10.0) / 1000.0);
+    exchange.ended = exchange.due + Span::from(took_all);
+    if took.is_none() {
+        exchange.outcome = Outcome::Refused;
+    }
+    exchange
+}
+
+/// In how many percent of runs latency is back within 10 s.
+fn back(shape: Shape, change: Change) -> u64 {
+    let is_back = |seed: &u64| run(shape, *seed, change).after_heal.is_some_and(|after| after <= Span::from_secs(10));
+    (0..SEEDS).filter(is_back).count() as u64 * 100 / SEEDS
+}
+
+#[test]
+fn what_is_only_chance_is_normal() {
+    for shape in SHAPES {
+        let share = back(shape, |_, took, _| Some(took));
+        assert!(share >= 99, "{share} % at {} load", shape.load);
+    }
+}
+
+#[test]
+fn a_lasting_slowdown_by_30_percent_is_seen() {
+    for shape in SHAPES {
+        let share = back(shape, |due, took, _| Some(if due < HEALED { took } else { took * 1.3 }));
+        assert!(share <= 1, "{share} % at {} load are called normal", shape.load);
+    }
+}
+
+#[test]
+fn a_lasting_slowdown_of_three_requests_in_a_hundred_is_seen() {
+    for shape in SHAPES {
+        let share = back(shape, |due, took, rng| Some(if due >= HEALED && rng.random::<f64>() < 0.03 { took + 400.0 } else { took }));
+        assert!(share <= 2, "{share} % at {} load are called normal", shape.load);
+    }
+}
+
+#[test]
+fn requests_without_an_answer_are_not_fast() {
+    let share = back(SHAPES[1], |due, took, rng| (due < HEALED || rng.random::<f64>() > 0.03).then_some(took));
+    assert!(share <= 1, "{share} % are called normal");
+}
+
+#[test]
+fn it_is_back_from_the_window_on_behind_which_none_is_slow() {
+    let slow = |due: u64, took, _: &mut StdRng| Some(if (HEALED..HEALED + 4_500).contains(&due) { took * 2.0 + 200.0 } else { took });
+    let recovery = run(SHAPES[1], 7, slow);
+    assert_eq!(recovery.after_heal, Some(Span::from_secs(5)), "{recovery:#?}");
+    assert_eq!((recovery.before.len(), recovery.after.len()), (2, 12));
+}
+
+#[test]
+fn without_enough_requests_before_the_fault_nothing_is_normal() {
+    let few: Vec<Exchange> = (0..600).map(|n| get(if n < 50 { n } else { 14_300 + n * 20 }, 20)).collect();
+    let recovery = Recovery::new(&few.iter().collect::<Vec<_>>(), (at(0), at(27_000)), at(WARM), Some(at(HEALED)));
+    assert_eq!((recovery.limit, recovery.after_heal, recovery.told().as_str()), (None, None, "not seen"));
+    assert!(!recovery.after.is_empty());
+}
