@@ -20,6 +20,7 @@ mod relaying;
 mod report;
 mod run;
 mod scenario;
+mod series;
 mod shell;
 mod system;
 mod waiting;

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::timeline::{Second, seconds};
-use super::{Beside, Table, notes, replay, tables};
+use super::{Beside, Table, notes, replay, rivals, tables};
 use crate::judge::{Judgement, Verdict};
 use crate::run::Run;
 
@@ -20,21 +20,36 @@ pub(super) fn page(run: &Run, judgement: &Judgement, beside: &[Beside]) -> Strin
     let class = if judgement.verdict == Verdict::Clean { "clean" } else { "bad" };
     let (name, title) = (escaped(&run.scenario.name), escaped(&run.scenario.title));
     let mut page = format!(
-        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>{name}: {}</title><style>{STYLE}</style>\
-         <h1>{name}: <span class=\"{class}\">{}</span></h1><p>{title}.</p><p>Seed {}: <code>{}</code></p>",
-        judgement.verdict,
+        "{}<h1>{name}: <span class=\"{class}\">{}</span></h1><p>{title}.</p><p>Seed {}: <code>{}</code></p>",
+        head(&format!("{name}: {}", judgement.verdict)),
         judgement.verdict,
         run.seed,
-        escaped(&replay(run))
+        escaped(&replay(&run.scenario, run.seed))
     );
-    let notes = notes(run, judgement);
-    if !notes.is_empty() {
-        let items: String = notes.iter().map(|note| format!("<li>{}</li>", escaped(note))).collect();
-        page += &format!("<h2>What speaks against it</h2><ul class=\"bad\">{items}</ul>");
-    }
+    page += &list("What speaks against it", "bad", &notes(run, judgement));
+    page += &list("Rivals that were not run", "", &rivals::missing(beside));
     page += &format!("<h2>Timeline</h2>{}", drawing(run));
-    tables(run, judgement, beside).iter().filter(|table| !table.rows.is_empty()).for_each(|table| page += &html(table));
-    page + "</html>\n"
+    page + &texts(&tables(run, judgement, beside)) + "</html>\n"
+}
+
+/// A page of notes and tables.
+pub(super) fn plain(title: &str, notes: &[String], tables: &[Table]) -> String {
+    let notes: String = notes.iter().map(|note| format!("<p>{}.</p>", escaped(note))).collect();
+    let title = escaped(title);
+    format!("{}<h1>{title}</h1>{notes}{}</html>\n", head(&title), texts(tables))
+}
+
+fn head(title: &str) -> String {
+    format!("<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>{title}</title><style>{STYLE}</style>")
+}
+
+fn list(title: &str, class: &str, items: &[String]) -> String {
+    let items: String = items.iter().map(|item| format!("<li>{}</li>", escaped(item))).collect();
+    if items.is_empty() { items } else { format!("<h2>{title}</h2><ul class=\"{class}\">{items}</ul>") }
+}
+
+fn texts(tables: &[Table]) -> String {
+    tables.iter().filter(|table| !table.rows.is_empty()).map(html).collect()
 }
 
 fn html(table: &Table) -> String {

@@ -1,19 +1,30 @@
 //! The report as Markdown.
 
-use super::{Beside, Table, notes, replay, tables};
+use super::{Beside, Table, notes, replay, rivals, tables};
 use crate::judge::Judgement;
 use crate::run::Run;
 
 pub(super) fn page(run: &Run, judgement: &Judgement, beside: &[Beside]) -> String {
-    let mut page =
-        format!("# {}: {}\n\n{}.\n\nSeed {}: `{}`\n", run.scenario.name, judgement.verdict, run.scenario.title, run.seed, replay(run));
-    let notes = notes(run, judgement);
-    if !notes.is_empty() {
-        page += "\n## What speaks against it\n";
-        notes.iter().for_each(|note| page += &format!("- {}\n", note.replace('\n', "\n  ")));
-    }
-    tables(run, judgement, beside).iter().filter(|table| !table.rows.is_empty()).for_each(|table| page += &text(table));
-    page
+    let (name, title, seed) = (&run.scenario.name, &run.scenario.title, run.seed);
+    let mut page = format!("# {name}: {}\n\n{title}.\n\nSeed {seed}: `{}`\n", judgement.verdict, replay(&run.scenario, seed));
+    page += &list("What speaks against it", &notes(run, judgement));
+    page += &list("Rivals that were not run", &rivals::missing(beside));
+    page + &texts(&tables(run, judgement, beside))
+}
+
+/// A page of notes and tables.
+pub(super) fn plain(title: &str, notes: &[String], tables: &[Table]) -> String {
+    let notes: String = notes.iter().map(|note| format!("\n{note}.\n")).collect();
+    format!("# {title}\n{notes}{}", texts(tables))
+}
+
+fn list(title: &str, items: &[String]) -> String {
+    let items: String = items.iter().map(|item| format!("- {}\n", item.replace('\n', "\n  "))).collect();
+    if items.is_empty() { items } else { format!("\n## {title}\n{items}") }
+}
+
+fn texts(tables: &[Table]) -> String {
+    tables.iter().filter(|table| !table.rows.is_empty()).map(text).collect()
 }
 
 fn text(table: &Table) -> String {

@@ -3,6 +3,7 @@
 mod html;
 mod markdown;
 mod rivals;
+pub(crate) mod summary;
 mod timeline;
 
 use std::fs;
@@ -10,9 +11,10 @@ use std::fs;
 use anyhow::{Context, Result};
 use dynomesh_testkit::check::Report;
 
-use crate::figures::{ms, percent};
+use crate::figures::{Recovery, Window, ms, percent};
 use crate::judge::Judgement;
 use crate::run::Run;
+use crate::scenario::Scenario;
 pub(crate) use rivals::Beside;
 
 /// Violations of one checker that a report shows.
@@ -36,8 +38,10 @@ pub(crate) fn write(run: &Run, judgement: &Judgement, beside: &[Beside]) -> Resu
 }
 
 /// The command that runs it once more.
-pub(crate) fn replay(run: &Run) -> String {
-    format!("cargo run --release -p dynomesh-chaos -- run {} --seed {}", run.scenario.name, run.seed)
+pub(crate) fn replay(scenario: &Scenario, seed: u64) -> String {
+    let system = scenario.mesh.system;
+    let beside = if system.is_mesh() { String::new() } else { format!(" --beside {system}") };
+    format!("cargo run --release -p dynomesh-chaos -- run {} --seed {seed}{beside}", scenario.called)
 }
 
 /// What is not in tables: the verdict and whatever speaks against a run.
@@ -52,7 +56,7 @@ fn notes(run: &Run, judgement: &Judgement) -> Vec<String> {
 }
 
 /// All tables.
-fn tables(run: &Run, judgement: &Judgement, beside: &[Beside]) -> [Table; 5] {
+fn tables(run: &Run, judgement: &Judgement, beside: &[Beside]) -> [Table; 6] {
     let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
     let row = |report: &Report| {
         let Report { invariant, judged, unknown, violations, .. } = report;
@@ -82,12 +86,9 @@ fn tables(run: &Run, judgement: &Judgement, beside: &[Beside]) -> [Table; 5] {
         words(&["idempotent requests", &f.idempotent.to_string()]),
         words(&["requests that change something", &f.others.to_string()]),
         words(&["longest time without an answer", &ms(f.longest_gap)]),
-        words(&[
-            "added to the service time, p50, p99, p99 before faults",
-            &format!("{}, {}, {}", ms(f.added_p50), ms(f.added_p99), ms(f.normal_p99)),
-        ]),
+        words(&["added to the service time, p50, p99", &format!("{}, {}", ms(f.added_p50), ms(f.added_p99))]),
         words(&["slowest GET beyond its service time", &ms(f.get_added_max)]),
-        words(&["p99 back to normal after the last fault", &f.back_after.map_or_else(|| "not seen".into(), ms)]),
+        words(&["latency back to normal after the last fault", &f.recovery.told()]),
         words(&["requests run by dynos", &f.dispatches.to_string()]),
     ];
     figures.extend(run.told.iter().map(|told| {
@@ -105,6 +106,26 @@ fn tables(run: &Run, judgement: &Judgement, beside: &[Beside]) -> [Table; 5] {
         Table { title: "Expectations", head: &["what", "expected", "seen", ""], rows: expected.collect() },
         rivals::table(run, judgement, beside),
         Table { title: "Faults", head: &["fault", "began", "ended", "", "by what it was felt"], rows: faults.collect() },
+        recovery(&f.recovery),
         Table { title: "Figures", head: &["what", "figure"], rows: figures },
     ]
+}
+
+/// Latency before the first fault, what is normal by it, and latency after the last.
+fn recovery(recovery: &Recovery) -> Table {
+    let row = |window: &Window, told: &str| {
+        let [p25, p99] = window.latency.told();
+        vec![format!("from {:.1} s on", window.from.as_secs_f64()), window.requests.to_string(), p25, p99, told.to_owned()]
+    };
+    let mut rows: Vec<Vec<String>> = recovery.before.iter().map(|window| row(window, "before the first fault")).collect();
+    if let Some(limit) = recovery.limit {
+        let [p25, p99] = limit.told();
+        rows.push(vec!["normal up to".into(), String::new(), p25, p99, String::new()]);
+    }
+    rows.extend(recovery.after.iter().map(|window| row(window, if recovery.is_slow(window) { "slow" } else { "normal" })));
+    Table {
+        title: "Latency beyond the service time, in windows of the same requests",
+        head: &["window", "requests", "p25", "p99", ""],
+        rows,
+    }
 }

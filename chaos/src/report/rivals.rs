@@ -5,24 +5,29 @@ use crate::figures::{ms, percent};
 use crate::judge::Judgement;
 use crate::run::Run;
 
-/// A rival's run.
+/// What became of a rival: its run, or why there is none.
 pub(crate) struct Beside {
-    pub(crate) run: Run,
-    pub(crate) judgement: Judgement,
+    pub(crate) seen: Result<Box<(Run, Judgement)>, String>,
 }
 
 const HEAD: [&str; 4] = ["what", "mesh", "rival", "rival"];
 
-/// Both in one table; without rivals it has no rows.
+/// Why there are no runs of some rivals.
+pub(super) fn missing(beside: &[Beside]) -> Vec<String> {
+    beside.iter().filter_map(|other| other.seen.as_ref().err().cloned()).collect()
+}
+
+/// All that were run in one table; without rivals it has no rows.
 pub(super) fn table(run: &Run, judgement: &Judgement, beside: &[Beside]) -> Table {
     let mut rows = column(run, judgement);
-    for other in beside {
-        for (row, theirs) in rows.iter_mut().zip(column(&other.run, &other.judgement)) {
+    let seen: Vec<_> = beside.iter().filter_map(|other| other.seen.as_ref().ok()).collect();
+    for other in &seen {
+        for (row, theirs) in rows.iter_mut().zip(column(&other.0, &other.1)) {
             row.extend(theirs.into_iter().skip(1));
         }
     }
-    rows.retain(|_| !beside.is_empty());
-    Table { title: "Beside rivals", head: &HEAD[..HEAD.len().min(2 + beside.len())], rows }
+    rows.retain(|_| !seen.is_empty());
+    Table { title: "Beside rivals", head: &HEAD[..HEAD.len().min(2 + seen.len())], rows }
 }
 
 fn column(run: &Run, judgement: &Judgement) -> Vec<Vec<String>> {
@@ -36,7 +41,7 @@ fn column(run: &Run, judgement: &Judgement) -> Vec<Vec<String>> {
         row("longest time without an answer", ms(f.longest_gap)),
         row("added p50, p99", format!("{}, {}", ms(f.added_p50), ms(f.added_p99))),
         row("slowest GET beyond its service time", ms(f.get_added_max)),
-        row("p99 back to normal", f.back_after.map_or_else(|| "not seen".into(), ms)),
+        row("latency back to normal", f.recovery.told()),
         row("processors busy", percent(run.cpu)),
     ];
     rows.extend(judgement.reports.iter().map(|report| {

@@ -1,23 +1,24 @@
-//! A scenario as it is written, and where scenarios are found: those of this program are compiled in, and any file will do.
-
-use std::fs;
+//! A scenario as it is written.
 
 use anyhow::{Context, Result, bail};
 use dynomesh_core::time::Span;
 use serde::Deserialize;
 
-use super::{Drawn, Expect, Timed};
+use super::{Drawn, Expect, Schedule, Timed};
 use crate::fault::Spec;
 use crate::system::rival::Kind;
-use crate::workload;
+use crate::workload::{self, rounds::ROUND};
 
 /// What is run.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Scenario {
-    /// The name of its file.
+    /// The name of its file; of a rival's, with the rival behind it.
     #[serde(skip)]
     pub(crate) name: String,
+    /// What it is called on the command line.
+    #[serde(skip)]
+    pub(crate) called: String,
     /// What it is, in a sentence.
     pub(crate) title: String,
     /// The mesh.
@@ -100,79 +101,13 @@ pub(crate) struct Needs {
     pub(crate) small_disks: Option<String>,
 }
 
-macro_rules! built_in {
-    ($($name:literal),* $(,)?) => { &[$(($name, include_str!(concat!("../../scenarios/", $name, ".toml")))),*] };
-}
-
-/// The scenarios of this program, in the order of `run all`.
-const BUILT_IN: &[(&str, &str)] = built_in![
-    "kill-leader",
-    "kill-follower",
-    "kill-edge",
-    "kill-control",
-    "kill-dyno",
-    "kill-block",
-    "freeze-leader",
-    "freeze-follower",
-    "freeze-block",
-    "freeze-edge",
-    "freeze-control",
-    "freeze-dyno",
-    "cut-leader",
-    "cut-block-from-edges",
-    "cut-edges-from-control",
-    "cut-control",
-    "cut-gossip",
-    "cut-one-way",
-    "cut-halves",
-    "bad-cables",
-    "narrow-cables",
-    "disk-full",
-    "slow-flush",
-    "failing-flush",
-    "torn-log",
-    "clock-ahead",
-    "clock-wall",
-    "starve",
-    "moves",
-    "drains",
-    "deploy",
-    "evict",
-    "bodies",
-    "sockets",
-    "slow-clients",
-    "storm",
-    "storm-leased",
-    "ci",
-    "million",
-];
-
-/// All scenarios of this program.
-pub(crate) fn all() -> Result<Vec<Scenario>> {
-    BUILT_IN.iter().map(|(name, text)| Scenario::read(name, text)).collect()
-}
-
-/// A scenario by its name, or by the path of its file.
-pub(crate) fn named(name: &str) -> Result<Scenario> {
-    if let Some((name, text)) = BUILT_IN.iter().find(|(built_in, _)| *built_in == name) {
-        return Scenario::read(name, text);
-    }
-    if !name.ends_with(".toml") {
-        let names: Vec<&str> = BUILT_IN.iter().map(|(name, _)| *name).collect();
-        bail!("there is no scenario {name}; it must be `all`, the path of a .toml file, or one of: {}", names.join(", "));
-    }
-    let text = fs::read_to_string(name).with_context(|| name.to_owned())?;
-    let stem = std::path::Path::new(name).file_stem().map_or_else(|| name.to_owned(), |stem| stem.to_string_lossy().into_owned());
-    Scenario::read(&stem, &text)
-}
-
 // === impl Scenario ===
 
 impl Scenario {
     /// Reads and checks a scenario.
     pub(crate) fn read(name: &str, text: &str) -> Result<Self> {
         let mut scenario: Scenario = toml::from_str(text).with_context(|| format!("the scenario {name}"))?;
-        scenario.name = name.to_owned();
+        (scenario.name, scenario.called) = (name.to_owned(), name.to_owned());
         scenario.check().with_context(|| format!("the scenario {name}"))?;
         Ok(scenario)
     }
@@ -189,15 +124,26 @@ impl Scenario {
         f64::from(self.mesh.dynos) / (self.mesh.floor + self.mesh.mean).as_secs_f64()
     }
 
-    /// The same for a rival, where its faults are such as it can have too.
-    pub(crate) fn against(&self, rival: Kind) -> Option<Self> {
-        let workload: Vec<_> = self.workload.iter().filter(|spec| !matches!(spec, workload::Spec::Sockets(_))).cloned().collect();
+    /// The same for a rival; or why it cannot have it.
+    pub(crate) fn against(&self, rival: Kind) -> Result<Self, String> {
+        if let Some(fault) = self.faults().find(|fault| !fault.suits_rivals()) {
+            return Err(format!("{rival} has no counterpart of {}", fault.told()));
+        }
+        let workload: Vec<_> = self.workload.iter().filter(|spec| spec.suits_rivals()).cloned().collect();
+        if workload.is_empty() {
+            return Err(format!("{rival} has no counterpart of what is asked"));
+        }
         let mesh = Shape { system: rival, replicas: 1, sockets: 0, ..self.mesh.clone() };
-        let name = format!("{}-{rival}", self.name);
-        (self.faults().all(Spec::suits_rivals) && !workload.is_empty()).then(|| Scenario { name, mesh, workload, ..self.clone() })
+        Ok(Scenario { name: format!("{}-{rival}", self.name), mesh, workload, ..self.clone() })
     }
 
-    fn faults(&self) -> impl Iterator<Item = &Spec> {
+    /// How long a run takes at least, without its start and end.
+    pub(crate) fn length(&self, seed: u64) -> Span {
+        let faults = Schedule::new(self, seed).events.iter().map(|event| event.ends).max().unwrap_or(Span::ZERO);
+        self.run.warm + faults + self.run.after
+    }
+
+    pub(super) fn faults(&self) -> impl Iterator<Item = &Spec> {
         self.fault.iter().map(|timed| &timed.what).chain(self.drawn.iter().flat_map(|drawn| &drawn.from))
     }
 
@@ -217,6 +163,14 @@ impl Scenario {
             && drawn.from.is_empty()
         {
             bail!("drawn.from must name a fault");
+        }
+        if let Some(within) = self.expect.p99_back_within {
+            let (warm, after) = (ROUND.times(2), within + ROUND);
+            if self.run.warm < warm || self.run.after < after {
+                bail!(
+                    "expect.p99_back_within = {within} needs run.warm of at least {warm} and run.after of at least {after}: windows to compare"
+                );
+            }
         }
         Ok(())
     }
@@ -262,25 +216,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_scenario_of_this_program_can_be_read_and_breaks_something() {
-        for scenario in all().unwrap() {
-            assert!(scenario.faults().count() > 0, "{} breaks nothing", scenario.name);
-            assert_eq!(named(&scenario.name).unwrap(), scenario);
-        }
-    }
-
-    #[test]
-    fn every_file_beside_them_is_one_of_them() {
-        let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios");
-        let mut files: Vec<String> =
-            fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap().replace(".toml", "")).collect();
-        files.sort();
-        let mut built_in: Vec<&str> = BUILT_IN.iter().map(|(name, _)| *name).collect();
-        built_in.sort_unstable();
-        assert_eq!(files, built_in);
-    }
-
-    #[test]
     fn what_is_unknown_is_refused_with_its_name_and_what_would_be_right() {
         let error = |text: &str| format!("{:#}", Scenario::read("x", text).unwrap_err());
         let told = error("title = \"t\"\nworkload = []\n[mesh]\nedgess = 3");
@@ -290,6 +225,24 @@ mod tests {
         assert!(error("title = \"t\"\nworkload = []").contains("[[workload]]"));
         let told = error("title = \"t\"\n[mesh]\nblocks = 0\n[[workload]]\nkind = \"mixed\"\nload = 0.8");
         assert!(told.contains("mesh.blocks = 0 must be from 1"), "{told}");
-        assert!(format!("{:#}", named("nonsense").unwrap_err()).contains("kill-leader"));
+    }
+
+    #[test]
+    fn rivals_have_what_is_not_of_a_mesh_alone() {
+        let against = |fault: &str| {
+            let text = format!("title = \"t\"\n[[workload]]\nkind = \"mixed\"\nload = 0.8\n[[fault]]\n{fault}");
+            Scenario::read("x", &text).unwrap().against(Kind::Haproxy).map(|rival| (rival.name, rival.called))
+        };
+        for target in ["leader of any", "block any", "edge", "dyno"] {
+            for kind in ["kill", "freeze"] {
+                let rival = against(&format!("kind = \"{kind}\"\ntarget = \"{target}\""));
+                assert_eq!(rival, Ok(("x-haproxy".to_owned(), "x".to_owned())));
+            }
+        }
+        for target in ["follower of any", "control"] {
+            let told = against(&format!("kind = \"freeze\"\ntarget = \"{target}\"")).unwrap_err();
+            assert!(told.contains("haproxy") && told.contains(target), "{told}");
+        }
+        assert!(against("kind = \"moves\"\ninterval = \"1s\"").unwrap_err().contains("moves"));
     }
 }

@@ -2,10 +2,12 @@
 
 mod expect;
 mod file;
+mod found;
 mod schedule;
 mod timed;
 
 pub(crate) use expect::Expect;
-pub(crate) use file::{Needs, Scenario, Shape, all, named};
+pub(crate) use file::{Needs, Scenario, Shape};
+pub(crate) use found::{all, named};
 pub(crate) use schedule::{Event, Schedule};
 pub(crate) use timed::{Drawn, Timed};

@@ -15,6 +15,7 @@ use super::layout::{Layout, Member, Role};
 pub(crate) enum Kind {
     /// The mesh.
     #[default]
+    #[value(skip)]
     Mesh,
     /// HAProxy edges and blocks; each block has dynos of its own, which nobody serves while it is down.
     Haproxy,

@@ -78,6 +78,11 @@ pub(crate) struct Finished {
 // === impl Spec ===
 
 impl Spec {
+    /// Whether edges and blocks that are no mesh can be asked it too.
+    pub(crate) fn suits_rivals(&self) -> bool {
+        !matches!(self, Spec::Sockets(_) | Spec::Registers(_))
+    }
+
     /// Begins it.
     pub(crate) fn start(&self, place: &Place) -> Result<Box<dyn Running>> {
         Ok(match self {

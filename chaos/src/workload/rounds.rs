@@ -19,16 +19,16 @@ use rand::{RngExt, SeedableRng};
 pub(crate) const ROUND: Span = Span::from_secs(6);
 
 /// One round: when requests are due, and a generator for whatever else is drawn of it.
-pub(super) struct Round {
-    pub(super) due: Arc<[Span]>,
-    pub(super) rng: StdRng,
+pub(crate) struct Round {
+    pub(crate) due: Arc<[Span]>,
+    pub(crate) rng: StdRng,
 }
 
 // === impl Round ===
 
 impl Round {
     /// The round of so many requests per second.
-    pub(super) fn new(rate: f64, seed: u64) -> Self {
+    pub(crate) fn new(rate: f64, seed: u64) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
         let count = part(ROUND, rate / 1e9).as_nanos().max(1);
         let mut due: Vec<Span> = (0..count).map(|_| part(ROUND, rng.random())).collect();
@@ -38,7 +38,7 @@ impl Round {
 
     /// Works of this floor with an exponential time of this mean on top, one for each request: the middles of equal parts of that
     /// distribution, in an order that is drawn.
-    pub(super) fn services(&mut self, floor: Span, mean: Span) -> Vec<Span> {
+    pub(crate) fn services(&mut self, floor: Span, mean: Span) -> Vec<Span> {
         let count = self.due.len();
         #[expect(clippy::cast_precision_loss, reason = "requests of a few seconds")]
         let middle = |n: usize| (n as f64 + 0.5) / count as f64;
@@ -48,7 +48,7 @@ impl Round {
     }
 
     /// The load that asks for them round after round; `make` is given the number of the request and its place in the round.
-    pub(super) fn load(self, mut make: impl FnMut(u64, usize) -> Ask + Send + 'static) -> Load {
+    pub(crate) fn load(self, mut make: impl FnMut(u64, usize) -> Ask + Send + 'static) -> Load {
         let len = self.due.len();
         #[expect(clippy::cast_precision_loss, reason = "requests of a few seconds")]
         let rate = len as f64 / ROUND.as_secs_f64();

@@ -134,7 +134,7 @@ impl fmt::Debug for Load {
 
 /// When requests are due, from the start of the load.
 enum Dues {
-    Spaced { mean: f64, rng: Option<StdRng>, last: Span },
+    Spaced { mean: f64, rng: Option<Box<StdRng>>, last: Span },
     Rounds(Rounds),
 }
 
@@ -142,7 +142,7 @@ impl Dues {
     fn new(rate: f64, arrivals: Arrivals) -> Self {
         let (mean, last) = (1e9 / rate, Span::ZERO);
         match arrivals {
-            Arrivals::Poisson(seed) => Dues::Spaced { mean, rng: Some(StdRng::seed_from_u64(seed)), last },
+            Arrivals::Poisson(seed) => Dues::Spaced { mean, rng: Some(Box::new(StdRng::seed_from_u64(seed))), last },
             Arrivals::Regular => Dues::Spaced { mean, rng: None, last },
             Arrivals::Rounds(rounds) => Dues::Rounds(rounds),
         }

@@ -1,0 +1,195 @@
+//! Runs one after the other: each scenario in turn, and round again with other seeds while there is time.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use dynomesh_core::time::{Span, Time};
+use dynomesh_testkit::clock;
+
+use crate::figures::ms;
+use crate::judge::{Judgement, Verdict, judge};
+use crate::report::summary::{self, Ended};
+use crate::report::{self, Beside};
+use crate::run::{self, Run};
+use crate::scenario::Scenario;
+use crate::system::rival::Kind;
+
+/// Exit code where a run could not be carried through.
+pub(crate) const BROKEN: u8 = 2;
+/// What a run takes beside its load: to start a mesh, to settle, to judge.
+const AROUND: Span = Span::from_secs(12);
+
+/// What is to be run.
+pub(crate) struct Series {
+    pub(crate) scenarios: Vec<Scenario>,
+    /// That of the first round; each later one has the next.
+    pub(crate) seed: u64,
+    /// How long to go round; once if not set.
+    pub(crate) limit: Option<Span>,
+    pub(crate) beside: Vec<Kind>,
+    /// Where everything is written.
+    pub(crate) out: PathBuf,
+}
+
+/// What became of it.
+pub(crate) struct Done {
+    pub(crate) ended: Vec<Ended>,
+    /// Scenarios that there was no time for.
+    pub(crate) unrun: Vec<String>,
+}
+
+// === impl Series ===
+
+impl Series {
+    /// Runs it. The pages over all runs are written after each, so that they are there whatever ends the series.
+    pub(crate) fn run(&self) -> Result<Done> {
+        let began = clock::now();
+        let deadline = self.limit.map(|limit| began + limit);
+        let mut ended: Vec<Ended> = Vec::new();
+        for round in 0.. {
+            let mut is_over = true;
+            for (n, scenario) in self.scenarios.iter().enumerate() {
+                let seed = self.seed + round;
+                if deadline.is_some_and(|deadline| clock::now() + self.takes(scenario, seed) > deadline) {
+                    continue;
+                }
+                is_over = false;
+                eprintln!("[{}] {}, seed {seed}: {}", self.progress(round, n, began), scenario.name, scenario.title);
+                ended.push(self.one(scenario, seed));
+                summary::write(&self.out, &ended, &self.unrun(&ended)).context("write the pages over all runs")?;
+            }
+            if is_over || deadline.is_none() {
+                break;
+            }
+        }
+        let unrun = self.unrun(&ended);
+        Ok(Done { ended, unrun })
+    }
+
+    /// How long a run takes, with those of rivals.
+    fn takes(&self, scenario: &Scenario, seed: u64) -> Span {
+        let rivals = self.beside.iter().filter(|rival| scenario.against(**rival).is_ok()).count() as u64;
+        (scenario.length(seed) + AROUND).times(1 + rivals)
+    }
+
+    fn progress(&self, round: u64, n: usize, began: Time) -> String {
+        let minutes = |span: Span| span.as_millis() / 60_000;
+        let of = self.limit.map_or_else(String::new, |limit| format!(" of {}", minutes(limit)));
+        format!("round {}, {} of {}, minute {}{of}", round + 1, n + 1, self.scenarios.len(), minutes(clock::now().since(began)))
+    }
+
+    fn unrun(&self, ended: &[Ended]) -> Vec<String> {
+        let was_run = |scenario: &&Scenario| ended.iter().any(|run| run.name == scenario.name);
+        self.scenarios.iter().filter(|scenario| !was_run(scenario)).map(|scenario| scenario.name.clone()).collect()
+    }
+
+    fn one(&self, scenario: &Scenario, seed: u64) -> Ended {
+        match self.carry_through(scenario, seed) {
+            Ok(ended) => ended,
+            Err(error) => {
+                eprintln!("  broken: {error:#}");
+                Ended::broken(scenario, seed, &format!("{error:#}"))
+            }
+        }
+    }
+
+    fn carry_through(&self, scenario: &Scenario, seed: u64) -> Result<Ended> {
+        let (run, judgement) = carry_out(scenario, seed, &self.out)?;
+        report::write(&run, &judgement, &[])?;
+        let beside = self.rivals(scenario, seed)?;
+        report::write(&run, &judgement, &beside)?;
+        if matches!(judgement.verdict, Verdict::Clean | Verdict::Void) {
+            // What replicas kept is large, and of use only where something went wrong.
+            fs::remove_dir_all(run.dir.join("data")).context("take away what replicas kept")?;
+        }
+        tell(&run, &judgement);
+        Ok(Ended::new(&run, &judgement))
+    }
+
+    /// The same for rivals, one after the other.
+    fn rivals(&self, scenario: &Scenario, seed: u64) -> Result<Vec<Beside>> {
+        let mut beside = Vec::new();
+        for rival in &self.beside {
+            let seen = match scenario.against(*rival) {
+                Err(reason) => Err(reason),
+                Ok(theirs) => {
+                    eprintln!("  the same for {rival}");
+                    // What a rival cannot do says nothing about the mesh.
+                    carry_out(&theirs, seed, &self.out).map(Box::new).map_err(|error| format!("{rival} could not be run: {error:#}"))
+                }
+            };
+            match &seen {
+                Ok(seen) => report::write(&seen.0, &seen.1, &[])?,
+                Err(reason) => eprintln!("  {reason}"),
+            }
+            beside.push(Beside { seen });
+        }
+        Ok(beside)
+    }
+}
+
+/// One run, judged, with its history saved.
+fn carry_out(scenario: &Scenario, seed: u64, out: &Path) -> Result<(Run, Judgement)> {
+    let dir = out.join(format!("{}-{seed}", scenario.name));
+    if dir.exists() {
+        fs::remove_dir_all(&dir).with_context(|| format!("take away the run of before in {}", dir.display()))?;
+    }
+    fs::create_dir_all(&dir).with_context(|| dir.display().to_string())?;
+    let dir = dir.canonicalize().with_context(|| dir.display().to_string())?;
+    let run = run::run(scenario, seed, &dir)?;
+    let judgement = judge(&run);
+    run.history.save(&dir.join("history.json")).context("save the history")?;
+    Ok((run, judgement))
+}
+
+/// Tells whoever waits what a run came to.
+fn tell(run: &Run, judgement: &Judgement) {
+    eprintln!("  {}", line(run, judgement));
+    if judgement.verdict == Verdict::Clean {
+        return;
+    }
+    judgement.reports.iter().filter(|report| !report.violations.is_empty()).for_each(|report| eprintln!("  {report}"));
+    let missed = judgement.judged.iter().filter(|judged| !judged.is_met);
+    missed.for_each(|judged| eprintln!("  {}: {}, expected {}", judged.name, judged.seen, judged.expected));
+    run.complaints.iter().chain(&judgement.voids).for_each(|told| eprintln!("  {told}"));
+    eprintln!("  once more: {}\n  everything about it: {}", report::replay(&run.scenario, run.seed), run.dir.display());
+}
+
+/// A run in a line.
+pub(crate) fn line(run: &Run, judgement: &Judgement) -> String {
+    let (figures, verdict) = (&judgement.figures, judgement.verdict);
+    format!(
+        "{verdict}: {} requests, {} lost, longest gap {}, p99 added {}, processors busy {:.0} %, by this run {:.0} %",
+        figures.asked,
+        figures.asked - figures.ok,
+        ms(figures.longest_gap),
+        ms(figures.added_p99),
+        run.cpu * 100.0,
+        run.cpu_own * 100.0
+    )
+}
+
+// === impl Done ===
+
+impl Done {
+    /// All runs, how to repeat those that were not clean, and at the end what it all came to.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let mut lines: Vec<String> = self.ended.iter().map(|run| format!("{:<24} seed {:<10} {}", run.name, run.seed, run.line)).collect();
+        let bad = self.ended.iter().filter(|run| run.verdict != Some(Verdict::Clean));
+        lines.extend(bad.map(|run| format!("{}, once more: {}", run.came_to(), run.replay)));
+        if !self.unrun.is_empty() {
+            lines.push(format!("no time was left for {}", self.unrun.join(", ")));
+        }
+        lines.push(summary::verdict(&self.ended));
+        lines
+    }
+
+    /// The exit code: 0 only if all runs were clean.
+    pub(crate) fn code(&self) -> u8 {
+        match summary::worst(&self.ended) {
+            Some(verdict) => verdict.code(),
+            None => BROKEN,
+        }
+    }
+}
