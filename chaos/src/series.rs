@@ -18,7 +18,7 @@ use crate::system::rival::Kind;
 /// Exit code where a run could not be carried through.
 pub(crate) const BROKEN: u8 = 2;
 /// What a run takes beside its load: to start a mesh, to settle, to judge.
-const AROUND: Span = Span::from_secs(12);
+const AROUND: Span = Span::from_secs(8);
 
 /// What is to be run.
 pub(crate) struct Series {

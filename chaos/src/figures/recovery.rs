@@ -2,18 +2,19 @@
 //!
 //! All windows are as long as a round of the load ([`ROUND`]) and so hold the same requests, with the same work for dynos, in the same
 //! order but for where they start: what differs between two of them is of the mesh, not of the load. Without that nothing can be said:
-//! with arrivals drawn anew, windows of six seconds at 80 % load differ by a factor of three and more in their 99th percentile.
+//! with arrivals drawn anew, the 99th percentiles of such windows at 80 % load differ by a factor of three and more.
 //!
 //! What is normal is what the windows before the first fault show at their highest, and so much more as chance alone may add:
 //!
 //! - The 99th percentile of a window is its fourth to ninth slowest request, and what befalls those is a matter of a few moments in which
 //!   all slots of a block were taken. In simulated queues of the shapes and loads of our scenarios, with the requests of a round repeated
-//!   and the block of each drawn anew, it varies by a sixth at 80 % load and by half at 50 %; [`TAIL`] percent or [`TAIL_LEAST`] more,
-//!   whichever is higher, is passed by fewer than 1 window in 200. So a slower tail is seen only where it is much slower, as it is when
-//!   slots are lost, a dyno is silent, or a block gets no processor.
+//!   and the block of each drawn anew, more often the less busy one, it varies by a sixth at 80 % load and by half at 50 %. [`TAIL`]
+//!   percent or [`TAIL_LEAST`] more, whichever is higher, is passed by fewer than 1 window in 200. So a slower tail is seen only where it
+//!   is much slower, as it is when slots are lost, a dyno is silent, or a block gets no processor.
 //! - The quickest quarter waits for no dyno at any of our loads: it takes what the mesh itself takes. In the same queues it varies by one
-//!   or two percent, on a real and quiet machine by ten. So a lasting slowdown of everything, by 30 % too, is seen there ([`QUICK`]), where
-//!   the tail cannot show it and the median, which at 80 % load lies between those that wait and those that do not, jumps.
+//!   or two percent, in real runs on a quiet machine by up to 17. So a lasting slowdown of everything, by 30 % too, is seen there
+//!   ([`QUICK`]), where the tail cannot show it and the median, which at 80 % load lies between those that wait and those that do not,
+//!   jumps.
 //!
 //! A window is normal if both are. A request that the app did not answer counts as slower than any that it did.
 
