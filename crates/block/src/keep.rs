@@ -131,9 +131,7 @@ fn settle(shared: &Arc<Shared>, now: Time) {
         debug!(slots = unowned.len(), "freeing slots this run no longer uses");
         commands.push(Command::Free { slots: unowned });
     }
-    if !renew.is_empty() {
-        commands.push(Command::Renew { slots: renew, span: shared.limits.slot_span });
-    }
+    commands.extend(renew.into_iter().map(|(span, slots)| Command::Renew { slots, span }));
     for command in commands {
         let shared = shared.clone();
         tokio::spawn(async move {

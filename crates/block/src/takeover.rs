@@ -50,29 +50,36 @@ pub(crate) async fn run(shared: Arc<Shared>) {
             () = tokio::time::sleep(pause.to_std()) => {}
             changed = role.changed() => if changed.is_err() { return },
         }
-        let (doubts, quarantined, leads) = {
+        let now = shared.clock.now();
+        let (doubts, quarantined, unproven, leads) = {
             let router = shared.router();
-            (router.doubts(), router.quarantined(), router.leads().is_some())
+            (router.doubts(), router.quarantined(), router.unproven(now, SILENT_HOLD), router.leads().is_some())
         };
-        if doubts.is_empty() && quarantined.is_empty() {
+        if doubts.is_empty() && quarantined.is_empty() && unproven.is_empty() {
             *lock(&findings) = Findings::default();
             pause = if leads { IDLE_LOOK } else { FOLLOWER_LOOK };
             continue;
         }
         pause = LOOK;
-        let now = shared.clock.now();
         let mut free = Vec::new();
         for doubt in &doubts {
             if let Some(why) = judge(&shared, &findings, doubt, now) {
                 info!(slot = %doubt.slot, dyno = %doubt.dyno, why = why.as_str(), "orphaned slot freed");
-                free.push((doubt.slot, why));
+                free.push(doubt.slot);
             }
         }
         for doubt in &quarantined {
             let asked = lock(&findings).dynos.get(&doubt.dyno).copied();
             let verdict = doubt::quarantine_verdict(&doubt.facts, asked, now);
-            if let Some(why) = follow(&shared, &findings, doubt, verdict) {
-                shared.router().clear_quarantine(now, &doubt.app.name, &doubt.dyno, why);
+            if follow(&shared, &findings, doubt, verdict).is_some() {
+                shared.router().clear_quarantine(now, &doubt.app.name, &doubt.dyno);
+            }
+        }
+        for doubt in &unproven {
+            let asked = lock(&findings).dynos.get(&doubt.dyno).copied();
+            let verdict = doubt::idle(&doubt.facts, asked, doubt.facts.since, now);
+            if follow(&shared, &findings, doubt, verdict).is_some() {
+                shared.router().proven(&doubt.dyno);
             }
         }
         settle(&shared, free, now).await;
@@ -169,23 +176,16 @@ async fn incarnation_at(address: Address) -> std::io::Result<Option<Incarnation>
     Ok(identity.ok().map(|identity| Incarnation(identity.into_inner().incarnation)))
 }
 
-async fn settle(shared: &Shared, free: Vec<(SlotId, Why)>, now: Time) {
+async fn settle(shared: &Shared, free: Vec<SlotId>, now: Time) {
     if free.is_empty() {
         return;
     }
     shared.metrics.orphans_freed.inc_by(free.len() as u64);
     let mine = me(shared);
-    let mut others = Vec::new();
-    for (slot, why) in free {
-        let mut router = shared.router();
-        if !why.is_proof() {
-            router.unproven(slot);
-        }
-        match slot.holder == mine {
-            true => router.settle(now, slot),
-            false => others.push(slot),
-        }
+    for slot in free.iter().filter(|slot| slot.holder == mine) {
+        shared.router().settle(now, *slot);
     }
+    let others: Vec<SlotId> = free.into_iter().filter(|slot| slot.holder != mine).collect();
     if others.is_empty() {
         return;
     }

@@ -65,10 +65,15 @@ where
     pub(crate) fn may_leave(&self, begun: bool, succeeded: bool) -> bool {
         let by_class = match self.class {
             Class::Safe => true,
-            Class::Idempotent => succeeded,
+            Class::Idempotent => succeeded && self.ends_are_known(),
             Class::Unsafe => false,
         };
         !begun || (by_class && self.upload.replayable())
+    }
+
+    /// Whether what was let go of it has begun at a dyno, and nothing else has: the block asks for it when it begins.
+    pub(crate) fn ends_are_known(&self) -> bool {
+        self.upload.course() == Course::Withheld
     }
 
     /// The request for one attempt.

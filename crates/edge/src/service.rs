@@ -14,7 +14,7 @@ use bytes::Bytes;
 use dynomesh_core::dispatch::{
     Attempted, BlockChoice, Candidate, Class, Reason, Retry, RetryLimits, Tier, Verdict, choose, least_full, pause, retry,
 };
-use dynomesh_core::id::{BlockName, Term};
+use dynomesh_core::id::{BlockName, GroupId, Term};
 use dynomesh_core::time::{Span, Time};
 use dynomesh_runtime::http::headers::{self, Leader};
 use dynomesh_runtime::http::serve::Peer;
@@ -38,6 +38,7 @@ use crate::record::Record;
 use crate::relay::{Relay, ReplyBody};
 use crate::reply::{self, Fault};
 use crate::routes::{App, Directory, Place};
+use crate::seat::Seat;
 use crate::switch::{Switch, carry};
 use crate::unread::Unread;
 
@@ -106,11 +107,21 @@ struct Progress {
     pauses: u32,
     must_queue: bool,
     /// The block at which an attempt may still run, and the term of the leader that was lost with it.
-    behind: Option<(BlockName, Term)>,
+    behind: Option<Lost>,
+    /// Whether a dyno may have begun with a request that may not run twice at will.
+    ran: bool,
     /// Since it was found that no block can be reached: when that was last looked at, and how much waiting came together by then.
     stranded: Option<(Time, Span)>,
     /// The last failure, as the client is told if it stays the last.
     fault: Fault,
+}
+
+/// An attempt that may still run, as far as is known here.
+struct Lost {
+    block: BlockName,
+    group: Option<GroupId>,
+    /// The term of the leader that was lost with it.
+    term: Term,
 }
 
 /// What to do next.
@@ -272,14 +283,14 @@ where
                 }
                 continue;
             };
-            let began = clock.now();
+            let (began, group) = (clock.now(), place.seat.seating().group);
             let terms = Terms {
                 app: &app,
                 place: &place,
                 deadline,
                 dyno_attempts: progress.dyno_attempts,
                 must_queue: progress.must_queue || progress.behind.is_some(),
-                after: progress.behind.as_ref().map(|(_, term)| *term),
+                after: progress.behind.as_ref().map(|lost| lost.term),
                 more: progress.reached + 1 < self.settings.limits.attempts,
             };
             let end = self.means.attempt(leader, outgoing, &terms).await;
@@ -304,7 +315,7 @@ where
             if let Some(fault) = outgoing.upload.broken() {
                 return Err(fault);
             }
-            match self.next(&mut progress, &failure, outgoing, &app, block, deadline) {
+            match self.next(&mut progress, &failure, outgoing, &app, (block, group), deadline) {
                 Next::Attempt => {}
                 Next::Pause(pause) => sleep(pause.to_std()).await,
                 Next::Give(fault) => return Err(fault),
@@ -314,7 +325,7 @@ where
 
     /// A block that has a leader, and that leader.
     fn choose(&self, app: &App, progress: &Progress) -> Option<(Place, Leader)> {
-        let bound = |place: &&Place| progress.behind.as_ref().is_none_or(|(block, _)| place.seat.name() == block);
+        let bound = |place: &&Place| progress.behind.as_ref().is_none_or(|lost| lost.was_at(&place.seat));
         let places = app.places.iter().filter(bound);
         let usable: Vec<(&Place, Leader)> = places.filter_map(|place| place.seat.leader().map(|leader| (place, leader))).collect();
         let candidate = |place: &Place| {
@@ -338,11 +349,11 @@ where
         failure: &Failure,
         outgoing: &Outgoing<B>,
         app: &App,
-        block: &BlockName,
+        (block, group): (&BlockName, Option<GroupId>),
         deadline: Time,
     ) -> Next {
         let now = self.means.clock.now();
-        progress.note(failure, block, now);
+        progress.note(failure, outgoing.class, block, now);
         if failure.unreached
             && let Err(fault) = progress.wait_allowed(now, self.settings.patience)
         {
@@ -353,7 +364,7 @@ where
             &Attempted {
                 class: outgoing.class,
                 verdict: failure.verdict,
-                lost: failure.lost,
+                lost: failure.lost && outgoing.ends_are_known(),
                 earlier: progress.behind.is_some(),
                 body_begun: failure.begun,
                 replayable: outgoing.upload.replayable(),
@@ -387,7 +398,7 @@ where
             Retry::Behind => {
                 // Of an attempt that was let go behind another, that other was over.
                 if failure.begun {
-                    progress.behind = Some((block.clone(), failure.term));
+                    progress.behind = Some(Lost { block: block.clone(), group, term: failure.term });
                 }
                 Next::Pause(self.pause(0))
             }
@@ -452,6 +463,13 @@ where
     }
 }
 
+impl Lost {
+    /// Whether the block is still the same one; another of that name counts its terms anew.
+    fn was_at(&self, seat: &Seat) -> bool {
+        seat.name() == &self.block && seat.seating().group == self.group
+    }
+}
+
 impl Progress {
     fn new() -> Self {
         Progress {
@@ -463,12 +481,13 @@ impl Progress {
             pauses: 0,
             must_queue: false,
             behind: None,
+            ran: false,
             stranded: None,
             fault: Fault::NoLeader,
         }
     }
 
-    fn note(&mut self, failure: &Failure, block: &BlockName, now: Time) {
+    fn note(&mut self, failure: &Failure, class: Class, block: &BlockName, now: Time) {
         if !self.tried.contains(block) {
             self.tried.push(block.clone());
         }
@@ -476,10 +495,12 @@ impl Progress {
         self.reached += u32::from(!failure.unreached);
         self.dyno_attempts = self.dyno_attempts.saturating_add(failure.dyno_attempts);
         self.spills += u32::from(failure.spill);
-        // While an earlier attempt may run on, one that reached no dyno changes nothing.
-        if self.behind.is_none() || failure.certain() != Verdict::NotDispatched {
+        // After an attempt that may have run, one that reached no dyno changes nothing.
+        let reached = failure.certain() != Verdict::NotDispatched;
+        if reached || !self.ran {
             self.fault = Fault::of(failure);
         }
+        self.ran |= reached && class != Class::Safe;
         self.stranded = failure.unreached.then(|| self.stranded.unwrap_or((now, Span::ZERO)));
     }
 
@@ -491,15 +512,15 @@ impl Progress {
         if waited >= patience { Err(self.told(Fault::NoLeader)) } else { Ok(()) }
     }
 
-    /// A fault that says that nothing ran is told only where no attempt may run on.
+    /// A fault that says that nothing ran is told only where nothing did.
     fn told(&self, fault: Fault) -> Fault {
-        if self.behind.is_some() { self.fault } else { fault }
+        if self.ran { self.fault } else { fault }
     }
 
     /// Refuses to wait for a block that is gone.
     fn stays(&self, app: &App) -> Result<(), Fault> {
         match &self.behind {
-            Some((block, _)) if app.places.iter().all(|place| place.seat.name() != block) => Err(self.fault),
+            Some(lost) if !app.places.iter().any(|place| lost.was_at(&place.seat)) => Err(self.fault),
             _ => Ok(()),
         }
     }

@@ -244,11 +244,8 @@ pub(crate) async fn acquire(
         let admission = {
             let now = shared.clock.now();
             let mut router = shared.router();
-            match router.leads() {
-                None => return Err(Refusal::NotLeader),
-                Some(term) if !shared.lease().valid_in(term, now) => return Err(Refusal::Electing),
-                Some(_) => router.admit(now, &ask),
-            }
+            router.may_lead(&shared.lease(), now)?;
+            router.admit(now, &ask)
         };
         let pick = match admission {
             Admission::Go(pick) => pick,
@@ -283,7 +280,13 @@ pub(crate) async fn behind(shared: &Arc<Shared>, app: &AppName, term: Term, dead
         let mut changed = std::pin::pin!(changes.notified());
         // From here on no change is missed.
         changed.as_mut().enable();
-        match shared.router().behind(app, term)? {
+        let behind = {
+            let now = shared.clock.now();
+            let mut router = shared.router();
+            router.may_lead(&shared.lease(), now)?;
+            router.behind(app, term)
+        };
+        match behind {
             Behind::Over => break,
             Behind::Unknown => return Err(Refusal::Unproven),
             Behind::Running => {}

@@ -10,11 +10,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use dynomesh_consensus::Lease;
 use dynomesh_core::app::{AppSpec, ClientGone, DynoProtocol, Phase, Policy, Probe, Serial};
 use dynomesh_core::balance::{
     DynoShape, DynoView, Ended, Floor, LedgerSettings, Occupied, Outcome, Place, Probed, QueueSettings, Standing,
 };
-use dynomesh_core::block::doubt::Why;
 use dynomesh_core::block::{BlockSettings, BlockState, Command, Drains, DynoRecord, Reply, SlotsMode, doubt};
 use dynomesh_core::id::{Address, AppName, DynoId, Epoch, Holder, Incarnation, Index, ReplicaId, SlotId, Term};
 use dynomesh_core::time::{Span, Time};
@@ -225,7 +225,7 @@ pub(crate) struct Router {
     right: Right,
     drains: Drains,
     idle: Idle,
-    /// What leaders before this one began.
+    /// What the leader before this one began.
     past: Past,
     /// Whose blank entry was applied last.
     led: Option<(Term, ReplicaId)>,
@@ -279,17 +279,30 @@ impl Router {
 
     // === requests ===
 
+    /// Whether this replica leads, has the lease of its term, and may give out slots.
+    pub(crate) fn may_lead(&self, lease: &Lease, now: Time) -> Result<(), Refusal> {
+        match self.leads() {
+            None => Err(Refusal::NotLeader),
+            Some(term) if !lease.valid_in(term, now) => Err(Refusal::Electing),
+            Some(_) => self.may_give(),
+        }
+    }
+
+    fn may_give(&self) -> Result<(), Refusal> {
+        match self.right {
+            _ if self.stopping => Err(Refusal::Stopping),
+            Right::Full => Ok(()),
+            Right::Unheard => Err(Refusal::Electing),
+            Right::Evicted => Err(Refusal::Evicted),
+        }
+    }
+
     /// Gives a slot, a place in the queue, or the reason why neither is to be had.
     pub(crate) fn admit(&mut self, now: Time, ask: &Ask<'_>) -> Admission {
-        if self.stopping {
-            return Admission::Refuse(Refusal::Stopping);
+        if let Err(refusal) = self.may_give() {
+            return Admission::Refuse(refusal);
         }
         let Some(office) = self.office.as_mut() else { return Admission::Refuse(Refusal::NotLeader) };
-        match self.right {
-            Right::Full => {}
-            Right::Unheard => return Admission::Refuse(Refusal::Electing),
-            Right::Evicted => return Admission::Refuse(Refusal::Evicted),
-        }
         let Some(floor) = office.floors.get_mut(ask.app) else { return Admission::Refuse(Refusal::UnknownApp) };
         if floor.ledger.slots() == 0 {
             return Admission::Refuse(Refusal::NoDyno);
@@ -359,7 +372,6 @@ impl Router {
             (Outcome::Done, _) | (_, Ended::Freed) => {
                 let logged = own.logged;
                 self.own.remove(&slot);
-                self.past.changed();
                 if logged {
                     self.free_in_log(vec![slot]);
                 }

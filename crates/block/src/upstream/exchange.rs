@@ -169,6 +169,10 @@ impl Exchange<'_> {
             Ok(Err(_)) if !gate.passed() => (Failure::NotSent, Reached::Nothing),
             Ok(Err(_)) if cut.is_cut() => (Failure::Cut, Reached::Unknown),
             Ok(Err(error)) if error.is_user() || error.is_canceled() => (Failure::Unknown, Reached::Unknown),
+            // Nothing came back in time, not even from its kernel: it may run on.
+            Ok(Err(error)) if cause(&error).is_some_and(|cause| cause.kind() == io::ErrorKind::TimedOut) => {
+                (Failure::Unknown, Reached::Unknown)
+            }
             Ok(Err(error)) => {
                 debug!(%error, dyno = %self.claim.pick.dyno, "dyno ended a request without a response");
                 let ended = is_end(&error) && !line.has_heard();
@@ -189,10 +193,14 @@ fn copy(request: &Request<RequestBody>) -> Request<RequestBody> {
     copy
 }
 
+/// What the system said.
+fn cause(error: &hyper::Error) -> Option<&io::Error> {
+    std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<io::Error>())
+}
+
 /// Whether the other side ended the connection, as far as an error can tell.
 fn is_end(error: &hyper::Error) -> bool {
     use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected};
-    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<io::Error>());
     error.is_incomplete_message()
-        || cause.is_some_and(|cause| matches!(cause.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected))
+        || cause(error).is_some_and(|cause| matches!(cause.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected))
 }

@@ -85,11 +85,6 @@ pub enum Why {
 }
 
 impl Why {
-    /// Whether what ran in the slot is over for certain.
-    pub fn is_proof(self) -> bool {
-        self == Why::Idle
-    }
-
     /// The reason as logs write it.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -132,7 +127,7 @@ fn is_over(doubt: &Doubt, now: Time) -> bool {
 }
 
 /// Whether the dyno was idle at some moment after `after`, which only a serial one can tell.
-fn idle(doubt: &Doubt, asked: Option<Asked>, after: Time, now: Time) -> Verdict {
+pub fn idle(doubt: &Doubt, asked: Option<Asked>, after: Time, now: Time) -> Verdict {
     match asked {
         _ if doubt.serial != Some(true) || now < after => Verdict::Wait,
         Some(Asked::IdleSince(sent)) if sent >= after || planted::STALE_ANSWER => Verdict::Free(Why::Idle),

@@ -43,7 +43,6 @@ impl Router {
     /// Frees a slot of this run whose doubt or hold is over.
     pub(crate) fn settle(&mut self, now: Time, slot: SlotId) {
         let Some(own) = self.own.remove(&slot) else { return };
-        self.past.changed();
         if let Some(floor) = self.office.as_mut().and_then(|office| office.floors.get_mut(&own.app)) {
             floor.ledger.release(slot);
         }
@@ -59,9 +58,10 @@ impl Router {
         mine.filter(|slot| !self.own.contains_key(slot)).take(SWEEP_MAX).collect()
     }
 
-    /// Running slots past half their span: to be renewed. Past the whole of it they are cut (P10).
-    pub(crate) fn renewals(&mut self, now: Time) -> Vec<SlotId> {
-        let mut due = Vec::new();
+    /// Running slots past half their span, by that span, which others must count as well: to be renewed. Past the whole of it they are cut
+    /// (P10).
+    pub(crate) fn renewals(&mut self, now: Time) -> BTreeMap<Span, Vec<SlotId>> {
+        let mut due: BTreeMap<Span, Vec<SlotId>> = BTreeMap::new();
         for (slot, own) in &mut self.own {
             if own.holding != Holding::Running || !own.logged {
                 continue;
@@ -71,7 +71,7 @@ impl Router {
             if age >= own.span {
                 own.cut.cut();
             } else if age >= own.span.over(2) {
-                due.push(*slot);
+                due.entry(own.span).or_default().push(*slot);
             }
         }
         due
@@ -111,14 +111,20 @@ impl Router {
         in_doubt.filter_map(|(slot, record, since)| self.doubt(slot, &record.dyno, since, record.span)).collect()
     }
 
-    fn doubt(&self, slot: SlotId, dyno: &DynoId, since: Time, span: Span) -> Option<Doubt> {
+    /// Whether a dyno takes one request at a time, as far as is known.
+    pub(super) fn serial(&self, dyno: &DynoId) -> Option<bool> {
         let record = self.state.dyno(dyno)?;
-        let app = self.state.app(&record.spec.app)?.spec.clone();
-        let serial = match app.policy.serial {
+        match self.state.app(&record.spec.app)?.spec.policy.serial {
             Serial::Yes => Some(true),
             Serial::No => Some(false),
             Serial::Auto => record.serial,
-        };
+        }
+    }
+
+    pub(super) fn doubt(&self, slot: SlotId, dyno: &DynoId, since: Time, span: Span) -> Option<Doubt> {
+        let record = self.state.dyno(dyno)?;
+        let app = self.state.app(&record.spec.app)?.spec.clone();
+        let serial = self.serial(dyno);
         let seen = self.seen.get(&slot).copied().unwrap_or(Time::ZERO);
         let (own, orphans) = (slot.holder == self.me, app.policy.orphans);
         let facts = doubt::Doubt { own, serial, orphans, since, seen, span };
@@ -142,14 +148,10 @@ impl Router {
     }
 
     /// The quarantine of a dyno ends.
-    pub(crate) fn clear_quarantine(&mut self, now: Time, app: &AppName, dyno: &DynoId, why: Why) {
-        if !why.is_proof() {
-            self.unproven_of(app);
-        }
+    pub(crate) fn clear_quarantine(&mut self, now: Time, app: &AppName, dyno: &DynoId) {
         if let Some(floor) = self.office.as_mut().and_then(|office| office.floors.get_mut(app)) {
             floor.ledger.quarantine(dyno, false);
         }
-        self.past.changed();
         self.pump(now, app);
     }
 }

@@ -67,11 +67,8 @@ impl Router {
             return;
         }
         let app = self.state.dyno(dyno).map(|record| record.spec.app.clone());
-        if let Some(floor) = app.as_ref().and_then(|app| self.office.as_mut()?.floors.get_mut(app)) {
+        if let Some(floor) = app.and_then(|app| self.office.as_mut()?.floors.get_mut(&app)) {
             floor.ledger.occupy(slot, dyno, Occupied::Orphan);
-        }
-        if let Some(app) = app.filter(|_| self.office.is_some()) {
-            self.past.add(slot, app);
         }
     }
 
@@ -79,7 +76,6 @@ impl Router {
         let mut apps = Vec::new();
         for slot in slots {
             self.seen.remove(slot);
-            self.past.over(*slot);
             if let Some(own) = self.own.remove(slot) {
                 // Freed by another while it ran: what still streams must stop.
                 own.cut.cut();

@@ -67,6 +67,7 @@ impl Router {
     pub(crate) fn turn_away(&mut self, reason: Refusal) {
         // Whoever grants these dynos next may find them busy with an idle connection.
         self.idle.close_all();
+        self.past.look();
         for floor in self.office.iter_mut().flat_map(|office| office.floors.values_mut()) {
             for waiter in floor.queue.drain_all() {
                 let _ = waiter.answer.send(Err(reason.clone()));

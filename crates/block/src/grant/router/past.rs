@@ -1,30 +1,29 @@
-//! What leaders before this one began, and whether it is over: what a request must know that may have run under one of them (P23).
+//! What the leader before this one began, and whether it is over: what a request must know that may have run under it (P23).
 //!
-//! A leader that takes office has seen every grant of its predecessors that was ever used. It knows of each when it was freed, and
-//! whether by proof; so it can say of its direct predecessor that nothing it began runs any more. Of one before that it cannot: what
-//! came in between may have freed slots without proof.
+//! A leader that takes office has seen every grant of its predecessor that was ever used, so it knows at which dynos something may run on.
+//! How their slots were freed since says too little: in time for the next request is not beyond all doubt, and a head that the lost leader
+//! wrote last may still be on its way. So each of these dynos is asked once more whether it is idle, when nothing can be on its way any
+//! more, and only if some request wants to know.
+//!
+//! Of a leader before that one it cannot tell: what came in between may have freed slots of dynos that are another block's now.
 
 use tokio::sync::Notify;
 
 use super::*;
 
-/// Slots of earlier leaders while this replica leads.
+/// What the leader before this one began.
 #[derive(Default)]
 pub(super) struct Past {
     /// The leader's term right before this one's, if it is known.
     before: Option<Term>,
-    /// Slots of this very run from here on are of this term.
-    first: u64,
-    /// What was in flight as this office began, and was not freed since.
-    running: BTreeMap<SlotId, AppName>,
-    /// Apps of which a slot was freed without proof.
-    unproven: BTreeSet<AppName>,
-    /// Whether the predecessors may have begun what no log tells of.
-    blind: bool,
+    /// Dynos that may run what it began.
+    dynos: BTreeMap<DynoId, AppName>,
+    /// Apps of which some request wants to know.
+    wanted: BTreeSet<AppName>,
     changed: Arc<Notify>,
 }
 
-/// Whether all that an earlier leader began for an app is over.
+/// Whether all that the leader before this one began for an app is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Behind {
     /// It is.
@@ -38,26 +37,15 @@ pub(crate) enum Behind {
 // === impl Past ===
 
 impl Past {
-    /// Wakes who waits for a change.
-    pub(super) fn changed(&self) {
-        self.changed.notify_waiters();
-    }
-
-    pub(super) fn add(&mut self, slot: SlotId, app: AppName) {
-        self.running.insert(slot, app);
-    }
-
-    /// A slot was freed.
-    pub(super) fn over(&mut self, slot: SlotId) {
-        if self.running.remove(&slot).is_some() {
-            self.changed();
-        }
-    }
-
-    /// The office ends.
+    /// The office ends, or says what it knows no more.
     pub(super) fn forget(&mut self) {
         *self = Past { changed: self.changed.clone(), ..Past::default() };
-        self.changed();
+        self.look();
+    }
+
+    /// Has whoever waits look again.
+    pub(super) fn look(&self) {
+        self.changed.notify_waiters();
     }
 }
 
@@ -66,30 +54,28 @@ impl Past {
 impl Router {
     /// Begins an office that follows the one of `before`; what is in flight is known.
     pub(super) fn inherit(&mut self, before: Option<Term>) {
-        let settings = self.state.settings();
-        let app = |dyno: &DynoId| Some(self.state.dyno(dyno)?.spec.app.clone());
-        let running = self.state.slots().filter_map(|(slot, record)| Some((slot, app(&record.dyno)?))).collect();
-        self.past = Past {
-            before,
-            first: self.seq,
-            running,
-            unproven: BTreeSet::new(),
-            blind: settings.slots == SlotsMode::Leased && !settings.leased_quarantine,
-            changed: self.past.changed.clone(),
-        };
+        let leased = self.state.settings().slots == SlotsMode::Leased;
+        let used: BTreeSet<&DynoId> = self.state.slots().map(|(_, record)| &record.dyno).collect();
+        let may_run = self.state.dynos().filter(|record| leased || used.contains(&record.spec.id));
+        let dynos = may_run.map(|record| (record.spec.id.clone(), record.spec.app.clone())).collect();
+        self.past = Past { before, dynos, wanted: BTreeSet::new(), changed: self.past.changed.clone() };
     }
 
-    /// Whether all that the leader of `term` began for `app` is over. Asks of this replica that it leads.
-    pub(crate) fn behind(&self, app: &AppName, term: Term) -> Result<Behind, Refusal> {
-        let office = self.office.as_ref().ok_or(Refusal::NotLeader)?;
-        let past = &self.past;
-        if term >= office.term || past.before != Some(term) || past.blind || past.unproven.contains(app) {
-            return Ok(Behind::Unknown);
+    /// Whether all that the leader of `term` began for `app` is over. From the first time that it is asked, the proof is sought.
+    pub(crate) fn behind(&mut self, app: &AppName, term: Term) -> Behind {
+        if self.past.before != Some(term) {
+            return Behind::Unknown;
         }
-        let unsure = office.floors.get(app).is_some_and(|floor| floor.ledger.dynos().any(|dyno| dyno.quarantined));
-        let own = self.own.iter().any(|(slot, own)| slot.seq < past.first && own.app == *app);
-        let running = past.running.values().any(|other| other == app);
-        Ok(if unsure || own || running { Behind::Running } else { Behind::Over })
+        let mut open = self.past.dynos.iter().filter(|(_, other)| *other == app).map(|(dyno, _)| dyno).peekable();
+        if open.peek().is_none() {
+            return Behind::Over;
+        }
+        // One that is another block's by now is not asked from here, and one that takes several requests at once proves nothing.
+        if open.any(|dyno| self.serial(dyno) != Some(true)) {
+            return Behind::Unknown;
+        }
+        self.past.wanted.insert(app.clone());
+        Behind::Running
     }
 
     /// Tells of every change of what [`Router::behind`] says.
@@ -97,15 +83,18 @@ impl Router {
         self.past.changed.clone()
     }
 
-    /// A slot will be freed without a proof that what ran in it is over.
-    pub(crate) fn unproven(&mut self, slot: SlotId) {
-        if let Some(app) = self.past.running.get(&slot).cloned() {
-            self.unproven_of(&app);
-        }
+    /// Dynos to be asked once more, when what their former leader wrote last has arrived or never will.
+    pub(crate) fn unproven(&self, now: Time, on_its_way: Span) -> Vec<Doubt> {
+        let Some(office) = self.office.as_ref().filter(|office| now >= office.since + on_its_way) else { return Vec::new() };
+        let nobody = SlotId { holder: self.me, seq: u64::MAX };
+        let open = self.past.dynos.iter().filter(|(_, app)| self.past.wanted.contains(*app));
+        open.filter_map(|(dyno, _)| self.doubt(nobody, dyno, office.since + on_its_way, self.limits.slot_span)).collect()
     }
 
-    pub(super) fn unproven_of(&mut self, app: &AppName) {
-        self.past.unproven.insert(app.clone());
-        self.past.changed();
+    /// A dyno was idle when nothing of the former leader could be on its way any more.
+    pub(crate) fn proven(&mut self, dyno: &DynoId) {
+        if self.past.dynos.remove(dyno).is_some() {
+            self.past.look();
+        }
     }
 }

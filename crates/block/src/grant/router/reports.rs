@@ -74,6 +74,7 @@ impl Router {
         self.seen = self.state.slots().map(|(slot, _)| (slot, now)).collect();
         // Who led since the last entry that was applied here is not known.
         self.led = None;
+        self.past.forget();
         self.metrics.snapshots_loaded.inc();
     }
 }

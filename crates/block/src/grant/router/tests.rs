@@ -141,64 +141,75 @@ fn a_new_leader_counts_the_slots_of_the_old_one() {
     assert_eq!(waiting.try_recv().unwrap().unwrap().dyno, dyno);
 }
 
-/// What a leader of term 2 is told to wait for that followed one of term 1, which died with a slot taken.
+/// A router that leads term 3 after a leader of term 2 that died with d1 taken, if it was; both dynos are known to be serial.
 fn second(granted: bool) -> Router {
     let (mut router, _) = leading();
+    let serial = AppSpec { policy: Policy { serial: Serial::Yes, ..spec().policy }, ..spec() };
+    router.apply(at(5), Index(8), Command::SetApp { spec: Box::new(serial), version: Version(2) });
     let first = holder(2, 1);
     router.lead(at(10), Term(2), first.replica);
     if granted {
-        let grant = Command::Grant {
-            slot: SlotId { holder: first, seq: 0 },
-            dyno: DynoId::new("d1").unwrap(),
-            epoch: Epoch(1),
-            span: Span::from_secs(60),
-        };
+        let slot = SlotId { holder: first, seq: 0 };
+        let grant = Command::Grant { slot, dyno: d1(), epoch: Epoch(1), span: Span::from_secs(60) };
         assert!(matches!(router.apply(at(11), Index(9), grant), Reply::Granted));
     }
     router.lead(at(20), Term(3), ReplicaId(1));
     router
 }
 
-#[test]
-fn what_the_leader_before_began_is_over_when_its_slots_are_freed_by_proof() {
-    let slot = SlotId { holder: holder(2, 1), seq: 0 };
-    let mut router = second(true);
-    assert_eq!(router.behind(&app(), Term(2)), Ok(Behind::Running));
-    router.apply(at(30), Index(10), Command::Free { slots: vec![slot] });
-    assert_eq!(router.behind(&app(), Term(2)), Ok(Behind::Over));
-    assert_eq!(second(false).behind(&app(), Term(2)), Ok(Behind::Over));
+fn d1() -> DynoId {
+    DynoId::new("d1").unwrap()
+}
 
+const ON_ITS_WAY: Span = Span::from_millis(1000);
+
+#[test]
+fn what_the_leader_before_began_is_over_when_its_dynos_were_idle_late_enough() {
     let mut router = second(true);
-    router.unproven(slot);
-    router.apply(at(30), Index(10), Command::Free { slots: vec![slot] });
-    assert_eq!(router.behind(&app(), Term(2)), Ok(Behind::Unknown), "freed for want of its holder");
+    assert!(router.unproven(at(2000), ON_ITS_WAY).is_empty(), "nobody wants to know");
+    assert_eq!(router.behind(&app(), Term(2)), Behind::Running);
+    router.apply(at(30), Index(10), Command::Free { slots: vec![SlotId { holder: holder(2, 1), seq: 0 }] });
+    assert_eq!(router.behind(&app(), Term(2)), Behind::Running, "free for the next request is not beyond all doubt");
+    assert!(router.unproven(at(1019), ON_ITS_WAY).is_empty(), "its last head may be on its way");
+    let asked = router.unproven(at(1020), ON_ITS_WAY);
+    assert_eq!(asked.iter().map(|doubt| (&doubt.dyno, doubt.facts.since)).collect::<Vec<_>>(), [(&d1(), at(1020))]);
+    router.proven(&d1());
+    assert_eq!(router.behind(&app(), Term(2)), Behind::Over);
+    assert_eq!(second(false).behind(&app(), Term(2)), Behind::Over, "it began nothing");
+}
+
+#[test]
+fn what_runs_at_a_dyno_that_proves_nothing_or_is_gone_is_never_known_to_be_over() {
+    let mut router = second(true);
+    router.apply(at(30), Index(10), Command::SetApp { spec: Box::new(spec()), version: Version(3) });
+    assert_eq!(router.behind(&app(), Term(2)), Behind::Unknown, "not known to be serial");
+    let mut router = second(true);
+    router.apply(at(30), Index(10), Command::Free { slots: vec![SlotId { holder: holder(2, 1), seq: 0 }] });
+    router.apply(at(31), Index(11), Command::Drain { dyno: d1(), epoch: Epoch(1), cut: Span::ZERO });
+    router.apply(at(32), Index(12), Command::Release { dyno: d1(), epoch: Epoch(1) });
+    assert_eq!(router.behind(&app(), Term(2)), Behind::Unknown, "another block's");
 }
 
 #[test]
 fn a_leader_answers_only_for_the_one_right_before_it() {
     let mut router = second(false);
     for term in [1, 3, 4] {
-        assert_eq!(router.behind(&app(), Term(term)), Ok(Behind::Unknown), "term {term}");
+        assert_eq!(router.behind(&app(), Term(term)), Behind::Unknown, "term {term}");
     }
     router.lead(at(40), Term(4), ReplicaId(2));
-    assert_eq!(router.behind(&app(), Term(2)), Err(Refusal::NotLeader));
     let state = router.state().clone();
     router.load_state(at(50), state);
     router.lead(at(60), Term(6), ReplicaId(1));
-    assert_eq!(router.behind(&app(), Term(4)), Ok(Behind::Unknown), "a snapshot hides who led in term 5");
+    assert_eq!(router.behind(&app(), Term(4)), Behind::Unknown, "a snapshot hides who led in term 5");
 }
 
 #[test]
-fn a_leader_that_follows_itself_waits_for_what_it_began_before() {
+fn a_request_is_renewed_for_as_long_as_it_was_granted() {
     let (mut router, _) = leading();
-    let name = app();
-    let pick = go(router.admit(at(0), &ask(&name)));
-    router.lead(at(10), Term(2), ReplicaId(1));
-    assert_eq!(router.behind(&name, Term(1)), Ok(Behind::Running));
-    router.end(at(20), pick.slot, Outcome::Done);
-    assert_eq!(router.behind(&name, Term(1)), Ok(Behind::Over));
-    let later = go(router.admit(at(30), &ask(&name)));
-    assert_eq!(router.behind(&name, Term(1)), Ok(Behind::Over), "{} is of this term", later.slot);
+    let (name, long) = (app(), Span::from_secs(300));
+    let pick = go(router.admit(at(0), &Ask { deadline: Time::ZERO + long, ..ask(&name) }));
+    assert_eq!(pick.span, long);
+    assert_eq!(router.renewals(at(150_000)).into_iter().collect::<Vec<_>>(), [(long, vec![pick.slot])]);
 }
 
 #[test]
@@ -216,7 +227,7 @@ fn a_long_request_is_renewed_and_cut_when_that_fails() {
     let grant = Command::Grant { slot: pick.slot, dyno: pick.dyno.clone(), epoch: pick.epoch, span: pick.span };
     router.apply(at(0), Index(9), grant);
     assert!(router.renewals(at(29_000)).is_empty());
-    assert_eq!(router.renewals(at(31_000)), [pick.slot]);
+    assert_eq!(router.renewals(at(31_000)).into_values().flatten().collect::<Vec<_>>(), [pick.slot]);
     router.apply(at(31_000), Index(10), Command::Renew { slots: vec![pick.slot], span: pick.span });
     assert!(router.renewals(at(60_500)).is_empty());
     assert!(!pick.cut.is_cut());
