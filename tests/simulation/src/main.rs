@@ -5,7 +5,9 @@
 
 mod faults;
 mod kernel;
+mod leader;
 mod mesh;
+mod operators;
 mod story;
 mod sweep;
 

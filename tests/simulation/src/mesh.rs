@@ -15,8 +15,10 @@ use tokio::runtime::{Builder, Runtime};
 use tonic::transport::{Channel, Endpoint};
 
 use crate::kernel::{self, Addr, calls, run_in, with};
+use crate::leader;
 
-type Api = wire::admin_client::AdminClient<Channel>;
+/// A client of the admin API.
+pub(crate) type Api = wire::admin_client::AdminClient<Channel>;
 
 /// The app that all dynos belong to.
 pub(crate) const APP: &str = "shop";
@@ -28,6 +30,8 @@ const LOOK: Duration = Duration::from_millis(20);
 const START_MAX: Duration = Duration::from_secs(20);
 /// Longest wait for an answer of the admin API.
 const CALL_MAX: Duration = Duration::from_secs(2);
+/// The same for calls between faults, which are not to wait for it.
+const FAULT_CALL_MAX: Duration = Duration::from_millis(200);
 const KEY: &str = "5f1c2b3a4d5e6f708192a3b4c5d6e7f85f1c2b3a4d5e6f708192a3b4c5d6e7f8";
 const GOSSIP_PORT: u16 = 7000;
 const HTTP_PORT: u16 = 8000;
@@ -81,11 +85,7 @@ impl Mesh {
         let runtime = Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
         let nodes = nodes(dynos);
         let control = nodes.iter().find(|node| node.role == Role::Control).expect("there is one");
-        let endpoint = Endpoint::from_shared(format!("http://{}", control.at(GRPC_PORT))).map_err(|error| error.to_string())?;
-        let admin = {
-            let _context = runtime.enter();
-            Api::new(endpoint.connect_timeout(CALL_MAX).timeout(CALL_MAX).tcp_nodelay(true).connect_lazy())
-        };
+        let admin = api(&runtime, control.at(GRPC_PORT), CALL_MAX);
         let mut mesh = Mesh { nodes, dir: dir.into(), slots, runtime, admin };
         for node in 0..mesh.nodes.len() {
             mesh.run(node);
@@ -251,30 +251,38 @@ impl Mesh {
     /// Asks for a move of a dyno, and says whether the control plane took it.
     pub(crate) fn move_dyno(&self, id: &str, to: &str) -> bool {
         let request = wire::MoveDynoRequest { id: id.into(), to: to.into(), app: APP.into(), ..Default::default() };
-        self.runtime.block_on(async { self.admin.clone().move_dyno(request).await.is_ok_and(|answer| answer.into_inner().changed) })
+        let mut admin = self.admin.clone();
+        self.soon(async { admin.move_dyno(request).await }).is_some_and(|answer| answer.into_inner().changed)
     }
 
     /// The block that a dyno is assigned to.
     pub(crate) fn block_of(&self, id: &str) -> Option<String> {
-        let dynos = self.runtime.block_on(self.dynos()).ok()?;
+        let dynos = self.soon(self.dynos())?;
         dynos.into_iter().find(|dyno| dyno.id == id).map(|dyno| dyno.block)
     }
 
-    /// The replica that leads a block, as the control plane has heard.
-    pub(crate) fn leader(&self, block: &str) -> Option<usize> {
-        let answer = self.runtime.block_on(async { self.admin.clone().list_blocks(wire::ListBlocksRequest::default()).await });
-        let blocks = answer.ok()?.into_inner().blocks;
-        let replicas = &blocks.iter().find(|it| it.name == block)?.replicas;
-        let leader = &replicas.iter().find(|replica| replica.leader)?.node;
-        self.nodes.iter().position(|node| node.name == *leader)
+    /// The answer of a call, if it comes soon.
+    fn soon<T, E>(&self, call: impl Future<Output = Result<T, E>>) -> Option<T> {
+        self.runtime.block_on(async { tokio::time::timeout(FAULT_CALL_MAX, call).await }).ok()?.ok()
     }
 
-    /// The replica that leads a block, by what its group says of itself: who answers clients as the leader. Falls back on what the
-    /// control plane has heard.
+    /// The replica that leads a block, by the word of the replicas; the first one where none says so.
     pub(crate) fn leading(&self, block: &str) -> Option<usize> {
-        let known = self.leader(block);
-        let first = || self.nodes.iter().position(|node| node.role == Role::Replica { block: block.into() });
-        known.or_else(first)
+        let role = Role::Replica { block: block.into() };
+        let of_block: Vec<usize> = (0..self.nodes.len()).filter(|node| self.nodes[*node].role == role).collect();
+        let claim = |node: &usize| self.runtime.block_on(leader::claim(self.nodes[*node].at(HTTP_PORT)));
+        let claims = of_block.iter().filter_map(|node| Some((claim(node)?, *node)));
+        claims.max().map(|(_, node)| node).or(of_block.first().copied())
+    }
+
+    /// Where the admin API is.
+    pub(crate) fn admin(&self) -> SocketAddr {
+        self.nodes.iter().find(|node| node.role == Role::Control).expect("there is one").at(GRPC_PORT)
+    }
+
+    /// The names of all dynos.
+    pub(crate) fn dyno_names(&self) -> Vec<String> {
+        self.nodes.iter().filter(|node| matches!(node.role, Role::Dyno { .. })).map(|node| node.name.clone()).collect()
     }
 
     /// What the control plane lists.
@@ -347,6 +355,13 @@ impl Mesh {
             seeds.join(", ")
         )
     }
+}
+
+/// A client of the admin API at an address, which connects when it is used.
+pub(crate) fn api(runtime: &Runtime, at: SocketAddr, answer_max: Duration) -> Api {
+    let endpoint = Endpoint::from_shared(format!("http://{at}")).expect("an address makes a URI");
+    let _context = runtime.enter();
+    Api::new(endpoint.connect_timeout(answer_max).timeout(answer_max).tcp_nodelay(true).connect_lazy())
 }
 
 fn nodes(dynos: &[u32]) -> Vec<Node> {

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::faults::{self, Done, Planned};
 use crate::kernel::{self, raw, with};
 use crate::mesh::{HOST, Mesh, millis};
+use crate::operators::Operators;
 
 /// Requests per second.
 const RATE: f64 = 70.0;
@@ -97,14 +98,17 @@ fn tell(seed: u64, dir: &Path, plan: &[Planned], told: &mut Told, history: &mut 
     let client = Client::new(mesh.edges(), HOST);
     await_routes(&client)?;
     let load = client.load(Load { rate: RATE, arrivals: Arrivals::Poisson(seed), make: asks(seed) });
+    let operators = Operators::start(seed, mesh.admin(), mesh.dyno_names());
     break_things(plan, &mut mesh, told, history);
     heal(&mut mesh, told);
+    let moved = operators.finish(history);
     history.healed = Some(now());
+    told.faults.push(format!("operators moved or drained dynos {} times", moved.taken));
     history.exchanges = load.finish();
     let recovered = mesh.await_owned(RECOVERY);
+    sleep_until((history.healed.unwrap_or_default() + WELL).as_nanos());
+    history.census = mesh.census(now()).ok();
     if recovered.is_ok() {
-        sleep_until((history.healed.unwrap_or_default() + WELL).as_nanos());
-        history.census = mesh.census(now()).ok();
         burst(&client, history);
     }
     mesh.read_journals(history)?;
@@ -158,7 +162,7 @@ fn asks(seed: u64) -> Box<dyn FnMut(u64) -> Ask + Send> {
     Box::new(move |n| {
         let path = format!("/{n}");
         let service = match rng.random_range(0..20) {
-            0 => rng.random_range(200..800),
+            0 => rng.random_range(200..1_200),
             _ => rng.random_range(2..70),
         };
         let ask = match rng.random_range(0..20) {

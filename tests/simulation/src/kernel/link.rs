@@ -12,7 +12,7 @@ pub(crate) enum Kind {
 }
 
 /// A way that is cut, in one direction.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Cut {
     pub(crate) from: Vec<u32>,
     pub(crate) to: Vec<u32>,
@@ -33,7 +33,8 @@ pub(crate) struct Links {
 
 impl Links {
     pub(super) fn is_cut(&mut self, from: u32, to: u32, datagram: bool) -> bool {
-        let meets = |cut: &Cut| (datagram || cut.kind == Kind::All) && cut.from.contains(&from) && cut.to.contains(&to);
+        // Nothing comes between a host and itself.
+        let meets = |cut: &Cut| from != to && (datagram || cut.kind == Kind::All) && cut.from.contains(&from) && cut.to.contains(&to);
         let cut = self.cuts.iter().any(meets);
         self.stopped += u64::from(cut);
         cut

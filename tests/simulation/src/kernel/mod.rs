@@ -20,6 +20,7 @@ mod rng;
 mod stream;
 mod table;
 mod threads;
+mod trap;
 mod turn;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -66,6 +67,7 @@ pub(crate) struct World {
     /// Which ways are cut, slow or lossy.
     pub(crate) links: link::Links,
     pub(crate) disks: disk::Disks,
+    traps: Vec<trap::Trap>,
     /// Process of the next thread, where it is not that of its parent.
     next_process: Option<usize>,
     /// Processes that ended by themselves, in words.
@@ -93,6 +95,7 @@ impl World {
             datagrams: datagram::Datagrams::default(),
             links: link::Links::default(),
             disks: disk::Disks::default(),
+            traps: Vec::new(),
             next_process: None,
             ends: Vec::new(),
             alarms: Vec::new(),

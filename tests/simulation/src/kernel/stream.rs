@@ -353,12 +353,16 @@ impl World {
             }
             Packet::Bytes(bytes) => {
                 it.unread.extend(&bytes);
+                let (file, from) = (it.file, it.remote.host);
                 if it.unread.len() > UNREAD_MAX {
                     it.withheld += bytes.len();
                 } else {
                     self.acknowledge(to, bytes.len());
                 }
                 self.tell(to);
+                if let Some(file) = file {
+                    self.spoken_to(file, from);
+                }
             }
             Packet::End => {
                 it.ended = true;

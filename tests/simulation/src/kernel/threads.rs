@@ -178,7 +178,13 @@ impl World {
         self.processes[process].frozen = true;
     }
 
+    /// Whether it is frozen, or will be at its moment.
+    pub(crate) fn is_frozen(&self, process: usize) -> bool {
+        self.processes[process].frozen || self.is_trapped(process)
+    }
+
     pub(crate) fn thaw(&mut self, process: usize) {
+        self.disarm(process);
         self.processes[process].frozen = false;
         for thread in std::mem::take(&mut self.processes[process].late) {
             self.soon(thread);

@@ -1,25 +1,22 @@
 //! Faults by seed: what is done to the mesh, when, and for how long.
 //!
-//! A plan is drawn before the mesh runs, but for whom it concerns where that is a role: who leads is known only then.
+//! A plan is drawn before the mesh runs (`plan`), but for whom it concerns where that is a role: who leads is known only then. What is
+//! done is taken away again when its time is over (`done`).
+
+mod done;
+mod plan;
 
 use std::net::Ipv4Addr;
 
-use dynomesh_core::time::{Span, Time};
-use dynomesh_testkit::check::routes_alone::CONTROL_DOWN;
+use dynomesh_core::time::Time;
 use dynomesh_testkit::history::Incident;
-use rand::rngs::StdRng;
-use rand::{RngExt, SeedableRng};
 use serde::Deserialize;
+
+pub(crate) use done::Done;
+pub(crate) use plan::{SPAN, plan, read};
 
 use crate::kernel::{Cut, Kind, MS, with};
 use crate::mesh::{Mesh, Role};
-
-/// How long faults are made.
-pub(crate) const SPAN: u64 = 10_000 * MS;
-/// Fewest and most faults of a seed.
-const COUNT: std::ops::RangeInclusive<usize> = 4..=8;
-/// Shortest and longest duration of a fault.
-const LASTS: std::ops::Range<u64> = 100 * MS..3_000 * MS;
 
 /// Kinds of incidents in which a process is silent.
 const KILL: &str = "kill";
@@ -37,15 +34,20 @@ pub(crate) enum Fault {
     KillDyno,
     FreezeEdge,
     FreezeLeader,
+    /// When it has just heard of a quorum for what an edge asked, and has not written to a dyno yet.
+    FreezeLeaderAtCommit,
     FreezeReplica,
     FreezeControl,
     FreezeDyno,
     PowerReplica,
     PowerBlock,
+    PowerControl,
     CutLeader,
     CutLeaderFromEdges,
     CutLeaderFromDynos,
     CutReplica,
+    /// All replicas of a block from each other: who leads keeps the edges and dynos, and nobody can take over.
+    CutApart,
     CutOneWay,
     CutControl,
     CutGossip,
@@ -61,38 +63,6 @@ pub(crate) enum Fault {
 
 use Fault as F;
 
-/// How often each is drawn, among all.
-const WEIGHTS: [(Fault, u32); 28] = [
-    (F::KillEdge, 2),
-    (F::KillLeader, 5),
-    (F::KillReplica, 3),
-    (F::KillBlock, 2),
-    (F::KillControl, 2),
-    (F::KillDyno, 3),
-    (F::FreezeEdge, 2),
-    (F::FreezeLeader, 6),
-    (F::FreezeReplica, 2),
-    (F::FreezeControl, 1),
-    (F::FreezeDyno, 2),
-    (F::PowerReplica, 4),
-    (F::PowerBlock, 2),
-    (F::CutLeader, 4),
-    (F::CutLeaderFromEdges, 2),
-    (F::CutLeaderFromDynos, 3),
-    (F::CutReplica, 2),
-    (F::CutOneWay, 3),
-    (F::CutControl, 2),
-    (F::CutGossip, 2),
-    (F::SlowFlush, 3),
-    (F::FailFlush, 1),
-    (F::FullDisk, 1),
-    (F::SlowHost, 2),
-    (F::Loss, 2),
-    (F::ClockAhead, 2),
-    (F::WallStep, 2),
-    (F::Move, 8),
-];
-
 /// One fault of a plan. Times count from the beginning of the plan.
 #[derive(Debug, Clone)]
 pub(crate) struct Planned {
@@ -105,71 +75,12 @@ pub(crate) struct Planned {
     chance: u64,
 }
 
-/// What has to be undone.
-pub(crate) struct Done {
-    /// What it was, and to whom.
-    pub(crate) told: String,
-    incidents: Vec<Incident>,
-    killed: Vec<usize>,
-    frozen: Vec<usize>,
-    cuts: Vec<Cut>,
-    disks: Vec<usize>,
-    hosts: Vec<u32>,
-    loss: bool,
-    /// Counts before it, to see whether it was felt.
-    before: (u64, u64),
-    felt: bool,
-}
-
-/// The plan of a seed.
-pub(crate) fn plan(seed: u64) -> Vec<Planned> {
-    let mut rng = StdRng::seed_from_u64(seed);
-    let all: u32 = WEIGHTS.iter().map(|(_, weight)| weight).sum();
-    let mut draw = || {
-        let mut place = rng.random_range(0..all);
-        let fault = WEIGHTS.iter().find(|(_, weight)| {
-            let here = place < *weight;
-            place = place.saturating_sub(*weight);
-            here
-        });
-        let begins = rng.random_range(200 * MS..SPAN - 1_000 * MS);
-        let ends = (begins + rng.random_range(LASTS)).min(SPAN);
-        Planned { fault: fault.expect("the place is below the sum").0, begins, ends, on: None, chance: rng.random() }
-    };
-    let count = usize::try_from(crate::kernel::Rng::new(seed).range(*COUNT.start() as u64, *COUNT.end() as u64 + 1)).unwrap_or(4);
-    (0..count).map(|_| draw()).collect()
-}
-
-/// A plan that was written down: a found bug, told as faults.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Written {
-    fault: Vec<WrittenFault>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct WrittenFault {
-    kind: Fault,
-    #[serde(default)]
-    on: Option<String>,
-    begins: Span,
-    ends: Span,
-}
-
-/// Reads a plan; what it leaves open is decided by the seed.
-pub(crate) fn read(text: &str, seed: u64) -> Result<Vec<Planned>, toml::de::Error> {
-    let written: Written = toml::from_str(text)?;
-    let mut rng = StdRng::seed_from_u64(seed);
-    let planned = |WrittenFault { kind, on, begins, ends }| {
-        let (begins, ends) = (begins.as_nanos(), ends.as_nanos().min(SPAN));
-        Planned { fault: kind, begins, ends, on, chance: rng.random() }
-    };
-    Ok(written.fault.into_iter().map(planned).collect())
-}
-
 fn now() -> Time {
     Time::from_nanos(with(|world| world.now))
+}
+
+fn hosts(mesh: &Mesh, nodes: &[usize]) -> Vec<u32> {
+    nodes.iter().map(|node| mesh.nodes[*node].host).collect()
 }
 
 impl Planned {
@@ -180,18 +91,7 @@ impl Planned {
 
     /// Does it.
     pub(crate) fn begin(&self, mesh: &Mesh) -> Done {
-        let mut done = Done {
-            told: format!("{:?}", self.fault),
-            incidents: Vec::new(),
-            killed: Vec::new(),
-            frozen: Vec::new(),
-            cuts: Vec::new(),
-            disks: Vec::new(),
-            hosts: Vec::new(),
-            loss: false,
-            before: with(|world| (world.links.stopped, world.disks.felt)),
-            felt: false,
-        };
+        let mut done = Done::nothing_yet(format!("{:?}", self.fault));
         self.perform(mesh, &mut done);
         done
     }
@@ -219,11 +119,17 @@ impl Planned {
             F::KillDyno => self.kill(mesh, &self.pick(mesh, &dynos), done),
             F::FreezeEdge => self.freeze(mesh, &self.pick(mesh, &edges), done),
             F::FreezeLeader => self.freeze(mesh, &leader(), done),
+            F::FreezeLeaderAtCommit => {
+                let leader = leader();
+                let others: Vec<usize> = of_block.iter().copied().filter(|node| !leader.contains(node)).collect();
+                self.freeze_when_told(mesh, &leader, &[&edges, &others], done);
+            }
             F::FreezeReplica => self.freeze(mesh, &self.pick(mesh, &replicas), done),
             F::FreezeControl => self.freeze(mesh, &control, done),
             F::FreezeDyno => self.freeze(mesh, &self.pick(mesh, &dynos), done),
             F::PowerReplica => self.power(mesh, &self.pick(mesh, &replicas), done),
             F::PowerBlock => self.power(mesh, &of_block, done),
+            F::PowerControl => self.power(mesh, &control, done),
             F::CutLeader => {
                 let leader = leader();
                 let others: Vec<usize> = of_block.iter().copied().filter(|node| !leader.contains(node)).collect();
@@ -243,6 +149,10 @@ impl Planned {
                 self.cut(mesh, &one, &others, Kind::All, true, done);
                 done.cut_off(mesh, &one);
             }
+            F::CutApart => {
+                self.cut(mesh, &of_block, &of_block, Kind::All, false, done);
+                done.cut_off(mesh, &of_block);
+            }
             F::CutOneWay => {
                 let all: Vec<usize> = (0..mesh.nodes.len()).filter(|node| !dynos.contains(node)).collect();
                 let (from, to): (Vec<usize>, Vec<usize>) = all.iter().partition(|node| self.chance >> **node & 1 == 1);
@@ -257,7 +167,7 @@ impl Planned {
                 self.cut(mesh, &from, &to, Kind::Datagrams, true, done);
             }
             F::SlowFlush => {
-                let nodes = if self.on.is_none() && self.chance & 8 > 0 { of_block } else { self.pick(mesh, &replicas) };
+                let nodes = if self.on.is_none() && self.chance & 8 > 0 { of_block } else { self.pick(mesh, &[replicas, control].concat()) };
                 let most = 2 * MS + self.chance / 16 % (80 * MS);
                 self.disk(mesh, &nodes, done, |world, process| {
                     world.disks.slow.insert(process, most);
@@ -321,9 +231,21 @@ impl Planned {
     }
 
     fn freeze(&self, mesh: &Mesh, nodes: &[usize], done: &mut Done) {
-        for node in nodes.iter().copied().filter(|node| mesh.runs(*node)) {
+        self.stop(mesh, nodes, done, |world, process| world.freeze(process));
+    }
+
+    /// Freezes processes just after nodes of each of these sets have sent them something.
+    fn freeze_when_told(&self, mesh: &Mesh, nodes: &[usize], by: &[&[usize]], done: &mut Done) {
+        let steps: Vec<Vec<u32>> = by.iter().map(|nodes| hosts(mesh, nodes)).collect();
+        self.stop(mesh, nodes, done, |world, process| world.freeze_when_told(process, steps.clone()));
+    }
+
+    /// Stops processes that no other fault has stopped already, for that one will let them go on.
+    fn stop(&self, mesh: &Mesh, nodes: &[usize], done: &mut Done, stop: impl Fn(&mut crate::kernel::World, usize)) {
+        let free = |node: &usize| mesh.runs(*node) && !with(|world| world.is_frozen(mesh.nodes[*node].process));
+        for node in nodes.iter().copied().filter(free) {
             let process = mesh.nodes[node].process;
-            with(|world| world.freeze(process));
+            with(|world| stop(world, process));
             done.note(mesh, node, FREEZE);
             done.frozen.push(process);
             done.felt = true;
@@ -331,8 +253,7 @@ impl Planned {
     }
 
     fn cut(&self, mesh: &Mesh, from: &[usize], to: &[usize], kind: Kind, both: bool, done: &mut Done) {
-        let hosts = |nodes: &[usize]| nodes.iter().map(|node| mesh.nodes[*node].host).collect::<Vec<u32>>();
-        let (from, to) = (hosts(from), hosts(to));
+        let (from, to) = (hosts(mesh, from), hosts(mesh, to));
         let told = |hosts: &[u32]| hosts.iter().map(|host| Ipv4Addr::from(*host).to_string()).collect::<Vec<_>>().join(" ");
         done.told += &format!(" {} {} {}", told(&from), if both { "<->" } else { "->" }, told(&to));
         done.incidents.push(Incident::at("partition", &done.told, now()));
@@ -365,64 +286,5 @@ impl Planned {
             done.note(mesh, *node, "clock");
             done.felt = true;
         }
-    }
-}
-
-// === impl Done ===
-
-impl Done {
-    fn note(&mut self, mesh: &Mesh, node: usize, kind: &str) {
-        let node = &mesh.nodes[node];
-        self.told += &format!(" {}", node.name);
-        let block = match &node.role {
-            Role::Replica { block } => Some(block.clone()),
-            _ => None,
-        };
-        let silent = matches!(kind, KILL | FREEZE);
-        let kind = if silent && node.role == Role::Control { CONTROL_DOWN } else { kind };
-        // Of a replica whose id is not known nothing can be said, or it would be said of the whole block.
-        let cut_off = silent && node.id.is_some();
-        self.incidents.push(Incident { block, replica: node.id, cut_off, ..Incident::at(kind, &node.name, now()) });
-    }
-
-    /// These replicas reach nobody of their group.
-    fn cut_off(&mut self, mesh: &Mesh, nodes: &[usize]) {
-        for node in nodes.iter().map(|node| &mesh.nodes[*node]) {
-            let Role::Replica { block } = &node.role else { continue };
-            let incident = Incident::at("cut-off", &node.name, now());
-            let (block, cut_off) = (Some(block.clone()), node.id.is_some());
-            self.incidents.push(Incident { block, replica: node.id, cut_off, ..incident });
-        }
-    }
-
-    /// Takes it away. What it was, and whether it was felt.
-    pub(crate) fn end(self, mesh: &mut Mesh, incidents: &mut Vec<Incident>) -> bool {
-        let ended = now();
-        incidents.extend(self.incidents.into_iter().map(|incident| {
-            // What was frozen or killed may have been started anew by the end of another fault.
-            let anew = mesh.nodes.iter().find(|node| node.name == incident.target && node.started > incident.began);
-            let anew = anew.filter(|_| matches!(incident.kind.as_str(), KILL | FREEZE | CONTROL_DOWN));
-            Incident { ended: Some(anew.map_or(ended, |node| node.started.min(ended))), ..incident }
-        }));
-        for node in self.killed {
-            if !mesh.runs(node) {
-                mesh.run(node);
-            }
-        }
-        with(|world| {
-            for process in self.frozen {
-                world.thaw(process);
-            }
-            let mine = |cut: &Cut| self.cuts.iter().any(|own| own.from == cut.from && own.to == cut.to && own.kind == cut.kind);
-            world.links.cuts.retain(|cut| !mine(cut));
-            world.links.slow.retain(|(host, _)| !self.hosts.contains(host));
-            if self.loss {
-                world.links.loss = 0;
-            }
-            world.disks.slow.retain(|process, _| !self.disks.contains(process));
-            world.disks.failing.retain(|process| !self.disks.contains(process));
-            world.disks.full.retain(|process| !self.disks.contains(process));
-            self.felt || world.links.stopped > self.before.0 || world.disks.felt > self.before.1
-        })
     }
 }
