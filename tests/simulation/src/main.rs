@@ -5,7 +5,6 @@
 
 mod faults;
 mod kernel;
-mod leader;
 mod mesh;
 mod operators;
 mod story;

@@ -218,7 +218,9 @@ async fn ask(mut api: Api, name: &str, operation: &Operation) -> Result<wire::Ap
 /// What an answer says of a register.
 fn returned(answer: Result<wire::App, Status>) -> Returned {
     match answer {
-        Ok(app) => Returned::Ok { value: app.policy.and_then(|policy| policy.queue_wait_ms).map(|wait| wait.to_string()), version: app.version },
+        Ok(app) => {
+            Returned::Ok { value: app.policy.and_then(|policy| policy.queue_wait_ms).map(|wait| wait.to_string()), version: app.version }
+        }
         Err(status) => match status.code() {
             // Only who expects that there is none creates it.
             Code::Aborted | Code::AlreadyExists => Returned::Stale(status.message().into()),
@@ -291,7 +293,8 @@ mod tests {
 
     #[test]
     fn only_a_refusal_for_the_version_is_certain() {
-        let app = wire::App { policy: Some(wire::Policy { queue_wait_ms: Some(1_001), ..Default::default() }), version: 7, ..Default::default() };
+        let app =
+            wire::App { policy: Some(wire::Policy { queue_wait_ms: Some(1_001), ..Default::default() }), version: 7, ..Default::default() };
         assert_eq!(returned(Ok(app)), Returned::Ok { value: Some("1001".into()), version: 7 });
         assert_eq!(returned(Err(Status::not_found("no"))), Returned::Ok { value: None, version: 0 });
         assert_eq!(returned(Err(Status::aborted("why"))), Returned::Stale("why".into()));

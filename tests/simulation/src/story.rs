@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use dynomesh_core::time::{Span, Time};
+use dynomesh_proto::admin::v1::Serial;
 use dynomesh_testkit::check::{self, Limits, Report};
 use dynomesh_testkit::client::{Arrivals, Ask, Client, Framing, Load};
 use dynomesh_testkit::history::{Burst, History, Outcome};
@@ -15,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::faults::{self, Done, Planned};
 use crate::kernel::{self, raw, with};
-use crate::mesh::{HOST, Mesh, millis};
+use crate::mesh::{HOST, Mesh, Settings, millis};
 use crate::operators::Operators;
 
 /// Requests per second.
@@ -28,8 +29,6 @@ pub(crate) const DEADLINE: Span = Span::from_secs(8);
 const PATIENCE: Span = Span::from_secs(12);
 /// How long the mesh may take, once nothing is broken, until every dyno is owned again.
 const RECOVERY: Duration = Duration::from_secs(15);
-/// How long after the last fault everything must be as if there had been none; then every slot is asked for.
-const WELL: Span = Span::from_secs(10);
 
 /// What came of a seed.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -80,7 +79,7 @@ fn inside(seed: u64, dir: &Path, keep: Option<&Path>, plan: &[Planned]) -> Told 
     told.requests = history.exchanges.len();
     told.ok = history.exchanges.iter().filter(|exchange| exchange.ok().is_some()).count();
     told.unknown = history.exchanges.iter().filter(|exchange| matches!(exchange.outcome, Outcome::Unknown(_))).count();
-    let limits = Limits { deadline: DEADLINE, recovery: WELL, ..Limits::default() };
+    let limits = Limits { deadline: DEADLINE, recovery: well(settings(seed)), ..Limits::default() };
     told.reports = check::all(&history, &limits);
     told.millis = millis();
     with(|world| told.alarms.extend(world.alarms.iter().cloned()));
@@ -91,22 +90,22 @@ fn inside(seed: u64, dir: &Path, keep: Option<&Path>, plan: &[Planned]) -> Told 
 }
 
 fn tell(seed: u64, dir: &Path, plan: &[Planned], told: &mut Told, history: &mut History) -> Result<(), String> {
-    // Leased slots keep the same promises where a takeover begins in quarantine, which is the default.
-    let slots = if seed.is_multiple_of(4) { "leased" } else { "committed" };
-    told.faults.push(format!("slots are {slots}"));
-    let mut mesh = Mesh::start(dir, &DYNOS, slots)?;
+    let settings = settings(seed);
+    told.faults.push(format!("slots are {}, {}", settings.slots, settings.serial.as_str_name()));
+    let mut mesh = Mesh::start(dir, &DYNOS, settings)?;
     let client = Client::new(mesh.edges(), HOST);
     await_routes(&client)?;
     let load = client.load(Load { rate: RATE, arrivals: Arrivals::Poisson(seed), make: asks(seed) });
     let operators = Operators::start(seed, mesh.admin(), mesh.dyno_names());
     break_things(plan, &mut mesh, told, history);
     heal(&mut mesh, told);
+    faults::doubt_control_alone(&mut history.incidents);
     let moved = operators.finish(history);
     history.healed = Some(now());
     told.faults.push(format!("operators moved or drained dynos {} times", moved.taken));
     history.exchanges = load.finish();
     let recovered = mesh.await_owned(RECOVERY);
-    sleep_until((history.healed.unwrap_or_default() + WELL).as_nanos());
+    sleep_until((history.healed.unwrap_or_default() + well(settings)).as_nanos());
     history.census = mesh.census(now()).ok();
     if recovered.is_ok() {
         burst(&client, history);
@@ -114,6 +113,20 @@ fn tell(seed: u64, dir: &Path, plan: &[Planned], told: &mut Told, history: &mut 
     mesh.read_journals(history)?;
     history.ended = Some(now());
     recovered
+}
+
+/// What the mesh of a seed is like. Leased slots keep the same promises where a takeover begins in quarantine, which is the default.
+fn settings(seed: u64) -> Settings {
+    let slots = if seed.is_multiple_of(4) { "leased" } else { "committed" };
+    // Not with leased slots: a quarantine of dynos that prove nothing lasts for the longest request that a block may run (P14), a minute.
+    let serial = if slots == "committed" && seed % 5 == 4 { Serial::Auto } else { Serial::Yes };
+    Settings { slots, serial }
+}
+
+/// How long after the last fault everything must be as if there had been none; then every slot is asked for. A dyno of which a new leader
+/// has not found out yet that it is serial proves nothing: its slots count until their deadline and the margin that is added to it (P9, P10).
+fn well(settings: Settings) -> Span {
+    if settings.serial == Serial::Auto { Span::from_secs(12) } else { Span::from_secs(10) }
 }
 
 fn now() -> Time {

@@ -16,8 +16,8 @@ use crate::story::Told;
 
 /// Where the files of a seed lie: in memory, for it flushes in simulated time only.
 const FILES: &str = "/dev/shm";
-/// Longest real time of a seed; past it something waits for ever.
-const SEED_MAX: Duration = Duration::from_secs(180);
+/// Longest real time of a seed; past it something waits for ever, for even a busy machine takes less.
+const SEED_MAX: Duration = Duration::from_secs(400);
 /// Seeds between two words about how it goes.
 const SAY_EVERY: u64 = 50;
 

@@ -3,6 +3,7 @@
 //! A plan is drawn before the mesh runs (`plan`), but for whom it concerns where that is a role: who leads is known only then. What is
 //! done is taken away again when its time is over (`done`).
 
+mod alone;
 mod done;
 mod plan;
 
@@ -12,6 +13,7 @@ use dynomesh_core::time::Time;
 use dynomesh_testkit::history::Incident;
 use serde::Deserialize;
 
+pub(crate) use alone::doubt_control_alone;
 pub(crate) use done::Done;
 pub(crate) use plan::{SPAN, plan, read};
 
@@ -167,7 +169,8 @@ impl Planned {
                 self.cut(mesh, &from, &to, Kind::Datagrams, true, done);
             }
             F::SlowFlush => {
-                let nodes = if self.on.is_none() && self.chance & 8 > 0 { of_block } else { self.pick(mesh, &[replicas, control].concat()) };
+                let nodes =
+                    if self.on.is_none() && self.chance & 8 > 0 { of_block } else { self.pick(mesh, &[replicas, control].concat()) };
                 let most = 2 * MS + self.chance / 16 % (80 * MS);
                 self.disk(mesh, &nodes, done, |world, process| {
                     world.disks.slow.insert(process, most);
