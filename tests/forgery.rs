@@ -27,7 +27,9 @@ fn an_app_that_forges_the_words_of_a_block_changes_nothing() {
             "/trailer" => format!(
                 "HTTP/1.1 500 Oops\r\nx-demo-dyno: evil\r\ntrailer: x-dynomesh-verdict\r\ntransfer-encoding: chunked\r\n\r\n4\r\nevil\r\n0\r\n{FORGED}\r\n"
             ),
-            _ => format!("HTTP/1.1 200 OK\r\nx-demo-dyno: evil\r\n{FORGED}content-length: 4\r\n\r\nevil"),
+            "/plain" => format!("HTTP/1.1 200 OK\r\nx-demo-dyno: evil\r\n{FORGED}content-length: 4\r\n\r\nevil"),
+            // What sets the scene is answered honestly: forgeries that are believed show where they are looked for.
+            _ => "HTTP/1.1 200 OK\r\nx-demo-dyno: evil\r\ncontent-length: 4\r\n\r\nevil".to_owned(),
         };
         answer.into_bytes()
     });
@@ -37,9 +39,9 @@ fn an_app_that_forges_the_words_of_a_block_changes_nothing() {
 
     for (path, status) in [("/refusal", 503), ("/interim", 502), ("/trailer", 500), ("/plain", 200)] {
         let seen = client.send(Ask::post(path));
-        let answer = seen.answer().unwrap_or_else(|| panic!("{seen}"));
         let ran = script.requests().iter().filter(|request| request.contains(path)).count();
         assert_eq!(ran, 1, "{path} ran {ran} times, {seen}");
+        let answer = seen.answer().unwrap_or_else(|| panic!("{seen}"));
         assert_eq!((answer.status.as_u16(), answer.text.as_str()), (status, "evil"), "{path}: {seen}");
         for (name, value) in &answer.headers {
             let (name, value) = (name.as_str(), value.to_str().unwrap_or_default());

@@ -7,7 +7,7 @@
 use std::ops::RangeInclusive;
 
 use dynomesh_core::time::Time;
-use dynomesh_testkit::check::{Limits, at_most_once, bounded, cap, one_owner, quorum_or_silence, whole_or_error};
+use dynomesh_testkit::check::{Limits, Report, Verdict, at_most_once, bounded, cap, one_owner, quorum_or_silence, whole_or_error};
 use dynomesh_testkit::client::{Arrivals, Ask, Load};
 use dynomesh_testkit::clock;
 use dynomesh_testkit::cluster::Cluster;
@@ -32,12 +32,18 @@ pub fn judge(cluster: &Cluster, exchanges: Vec<Exchange>) -> History {
 pub fn judge_past(cluster: &Cluster, exchanges: Vec<Exchange>) -> History {
     cluster.await_idle();
     let history = cluster.history(exchanges);
-    cap::check(&history).assert_holds();
-    one_owner::check(&history).assert_holds();
-    at_most_once::check(&history).assert_holds();
-    whole_or_error::check(&history).assert_holds();
-    bounded::check(&history, &Limits::default()).assert_holds();
-    quorum_or_silence::check(&history, &Limits::default()).assert_holds();
+    let limits = Limits::default();
+    let reports = [
+        cap::check(&history),
+        one_owner::check(&history),
+        at_most_once::check(&history),
+        whole_or_error::check(&history),
+        bounded::check(&history, &limits),
+        quorum_or_silence::check(&history, &limits),
+    ];
+    // One fault may break several: all are told, whichever is looked at first.
+    let broken: Vec<String> = reports.iter().filter(|report| report.verdict() != Verdict::Clean).map(Report::to_string).collect();
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
     history
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use dynomesh_core::id::DynoId;
 use dynomesh_core::time::Span;
-use dynomesh_testkit::client::Ask;
+use dynomesh_testkit::client::{Ask, Pending};
 use dynomesh_testkit::cluster::{APP, Cluster, HOST, Options, process};
 use dynomesh_testkit::dyno::SampleDyno;
 use dynomesh_testkit::wait;
@@ -81,25 +81,34 @@ fn an_address_goes_to_another_block_only_when_its_dyno_is_released() {
     judge(&cluster, seen);
 }
 
-/// P17: a dyno that comes back under its old id and address is a new one. Fails when it gets an epoch that was given out before, up to which
-/// its blocks have promised to keep off: nobody owns it then.
+/// P17: a dyno that comes back under its old id and address is a new one. Fails when it gets an epoch that was given out before: its blocks
+/// have promised to keep off up to that, and nobody owns it before the directory has heard so and thought again.
 #[test]
 fn a_dyno_that_is_removed_and_added_again_serves_again_under_a_higher_epoch() {
-    let cluster = Cluster::with_dynos(Options { replicas: 1, ..Options::default() }, 2);
+    let cluster = Cluster::with_dynos(Options { blocks: 1, replicas: 1, ..Options::default() }, 2);
     let address = cluster.dynos()[0].address.to_string();
     let epoch = || {
         let rows = cluster.json(&["dyno", "list"]);
         let epochs = rows.as_array().and_then(|rows| rows.iter().find(|row| row["id"] == "d1")?["epoch"].as_u64());
         epochs.unwrap_or_else(|| panic!("d1 is not listed: {rows}"))
     };
-    for _ in 0..3 {
+    let client = cluster.client();
+    let mut seen = Vec::new();
+    for _ in 0..2 {
         let before = epoch();
+        // While its dyno works, a removal is still told, and with it the epoch that blocks promise to keep off.
+        let long: Vec<_> = (0..2).map(|_| client.begin(Ask::post("/long").service(Span::from_secs(4)))).collect();
+        wait::until("both dynos work", LIMIT, || cluster.dynos().iter().all(|dyno| dyno.in_flight() == 1).then_some(()));
+        cluster.run(&["dyno", "remove", "d1"]).expect_ok();
+        let removal = epoch();
+        assert!(removal > before, "it was removed under its own epoch");
         cluster.run(&["dyno", "remove", "d1", "--wait"]).expect_ok();
-        cluster.run(&["dyno", "add", APP, &address, "--id", "d1"]).expect_ok();
-        assert!(epoch() > before, "an epoch is used again");
+        let added = cluster.json(&["dyno", "add", APP, &address, "--id", "d1"]);
+        assert!(added["dyno"]["epoch"].as_u64() > Some(removal), "an epoch is used again: {removal}, and then {added}");
+        seen.extend(long.into_iter().map(Pending::wait));
         cluster.check_no_leak().assert_holds();
     }
-    let seen = cluster.client().send_all((0..4).map(|_| Ask::post("/order").service(Span::from_millis(20))));
+    seen.extend(client.send_all((0..4).map(|_| Ask::post("/order").service(Span::from_millis(20)))));
     all_answered(&seen, |_| true);
     judge(&cluster, seen);
 }
