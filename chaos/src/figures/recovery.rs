@@ -16,7 +16,8 @@
 //!   ([`QUICK`]), where the tail cannot show it and the median, which at 80 % load lies between those that wait and those that do not,
 //!   jumps.
 //!
-//! A window is normal if both are. A request that the app did not answer counts as slower than any that it did.
+//! A window is normal if both are. Latency is back with the first normal window from which on most windows are: a standstill of the whole
+//! machine for a tenth of a second fills all slots for a second, and every window that holds that second is slow. A request that the app did not answer counts as slower than any that it did.
 
 use dynomesh_core::time::{Span, Time};
 use dynomesh_testkit::history::Exchange;
@@ -62,7 +63,7 @@ pub(crate) struct Recovery {
     pub(crate) after: Vec<Window>,
     /// The largest that is normal; `None` if nothing is known of the time before.
     pub(crate) limit: Option<Latency>,
-    /// How soon after the last fault latency was normal for good; `None`: not before load ended, or it cannot be said.
+    /// How soon after the last fault latency was normal again; `None`: not before load ended, or it cannot be said.
     pub(crate) after_heal: Option<Span>,
 }
 
@@ -80,11 +81,15 @@ impl Recovery {
         let after = healed.map_or_else(Vec::new, |healed| windows(healed, ended, STEP));
         let limit = Latency::limit(&before);
         let mut recovery = Recovery { before, after, limit, after_heal: None };
-        // The first of those behind the last that was slow.
-        let slow_until = recovery.slow().last().map(|window| window.from);
-        let back = recovery.after.iter().find(|window| slow_until.is_none_or(|until| window.from > until));
-        recovery.after_heal = back.and_then(|window| Some((began + window.from).since(healed?)));
+        recovery.after_heal = recovery.back().and_then(|window| Some((began + window.from).since(healed?)));
         recovery
+    }
+
+    /// The first normal window from which on most are.
+    fn back(&self) -> Option<&Window> {
+        let is_lasting = |rest: &[Window]| rest.iter().filter(|window| self.is_slow(window)).count() * 2 < rest.len();
+        let mut rests = (0..self.after.len()).map(|at| &self.after[at..]);
+        rests.find(|rest| is_lasting(rest) && !self.is_slow(&rest[0])).map(|rest| &rest[0])
     }
 
     /// In words: how soon it was normal, or what was not.
