@@ -8,18 +8,28 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 
 use anyhow::{Context, Result};
-use dynomesh_core::time::Span;
+use dynomesh_core::time::{Span, Time};
 use dynomesh_testkit::clock;
 
 /// Between two flushes.
 const PAUSE: Span = Span::from_millis(50);
 /// A disk that takes longer than this, once, is no measure for a time that somebody waits.
 pub(crate) const STALL: Span = Span::from_millis(250);
+/// One that takes longer than this holds up every grant for that long, and with it all slots of a block for some time.
+const SLOW: Span = Span::from_millis(40);
 
-/// Flushes a few bytes again and again, and remembers the slowest.
+/// What was seen of the disk.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Flushes {
+    pub(crate) slowest: Span,
+    /// When it was slow, from when to when.
+    pub(crate) slow: Vec<(Time, Time)>,
+}
+
+/// Flushes a few bytes again and again, and remembers the slow ones.
 pub(crate) struct Probe {
     stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<Span>>,
+    thread: Option<JoinHandle<Flushes>>,
 }
 
 // === impl Probe ===
@@ -32,23 +42,33 @@ impl Probe {
         let stop = Arc::new(AtomicBool::new(false));
         let told = stop.clone();
         let thread = thread::spawn(move || {
-            let mut slowest = Span::ZERO;
+            let mut seen = Flushes::default();
             while !told.load(Ordering::Relaxed) {
                 let begun = clock::now();
                 if file.write_all(b"flushed\n").and_then(|()| file.sync_data()).is_ok() {
-                    slowest = slowest.max(clock::now().since(begun));
+                    seen.add(begun, clock::now());
                 }
                 thread::sleep(PAUSE.to_std());
             }
-            slowest
+            seen
         });
         Ok(Probe { stop, thread: Some(thread) })
     }
 
-    /// The slowest flush.
-    pub(crate) fn finish(&mut self) -> Span {
+    /// What it saw.
+    pub(crate) fn finish(&mut self) -> Flushes {
         self.stop.store(true, Ordering::Relaxed);
-        self.thread.take().and_then(|thread| thread.join().ok()).unwrap_or(Span::ZERO)
+        self.thread.take().and_then(|thread| thread.join().ok()).unwrap_or_default()
+    }
+}
+
+impl Flushes {
+    fn add(&mut self, begun: Time, ended: Time) {
+        let took = ended.since(begun);
+        self.slowest = self.slowest.max(took);
+        if took > SLOW {
+            self.slow.push((begun, ended));
+        }
     }
 }
 
@@ -70,6 +90,16 @@ mod tests {
             std::fs::read(dir.path().join("flushed")).is_ok_and(|bytes| bytes.len() > 8).then_some(())
         })
         .unwrap();
-        assert!(probe.finish() > Span::ZERO);
+        assert!(probe.finish().slowest > Span::ZERO);
+    }
+
+    #[test]
+    fn slow_flushes_are_told_with_their_time() {
+        let mut seen = Flushes::default();
+        let at = |ms: u64| Time::from_nanos(ms * 1_000_000);
+        for (begun, ended) in [(0, 5), (60, 175), (230, 240)] {
+            seen.add(at(begun), at(ended));
+        }
+        assert_eq!((seen.slowest, seen.slow), (Span::from_millis(115), vec![(at(60), at(175))]));
     }
 }

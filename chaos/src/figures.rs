@@ -94,7 +94,7 @@ impl Figures {
             get_added_max: gets.max(),
             added_p50: added.percentile(50.0),
             added_p99: added.percentile(99.0),
-            recovery: Recovery::new(&all, (run.began, run.ended), run.warm, healed),
+            recovery: Recovery::new(&all, (run.began, run.ended), run.warm, healed, &run.flushes.slow),
             dispatches: lines.filter(is_start).count() as u64,
         }
     }

@@ -45,9 +45,10 @@ pub(crate) fn judge(run: &Run) -> Judgement {
     let mut voids: Vec<String> =
         run.faults.iter().filter(|fault| !fault.is_felt).map(|fault| format!("{} was not felt: {}", fault.title, fault.evidence)).collect();
     let limit = run.scenario.expect.cpu_limit();
-    let is_short = limit.is_some_and(|limit| run.cpu > limit || run.flush_max > STALL);
+    let unseen = !run.flushes.slow.is_empty() && (figures.recovery.before.is_empty() || figures.recovery.after.is_empty());
+    let is_short = limit.is_some_and(|limit| run.cpu > limit || run.flushes.slowest > STALL || unseen);
     if is_short {
-        let (cpu, flush) = (run.cpu * 100.0, ms(run.flush_max));
+        let (cpu, flush) = (run.cpu * 100.0, ms(run.flushes.slowest));
         voids.push(format!(
             "the machine was short: processors busy to {cpu:.0} %, slowest flush {flush}; expectations are not judged, invariants are"
         ));

@@ -14,7 +14,7 @@ use dynomesh_testkit::clock;
 use dynomesh_testkit::history::{Exchange, History};
 
 use crate::cpu::{self, Ticks};
-use crate::disk::Probe;
+use crate::disk::{Flushes, Probe};
 use crate::fault;
 use crate::scenario::{Event, Scenario, Schedule};
 use crate::system::Mesh;
@@ -46,8 +46,8 @@ pub(crate) struct Run {
     pub(crate) cpu: f64,
     /// And by this run.
     pub(crate) cpu_own: f64,
-    /// The slowest flush of the disk under load.
-    pub(crate) flush_max: Span,
+    /// What flushes of the disk took under load.
+    pub(crate) flushes: Flushes,
     /// What workloads say besides.
     pub(crate) told: Vec<String>,
     /// What should not be and no checker judges.
@@ -174,7 +174,7 @@ impl<'a> Drive<'a> {
         let ended = clock::now();
         let (cpu, used) = (Ticks::now().share_since(self.ticks), cpu::used(&self.mesh.pids()).saturating_sub(self.used));
         let cpu_own = Ticks::now().share_of(self.ticks, used);
-        let flush_max = self.probe.finish();
+        let flushes = self.probe.finish();
         let offered = self.loads.iter().map(|load| load.rate()).sum();
         let (mut told, mut complaints, mut calls) = (Vec::new(), Vec::new(), Vec::new());
         for load in std::mem::take(&mut self.loads) {
@@ -216,7 +216,7 @@ impl<'a> Drive<'a> {
             offered,
             cpu,
             cpu_own,
-            flush_max,
+            flushes,
             told,
             complaints,
         })

@@ -16,8 +16,8 @@
 //!   ([`QUICK`]), where the tail cannot show it and the median, which at 80 % load lies between those that wait and those that do not,
 //!   jumps.
 //!
-//! A window is normal if both are. Latency is back with the first normal window from which on most windows are: a standstill of the whole
-//! machine for a tenth of a second fills all slots for a second, and every window that holds that second is slow. A request that the app did not answer counts as slower than any that it did.
+//! A window is normal if both are. One in which the disk of the machine stood still says nothing and is left out: every grant waits for a
+//! flush, and a tenth of a second without one fills all slots for a second. A request that the app did not answer counts as slower than any that it did.
 
 use dynomesh_core::time::{Span, Time};
 use dynomesh_testkit::history::Exchange;
@@ -37,6 +37,8 @@ const QUICK_LEAST: Span = Span::from_micros(600);
 const TAIL: u64 = 175;
 /// And how much above it at least: where hardly any request waits, one hundredth of them more or less that does makes so much.
 const TAIL_LEAST: Span = Span::from_millis(75);
+/// For so long after a standstill of the disk those wait who came meanwhile.
+const STANDSTILL: Span = Span::from_secs(2);
 /// Stands for no answer.
 const NEVER: Span = Span::from_secs(3600);
 
@@ -63,7 +65,7 @@ pub(crate) struct Recovery {
     pub(crate) after: Vec<Window>,
     /// The largest that is normal; `None` if nothing is known of the time before.
     pub(crate) limit: Option<Latency>,
-    /// How soon after the last fault latency was normal again; `None`: not before load ended, or it cannot be said.
+    /// How soon after the last fault latency was normal for good; `None`: not before load ended, or it cannot be said.
     pub(crate) after_heal: Option<Span>,
 }
 
@@ -71,25 +73,23 @@ pub(crate) struct Recovery {
 
 impl Recovery {
     /// The recovery of a run with load from `began` to `ended`, the first fault not before `warm`, and the last over at `healed`.
-    pub(crate) fn new(all: &[&Exchange], (began, ended): (Time, Time), warm: Time, healed: Option<Time>) -> Self {
+    /// The disk was `still` at times.
+    pub(crate) fn new(all: &[&Exchange], (began, ended): (Time, Time), warm: Time, healed: Option<Time>, still: &[(Time, Time)]) -> Self {
         let added = Added::of(all);
+        let is_still = |from: Time| still.iter().any(|(begun, ended)| *begun < from + ROUND && from < *ended + STANDSTILL);
         let windows = |from: Time, to: Time, step: Span| -> Vec<Window> {
             let starts = std::iter::successors(Some(from), |from| Some(*from + step)).take_while(|from| *from + ROUND <= to);
-            starts.filter_map(|from| Window::new(&added, began, from)).collect()
+            starts.filter(|from| !is_still(*from)).filter_map(|from| Window::new(&added, began, from)).collect()
         };
         let before = windows(began, warm, ROUND);
         let after = healed.map_or_else(Vec::new, |healed| windows(healed, ended, STEP));
         let limit = Latency::limit(&before);
         let mut recovery = Recovery { before, after, limit, after_heal: None };
-        recovery.after_heal = recovery.back().and_then(|window| Some((began + window.from).since(healed?)));
+        // The first of those behind the last that was slow.
+        let slow_until = recovery.slow().last().map(|window| window.from);
+        let back = recovery.after.iter().find(|window| slow_until.is_none_or(|until| window.from > until));
+        recovery.after_heal = back.and_then(|window| Some((began + window.from).since(healed?)));
         recovery
-    }
-
-    /// The first normal window from which on most are.
-    fn back(&self) -> Option<&Window> {
-        let is_lasting = |rest: &[Window]| rest.iter().filter(|window| self.is_slow(window)).count() * 2 < rest.len();
-        let mut rests = (0..self.after.len()).map(|at| &self.after[at..]);
-        rests.find(|rest| is_lasting(rest) && !self.is_slow(&rest[0])).map(|rest| &rest[0])
     }
 
     /// In words: how soon it was normal, or what was not.

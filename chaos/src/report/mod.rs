@@ -81,7 +81,7 @@ fn tables(run: &Run, judgement: &Judgement, beside: &[Beside]) -> [Table; 6] {
         words(&["offered and answered rate", &format!("{:.1}/s, {:.1}/s", run.offered, f.achieved)]),
         words(&["processors busy", &percent(run.cpu)]),
         words(&["processors busy by this run", &percent(run.cpu_own)]),
-        words(&["slowest flush of the disk", &ms(run.flush_max)]),
+        words(&["slowest flush of the disk", &ms(run.flushes.slowest)]),
         words(&["safe requests", &f.safe.to_string()]),
         words(&["idempotent requests", &f.idempotent.to_string()]),
         words(&["requests that change something", &f.others.to_string()]),

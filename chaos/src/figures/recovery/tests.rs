@@ -62,7 +62,7 @@ fn run(shape: Shape, seed: u64, change: Change) -> Recovery {
             exchanges.push(exchange(now, change(now.as_millis(), took, &mut rng)));
         }
     }
-    Recovery::new(&exchanges.iter().collect::<Vec<_>>(), (at(0), at(ENDED)), at(WARM), Some(at(HEALED)))
+    Recovery::new(&exchanges.iter().collect::<Vec<_>>(), (at(0), at(ENDED)), at(WARM), Some(at(HEALED)), &[])
 }
 
 fn exchange(due: Span, took: Option<f64>) -> Exchange {
@@ -121,9 +121,20 @@ fn it_is_back_from_the_window_on_behind_which_none_is_slow() {
 }
 
 #[test]
+fn a_window_in_which_the_disk_stood_still_says_nothing() {
+    let all: Vec<Exchange> = (0..2900).map(|n| get(n * 10, if (2_000..2_100).contains(&n) { 500 } else { 20 })).collect();
+    let all: Vec<&Exchange> = all.iter().collect();
+    let recovery = |still: &[(Time, Time)]| Recovery::new(&all, (at(0), at(29_000)), at(WARM), Some(at(HEALED)), still);
+    assert_eq!(recovery(&[]).after_heal, Some(Span::from_secs(7)), "slow for a second from 20 s on");
+    assert_eq!(recovery(&[(at(20_000), at(20_100))]).after_heal, Some(Span::ZERO));
+    let all_the_time: Vec<_> = (0..29).map(|second| (at(second * 1000), at(second * 1000 + 50))).collect();
+    assert!(recovery(&all_the_time).before.is_empty() && recovery(&all_the_time).after.is_empty());
+}
+
+#[test]
 fn without_enough_requests_before_the_fault_nothing_is_normal() {
     let few: Vec<Exchange> = (0..600).map(|n| get(if n < 50 { n } else { 14_300 + n * 20 }, 20)).collect();
-    let recovery = Recovery::new(&few.iter().collect::<Vec<_>>(), (at(0), at(27_000)), at(WARM), Some(at(HEALED)));
+    let recovery = Recovery::new(&few.iter().collect::<Vec<_>>(), (at(0), at(27_000)), at(WARM), Some(at(HEALED)), &[]);
     assert_eq!((recovery.limit, recovery.after_heal, recovery.told().as_str()), (None, None, "not seen"));
     assert!(!recovery.after.is_empty());
 }
