@@ -122,12 +122,12 @@ fn it_is_back_from_the_window_on_behind_which_none_is_slow() {
 
 #[test]
 fn a_window_in_which_the_disk_stood_still_says_nothing() {
-    let all: Vec<Exchange> = (0..2900).map(|n| get(n * 10, if (2_000..2_100).contains(&n) { 500 } else { 20 })).collect();
+    let all: Vec<Exchange> = (0..3200).map(|n| get(n * 10, if (2_400..2_500).contains(&n) { 500 } else { 20 })).collect();
     let all: Vec<&Exchange> = all.iter().collect();
-    let recovery = |still: &[(Time, Time)]| Recovery::new(&all, (at(0), at(29_000)), at(WARM), Some(at(HEALED)), still);
-    assert_eq!(recovery(&[]).after_heal, Some(Span::from_secs(7)), "slow for a second from 20 s on");
-    assert_eq!(recovery(&[(at(20_000), at(20_100))]).after_heal, Some(Span::ZERO));
-    let all_the_time: Vec<_> = (0..29).map(|second| (at(second * 1000), at(second * 1000 + 50))).collect();
+    let recovery = |still: &[(Time, Time)]| Recovery::new(&all, (at(0), at(32_000)), at(WARM), Some(at(HEALED)), still);
+    assert_eq!(recovery(&[]).after_heal, Some(Span::from_secs(11)), "slow for a second from 24 s on");
+    assert_eq!(recovery(&[(at(24_000), at(24_100))]).after_heal, Some(Span::ZERO));
+    let all_the_time: Vec<_> = (0..32).map(|second| (at(second * 1000), at(second * 1000 + 50))).collect();
     assert!(recovery(&all_the_time).before.is_empty() && recovery(&all_the_time).after.is_empty());
 }
 
