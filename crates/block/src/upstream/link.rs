@@ -31,10 +31,13 @@ use super::socket::Socket;
 const BUFFER_MAX: usize = 64 * 1024;
 /// Bytes of a response that an HTTP/2 dyno may send ahead of its reader.
 const WINDOW: u32 = 256 * 1024;
+/// The least a message of gRPC is long: what comes before it on the wire.
+const MESSAGE_MIN: u32 = 5;
+/// What a small frame counts for in the library's budget until it is read, together with its own length.
+const SMALL_FRAME: u32 = 256;
 /// The same for its connection, which has one request at a time: `WINDOW` is what counts. But the library bounds by half of this what it allows for
-/// small frames, each of which counts as 256 bytes until it is read, and breaks the connection beyond. A dyno that answers in messages of
-/// gRPC of 5 bytes, the least there are, may fill its window with them.
-const CONNECTION_WINDOW: u32 = WINDOW * 100;
+/// small frames, and breaks the connection beyond. A dyno that answers in the smallest messages of gRPC may fill its window with them.
+const CONNECTION_WINDOW: u32 = 2 * (WINDOW / MESSAGE_MIN + 1) * (SMALL_FRAME - MESSAGE_MIN);
 
 /// See the module. Small, since it travels with its slot.
 pub(crate) struct Link(Box<Wired>);
@@ -203,5 +206,85 @@ struct Local;
 impl<F: Future + 'static> hyper::rt::Executor<F> for Local {
     fn execute(&self, task: F) {
         tokio::task::spawn_local(task);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::task::LocalSet;
+
+    use super::super::gate::Gate;
+    use super::*;
+
+    const DATA: u8 = 0;
+    const HEADERS: u8 = 1;
+    const SETTINGS: u8 = 4;
+    const PING: u8 = 6;
+    const ACK: u8 = 1;
+    const END_STREAM: u8 = 1;
+    const END_HEADERS: u8 = 4;
+    /// `:status: 200` (RFC 7541, appendix A).
+    const STATUS_200: u8 = 0x88;
+    /// As many as fit the window of a response.
+    const MESSAGES: u32 = WINDOW / MESSAGE_MIN;
+
+    /// A frame of HTTP/2 (RFC 9113, section 4.1).
+    fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
+        let head = [0, 0, u8::try_from(payload.len()).unwrap(), kind, flags, 0, 0, 0, stream];
+        [&head[..], payload].concat()
+    }
+
+    /// A dyno whose response fills its window with the smallest messages. It tells when they all have come, and ends the response when told.
+    async fn in_small_messages(listener: TcpListener, came: oneshot::Sender<()>, end: oneshot::Receiver<()>) -> io::Result<()> {
+        let (mut stream, _) = listener.accept().await?;
+        let message = frame(DATA, 0, 1, &[0; MESSAGE_MIN as usize]);
+        let all = [
+            frame(SETTINGS, 0, 0, &[]),
+            frame(SETTINGS, ACK, 0, &[]),
+            frame(HEADERS, END_HEADERS, 1, &[STATUS_200]),
+            message.repeat(MESSAGES as usize),
+            // Answered when all before it has been taken.
+            frame(PING, 0, 0, &[0; 8]),
+        ];
+        // The request first.
+        stream.read_exact(&mut [0; 24]).await?;
+        let mut next = async |stream: &mut TcpStream| -> io::Result<(u8, u8)> {
+            let mut head = [0; 9];
+            stream.read_exact(&mut head).await?;
+            let payload = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+            stream.read_exact(&mut vec![0; payload as usize]).await?;
+            Ok((head[3], head[4]))
+        };
+        while next(&mut stream).await?.0 != HEADERS {}
+        stream.write_all(&all.concat()).await?;
+        while next(&mut stream).await? != (PING, ACK) {}
+        let _ = came.send(());
+        let _ = end.await;
+        stream.write_all(&frame(DATA, END_STREAM, 1, &[])).await?;
+        while next(&mut stream).await.is_ok() {}
+        Ok(())
+    }
+
+    /// Fails when the library's bound for small frames is below what the window lets a dyno send.
+    #[tokio::test]
+    async fn a_dyno_may_fill_its_window_with_the_smallest_messages_before_any_is_read() {
+        let run = async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let line = Line::over(TcpStream::connect(listener.local_addr().unwrap()).await.unwrap(), DynoProtocol::Http2).unwrap();
+            let (came, have_come) = oneshot::channel();
+            let (end, ends) = oneshot::channel();
+            tokio::task::spawn_local(in_small_messages(listener, came, ends));
+            line.begin(Gate::opened(), false);
+            let mut link = Link::shake(line, Host::default(), Time::ZERO).await.unwrap();
+            let response = link.send(Request::new(RequestBody::none())).await.map_err(TrySendError::into_error).unwrap();
+            have_come.await.expect("the dyno is cut off before it has filled its window");
+            end.send(()).unwrap();
+            let body = response.into_body().collect().await.unwrap().to_bytes();
+            assert_eq!(body.len(), (MESSAGES * MESSAGE_MIN) as usize);
+        };
+        LocalSet::new().run_until(run).await;
     }
 }
