@@ -11,6 +11,7 @@ use hyper::Method;
 
 use crate::run::{Run, Told};
 use crate::scenario::Expect;
+use crate::workload::rounds::ROUND;
 pub(crate) use recovery::{Recovery, Window};
 
 /// How long after a fault had taken hold a request may be begun and still have met it.
@@ -39,6 +40,8 @@ pub(crate) struct Figures {
     pub(crate) added_p99: Span,
     /// Latency before the first fault and after the last.
     pub(crate) recovery: Recovery,
+    /// The same from when all faults had taken hold to when the first was healed: how those carry on who are left.
+    pub(crate) carried: Option<Recovery>,
     /// Requests that dynos ran.
     pub(crate) dispatches: u64,
 }
@@ -75,6 +78,8 @@ impl Figures {
         let added = Latencies::added(all.iter().copied());
         let gets = Latencies::added(all.iter().copied().filter(|exchange| exchange.method == Method::GET));
         let healed = run.faults.iter().map(|fault| fault.ended).max();
+        let recovery = |ended, from| Recovery::new(&all, (run.began, ended), run.warm, from, &run.flushes.slow);
+        let broken = run.faults.iter().map(|fault| fault.held).max().zip(run.faults.iter().map(|fault| fault.ended).min());
         let load = run.ended.since(run.began).as_secs_f64();
         let lines = run.history.dynos.values().flat_map(|diary| &diary.lines);
         let is_start = |line: &&dynomesh_agent::demo::journal::Line| matches!(line.event, dynomesh_agent::demo::journal::Event::Start(_));
@@ -94,7 +99,8 @@ impl Figures {
             get_added_max: gets.max(),
             added_p50: added.percentile(50.0),
             added_p99: added.percentile(99.0),
-            recovery: Recovery::new(&all, (run.began, run.ended), run.warm, healed, &run.flushes.slow),
+            recovery: recovery(run.ended, healed),
+            carried: broken.filter(|(from, to)| *from + ROUND <= *to).map(|(from, to)| recovery(to, Some(from))),
             dispatches: lines.filter(is_start).count() as u64,
         }
     }
@@ -129,6 +135,8 @@ impl Figures {
         at_most("longest time without an answer", expect.longest_gap, Some(gap), ms(gap));
         at_most("slowest GET beyond its service time", expect.get_slower_than_service_max, Some(get), ms(get));
         at_most("latency back to normal", expect.p99_back_within, self.recovery.after_heal, self.recovery.told());
+        let (soon, told) = self.carried.as_ref().map_or((None, "no time in which all faults lasted".into()), |c| (c.after_heal, c.told()));
+        at_most("latency back to normal while it lasts", expect.p99_carried_within, soon, told);
         if let Some(least) = expect.dispatches_min {
             let (expected, seen) = (format!("at least {least}"), self.dispatches.to_string());
             judged.push(Judged { name: "requests run by dynos", expected, seen, is_met: self.dispatches >= least, is_timed: false });

@@ -6,6 +6,7 @@ use dynomesh_testkit::clock;
 use serde::Deserialize;
 
 use super::{Fault, Felt, Hit};
+use crate::figures::ms;
 use crate::system::Mesh;
 use crate::system::layout::Role;
 use crate::system::select::{Block, Choice};
@@ -95,11 +96,13 @@ impl Fault for Evict {
             (Some(_), Some(took)) => {
                 if took > self.spec.within {
                     mesh.complaints.push(format!(
-                        "after the eviction of {} its dynos served elsewhere in {took}, not within {}",
-                        self.spec.block, self.spec.within
+                        "after the eviction of {} its dynos served elsewhere in {}, not within {}",
+                        self.spec.block,
+                        ms(took),
+                        self.spec.within
                     ));
                 }
-                Felt::when(true, format!("evicted; its dynos served elsewhere {took} later"))
+                Felt::when(true, format!("evicted; its dynos served elsewhere {} later", ms(took)))
             }
             (Some(_), None) => {
                 mesh.complaints.push(format!("the dynos of {} never served elsewhere after its eviction", self.spec.block));

@@ -65,6 +65,7 @@ fn expectations_tell_what_was_seen() {
         added_p50: Span::ZERO,
         added_p99: Span::ZERO,
         recovery: Recovery::default(),
+        carried: None,
         dispatches: 10_000,
     };
     let strict =
@@ -75,12 +76,14 @@ fn expectations_tell_what_was_seen() {
         in_flight_may_be_lost: true,
         longest_gap: Some(Span::from_secs(1)),
         p99_back_within: Some(Span::from_secs(10)),
+        p99_carried_within: Some(Span::from_secs(10)),
         ..Expect::default()
     };
     let judged = figures.judge(&excused);
     assert_eq!(
         judged.iter().map(|judged| (judged.is_met, judged.is_timed)).collect::<Vec<_>>(),
-        [(true, true), (true, true), (false, true)]
+        [(true, true), (true, true), (false, true), (false, true)]
     );
     assert_eq!(judged[2].seen, "not seen");
+    assert_eq!(judged[3].seen, "no time in which all faults lasted");
 }

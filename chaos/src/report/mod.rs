@@ -11,7 +11,7 @@ use std::fs;
 use anyhow::{Context, Result};
 use dynomesh_testkit::check::Report;
 
-use crate::figures::{Recovery, Window, ms, percent};
+use crate::figures::{Figures, Recovery, Window, ms, percent};
 use crate::judge::Judgement;
 use crate::run::Run;
 use crate::scenario::Scenario;
@@ -89,6 +89,7 @@ fn tables(run: &Run, judgement: &Judgement, beside: &[Beside]) -> [Table; 6] {
         words(&["added to the service time, p50, p99", &format!("{}, {}", ms(f.added_p50), ms(f.added_p99))]),
         words(&["slowest GET beyond its service time", &ms(f.get_added_max)]),
         words(&["latency back to normal after the last fault", &f.recovery.told()]),
+        words(&["the same while faults last", &f.carried.as_ref().map_or_else(|| "not seen".to_owned(), Recovery::told)]),
         words(&["requests run by dynos", &f.dispatches.to_string()]),
     ];
     figures.extend(run.told.iter().map(|told| {
@@ -106,13 +107,13 @@ fn tables(run: &Run, judgement: &Judgement, beside: &[Beside]) -> [Table; 6] {
         Table { title: "Expectations", head: &["what", "expected", "seen", ""], rows: expected.collect() },
         rivals::table(run, judgement, beside),
         Table { title: "Faults", head: &["fault", "began", "ended", "", "by what it was felt"], rows: faults.collect() },
-        recovery(&f.recovery),
+        recovery(f),
         Table { title: "Figures", head: &["what", "figure"], rows: figures },
     ]
 }
 
-/// Latency before the first fault, what is normal by it, and latency after the last.
-fn recovery(recovery: &Recovery) -> Table {
+/// Latency before the first fault, what is normal by it, and latency while faults last and after the last of them.
+fn recovery(Figures { recovery, carried, .. }: &Figures) -> Table {
     let row = |window: &Window, told: &str| {
         let [p25, p99] = window.latency.told();
         vec![format!("from {:.1} s on", window.from.as_secs_f64()), window.requests.to_string(), p25, p99, told.to_owned()]
@@ -122,7 +123,12 @@ fn recovery(recovery: &Recovery) -> Table {
         let [p25, p99] = limit.told();
         rows.push(vec!["normal up to".into(), String::new(), p25, p99, String::new()]);
     }
-    rows.extend(recovery.after.iter().map(|window| row(window, if recovery.is_slow(window) { "slow" } else { "normal" })));
+    let told = |recovery: &Recovery, window: &Window| if recovery.is_slow(window) { "slow" } else { "normal" };
+    let carried = carried
+        .iter()
+        .flat_map(|carried| carried.after.iter().map(|window| row(window, &format!("{}, while it lasts", told(carried, window)))));
+    rows.extend(carried);
+    rows.extend(recovery.after.iter().map(|window| row(window, told(recovery, window))));
     Table {
         title: "Latency beyond the service time, in windows of the same requests",
         head: &["window", "requests", "p25", "p99", ""],

@@ -24,6 +24,8 @@ pub(crate) struct Expect {
     /// How soon after the last fault was healed latency is back to what it was before the first, its 99th percentile and its quickest
     /// quarter.
     pub(crate) p99_back_within: Option<Span>,
+    /// How soon after all faults have taken hold it is that, while they last: for what those who are left can carry.
+    pub(crate) p99_carried_within: Option<Span>,
     /// Least number of requests that dynos ran.
     pub(crate) dispatches_min: Option<u64>,
     /// Largest share of the machine's processors that may be busy, else expectations are not judged.
@@ -38,7 +40,7 @@ pub(crate) const CPU_MAX: f64 = 0.7;
 impl Expect {
     /// The limit of the processors, where something is expected that takes time.
     pub(crate) fn cpu_limit(&self) -> Option<f64> {
-        let spans = [self.longest_gap, self.get_slower_than_service_max, self.p99_back_within];
+        let spans = [self.longest_gap, self.get_slower_than_service_max, self.p99_back_within, self.p99_carried_within];
         let shares = [self.safe_success, self.idempotent_success, self.cpu_max];
         let is_timed = spans.iter().any(Option::is_some) || shares.iter().any(Option::is_some) || self.unsafe_failures_in_flight_only;
         is_timed.then(|| self.cpu_max.unwrap_or(CPU_MAX))

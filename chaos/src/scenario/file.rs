@@ -172,6 +172,11 @@ impl Scenario {
                 );
             }
         }
+        if let Some(within) = self.expect.p99_carried_within
+            && let Some(fault) = self.fault.iter().find(|timed| timed.lasts < within + ROUND)
+        {
+            bail!("expect.p99_carried_within = {within} needs faults that last {} at least: {}", within + ROUND, fault.what.told());
+        }
         Ok(())
     }
 }
@@ -225,6 +230,15 @@ mod tests {
         assert!(error("title = \"t\"\nworkload = []").contains("[[workload]]"));
         let told = error("title = \"t\"\n[mesh]\nblocks = 0\n[[workload]]\nkind = \"mixed\"\nload = 0.8");
         assert!(told.contains("mesh.blocks = 0 must be from 1"), "{told}");
+    }
+
+    #[test]
+    fn faults_must_last_for_as_long_as_what_is_expected_meanwhile() {
+        let text = "title = \"t\"\n[[workload]]\nkind = \"mixed\"\nload = 0.8\n[expect]\np99_carried_within = \"10s\"\n[[fault]]\nkind = \"kill\"\n\
+                    target = \"edge\"\nfor = ";
+        let told = format!("{:#}", Scenario::read("x", &format!("{text}\"15s\"")).unwrap_err());
+        assert!(told.contains("p99_carried_within = 10s") && told.contains("last 16s"), "{told}");
+        assert!(Scenario::read("x", &format!("{text}\"16s\"")).is_ok());
     }
 
     #[test]
