@@ -9,6 +9,7 @@ use dynomesh_core::time::Span;
 use dynomesh_testkit::check::{self, Limits};
 use dynomesh_testkit::history::History;
 
+use crate::interrupt;
 use crate::judge::Verdict;
 use crate::need;
 use crate::net::clean;
@@ -48,12 +49,16 @@ enum Command {
     },
     /// List all scenarios
     List,
-    /// Judge the history of a run once more
+    /// Judge the history of a run once more, by the invariants alone
+    ///
+    /// Every invariant is demanded that was demanded of the run. Whether a run met the expectations of its scenario, whether its faults were
+    /// felt, how busy the machine was, and what a run complains of (processes that died, slots that were lost) is not in a history: the
+    /// verdict of the run stands in its report.
     Check {
         /// Its `history.json`
         file: PathBuf,
     },
-    /// Take away what runs have left behind that died
+    /// Take away what runs have left behind that died: processes, small disks, control groups, namespaces, locks
     Clean,
 }
 
@@ -76,6 +81,7 @@ fn run_all(name: &str, minutes: Option<u64>, seed: Option<u64>, beside: &[Kind],
         "all" => scenario::all()?.into_iter().filter(|scenario| scenario.run.in_all).collect(),
         name => vec![scenario::named(name)?],
     };
+    interrupt::watch()?;
     if let Some(reason) = need::missing(beside) {
         println!("skipped: {reason}");
         return Ok(ExitCode::from(SKIPPED));
@@ -99,12 +105,13 @@ fn check_file(file: &Path) -> Result<ExitCode> {
     let history = History::load(file).with_context(|| file.display().to_string())?;
     let reports = check::all(&history, &Limits::default());
     reports.iter().for_each(|report| println!("{report}"));
-    let verdict = Verdict::of(check::Verdict::of(&reports, &[]));
+    println!("expectations, faults felt and complaints of the run are not in a history; its report tells of them");
+    let verdict = Verdict::of(&history, &reports);
     println!("{verdict}");
     Ok(ExitCode::from(verdict.code()))
 }
 
 fn remove_dead() -> Result<ExitCode> {
-    println!("{} namespaces taken away", clean::remove_dead()?);
+    println!("{}", clean::remove_dead()?);
     Ok(ExitCode::SUCCESS)
 }

@@ -1,5 +1,6 @@
 //! What a history comes to in numbers, and what of it was expected.
 
+mod in_flight;
 mod recovery;
 
 use std::fmt;
@@ -9,13 +10,13 @@ use dynomesh_testkit::history::{Exchange, Outcome};
 use dynomesh_testkit::latency::Latencies;
 use hyper::Method;
 
-use crate::run::{Run, Told};
+use crate::run::Run;
 use crate::scenario::Expect;
 use crate::workload::rounds::ROUND;
+use in_flight::InFlight;
+#[cfg(test)]
+pub(crate) use recovery::Latency;
 pub(crate) use recovery::{Recovery, Window};
-
-/// How long after a fault had taken hold a request may be begun and still have met it.
-const MET: Span = Span::from_millis(100);
 
 /// Numbers of a run.
 #[derive(Debug, Clone, PartialEq)]
@@ -51,7 +52,7 @@ pub(crate) struct Figures {
 pub(crate) struct Losses {
     pub(crate) asked: usize,
     pub(crate) lost: usize,
-    /// Of those, the ones that were on their way when a fault began.
+    /// Of those, the ones that were on their way when a fault began, through a killed process where one was killed.
     pub(crate) in_flight: usize,
     /// And those that the mesh refused for want of room, undispatched.
     pub(crate) shed: usize,
@@ -73,7 +74,8 @@ pub(crate) struct Judged {
 impl Figures {
     pub(crate) fn new(run: &Run) -> Self {
         let all: Vec<&Exchange> = run.history.exchanges.iter().filter(|exchange| exchange.due < run.ended).collect();
-        let losses = |wanted: fn(&Exchange) -> bool| Losses::of(all.iter().copied().filter(|exchange| wanted(exchange)), &run.faults);
+        let in_flight = InFlight::new(&run.history, &run.faults, &run.edges);
+        let losses = |wanted: fn(&Exchange) -> bool| Losses::of(all.iter().copied().filter(|exchange| wanted(exchange)), &in_flight);
         let count = |wanted: fn(&Outcome) -> bool| all.iter().filter(|exchange| wanted(&exchange.outcome)).count();
         let added = Latencies::added(all.iter().copied());
         let gets = Latencies::added(all.iter().copied().filter(|exchange| exchange.method == Method::GET));
@@ -148,13 +150,13 @@ impl Figures {
 // === impl Losses ===
 
 impl Losses {
-    fn of<'a>(exchanges: impl Iterator<Item = &'a Exchange>, faults: &[Told]) -> Self {
+    fn of<'a>(exchanges: impl Iterator<Item = &'a Exchange>, in_flight: &InFlight<'_>) -> Self {
         let mut losses = Losses::default();
         for exchange in exchanges {
             losses.asked += 1;
             if exchange.ok().is_none() {
                 losses.lost += 1;
-                losses.in_flight += usize::from(met(exchange, faults));
+                losses.in_flight += usize::from(in_flight.may_excuse(exchange));
                 losses.shed += usize::from(was_shed(exchange));
             }
         }
@@ -180,11 +182,6 @@ fn was_shed(exchange: &Exchange) -> bool {
 /// A span as people read it.
 pub(crate) fn ms(span: Span) -> String {
     format!("{:.1} ms", span.as_millis_f64())
-}
-
-/// Whether a request was on its way when a fault took hold.
-pub(crate) fn met(exchange: &Exchange, faults: &[Told]) -> bool {
-    faults.iter().any(|fault| exchange.begun <= fault.held + MET && exchange.ended >= fault.began)
 }
 
 /// A part of a whole, of which there is at least one.

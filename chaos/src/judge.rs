@@ -4,6 +4,7 @@ use std::fmt;
 
 use dynomesh_testkit::check::routes_alone::CONTROL_DOWN;
 use dynomesh_testkit::check::{self, Limits, Report, Verdict as Checked};
+use dynomesh_testkit::history::History;
 
 use crate::disk::STALL;
 use crate::figures::{Figures, Judged, ms};
@@ -57,17 +58,17 @@ pub(crate) fn judge(run: &Run) -> Judgement {
         ));
     }
     let missed = judged.iter().any(|judged| !judged.is_met && (!judged.is_timed || !is_short));
-    let verdict = verdict(Checked::of(&reports, &demanded(run)), missed || !run.complaints.is_empty(), !voids.is_empty());
+    let verdict = verdict(Checked::of(&reports, &demanded(&run.history)), missed || !run.complaints.is_empty(), !voids.is_empty());
     Judgement { reports, figures, judged, voids, verdict }
 }
 
-/// Those, and what this run was to show besides.
-fn demanded(run: &Run) -> Vec<&'static str> {
+/// Those, and what the run of this history was to show besides.
+fn demanded(history: &History) -> Vec<&'static str> {
     let mut demanded = DEMANDED.to_vec();
-    if run.history.incidents.iter().any(|incident| incident.kind == CONTROL_DOWN) {
+    if history.incidents.iter().any(|incident| incident.kind == CONTROL_DOWN) {
         demanded.push("routes-alone");
     }
-    if !run.history.calls.is_empty() {
+    if !history.calls.is_empty() {
         demanded.push("registers");
     }
     demanded
@@ -98,9 +99,9 @@ impl Verdict {
         }
     }
 
-    /// What a verdict of checkers alone comes to.
-    pub(crate) fn of(checked: Checked) -> Self {
-        verdict(checked, false, false)
+    /// What the checkers alone say of a history, of which they demand what they do of a run.
+    pub(crate) fn of(history: &History, reports: &[Report]) -> Self {
+        verdict(Checked::of(reports, &demanded(history)), false, false)
     }
 }
 
@@ -118,6 +119,9 @@ impl fmt::Display for Verdict {
 
 #[cfg(test)]
 mod tests {
+    use dynomesh_core::time::Time;
+    use dynomesh_testkit::history::Incident;
+
     use super::*;
 
     #[test]
@@ -129,5 +133,15 @@ mod tests {
         assert_eq!(verdict(Checked::Inconclusive, false, false), Verdict::Inconclusive);
         assert_eq!(verdict(Checked::NothingJudged, false, true), Verdict::NothingJudged);
         assert_eq!(Verdict::Clean.code(), 0);
+    }
+
+    #[test]
+    fn a_history_in_which_nothing_was_judged_is_not_clean() {
+        let history = History::default();
+        let reports = check::all(&history, &Limits::default());
+        assert_eq!(Verdict::of(&history, &reports), Verdict::NothingJudged);
+        assert_eq!(demanded(&history), DEMANDED);
+        let down = Incident::at(CONTROL_DOWN, "control", Time::ZERO);
+        assert!(demanded(&History { incidents: vec![down], ..History::default() }).contains(&"routes-alone"));
     }
 }

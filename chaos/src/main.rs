@@ -5,14 +5,17 @@
 //! The daemons are this very program under another first argument, so that one build is all a run needs.
 //!
 //! Threads: the main one drives the run and lives in the network of the users; those of the workloads are started from it and so live
-//! there too. Processes die with the main one, and what is left of their networks is taken away by the next run.
+//! there too. One waits for signals and takes everything away after one ([`interrupt`]). Processes die with the main one, and what is left
+//! of their networks is taken away by the next run.
 
 mod cli;
 mod cpu;
 mod disk;
 mod fault;
 mod figures;
+mod interrupt;
 mod judge;
+mod making;
 mod need;
 mod net;
 mod program;
@@ -43,7 +46,10 @@ fn main() -> ExitCode {
                 _ => anyhow::bail!("the relay takes two files and hosts"),
             })
         }
-        Some(program::SOCKETS) => helper(|| workload::sockets::serve(&args.next().unwrap_or_default().to_string_lossy())),
+        Some(program::SOCKETS) => {
+            let words: Vec<String> = args.filter_map(|word| word.into_string().ok()).collect();
+            helper(|| workload::sockets::dyno::serve(&words))
+        }
         _ => cli::run(),
     }
 }

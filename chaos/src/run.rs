@@ -1,9 +1,11 @@
 //! One run of a scenario: warm up, break, heal, demand that all is as before, and gather what clients and dynos saw.
 
+mod owned;
 mod settled;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::thread;
 
@@ -18,8 +20,10 @@ use crate::disk::{Flushes, Probe};
 use crate::fault;
 use crate::scenario::{Event, Scenario, Schedule};
 use crate::system::Mesh;
+use crate::system::boot::SOCKETS_MAX;
 use crate::system::layout::Role;
 use crate::workload::{self, Place};
+use owned::Owned;
 
 /// How often faults are looked after.
 const LOOK: Span = Span::from_millis(10);
@@ -34,6 +38,8 @@ pub(crate) struct Run {
     pub(crate) seed: u64,
     pub(crate) dir: PathBuf,
     pub(crate) history: History,
+    /// The names of the edges.
+    pub(crate) edges: BTreeMap<SocketAddr, String>,
     /// When load began, and when the first fault could.
     pub(crate) began: Time,
     pub(crate) warm: Time,
@@ -93,6 +99,9 @@ struct Drive<'a> {
     healing: Vec<(fault::Running, Time)>,
     over: Vec<(fault::Running, Time, Time)>,
     healed: Time,
+    owned: Owned,
+    /// What was drawn and found nothing left to strike.
+    idle: Vec<String>,
 }
 
 // === impl Drive ===
@@ -104,10 +113,26 @@ impl<'a> Drive<'a> {
         let began = clock::now();
         let loads = scenario.workload.iter().map(|spec| spec.start(&place)).collect::<Result<_>>()?;
         let (exchanges, warm) = (Vec::new(), began + scenario.run.warm);
-        let (active, healing, over) = Default::default();
+        let (active, healing, over, owned, idle) = Default::default();
         let probe = Probe::start(dir)?;
         let (ticks, used) = (Ticks::now(), cpu::used(&mesh.pids()));
-        Ok(Drive { mesh, loads, exchanges, began, warm, ticks, used, probe, fetched: began, active, healing, over, healed: warm })
+        Ok(Drive {
+            mesh,
+            loads,
+            exchanges,
+            began,
+            warm,
+            ticks,
+            used,
+            probe,
+            fetched: began,
+            active,
+            healing,
+            over,
+            healed: warm,
+            owned,
+            idle,
+        })
     }
 
     /// Load, with all faults in it, until some time after the last was healed.
@@ -119,7 +144,7 @@ impl<'a> Drive<'a> {
                 waiting.pop_front();
                 let running = fault::Running::start(&event.what, event.ends - event.begins, self.mesh);
                 let Some(running) = running.with_context(|| format!("begin {:?}", event.what))? else {
-                    eprintln!("  nothing is left for {}", event.what.kind());
+                    self.miss(&event);
                     continue;
                 };
                 eprintln!("  {:>6.1} s  {}", running.began.since(self.began).as_secs_f64(), running.title);
@@ -128,10 +153,24 @@ impl<'a> Drive<'a> {
             self.look_after_faults()?;
             self.fetch();
             let is_quiet = waiting.is_empty() && self.active.is_empty() && self.healing.is_empty();
+            if is_quiet && self.mesh.kind.is_mesh() {
+                self.owned.look(self.mesh, self.healed);
+            }
             if is_quiet && clock::now() >= self.healed + scenario.run.after {
                 return Ok(());
             }
             thread::sleep(LOOK.to_std());
+        }
+    }
+
+    /// Notes a fault that found nothing left to strike. Chance may draw such a one; one that its scenario lists was to be felt.
+    fn miss(&mut self, event: &Event) {
+        let (told, now) = (event.what.told(), clock::now());
+        eprintln!("  {:>6.1} s  nothing is left for {told}", now.since(self.began).as_secs_f64());
+        if event.is_drawn {
+            self.idle.push(format!("drawn and nothing left to strike: {told}, {:.1} s", now.since(self.began).as_secs_f64()));
+        } else {
+            self.over.push((fault::Running::missed(&event.what), now, now));
         }
     }
 
@@ -176,7 +215,12 @@ impl<'a> Drive<'a> {
         let cpu_own = Ticks::now().share_of(self.ticks, used);
         let flushes = self.probe.finish();
         let offered = self.loads.iter().map(|load| load.rate()).sum();
-        let (mut told, mut complaints, mut calls) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut told, mut complaints, mut calls) = (std::mem::take(&mut self.idle), Vec::new(), Vec::new());
+        if self.mesh.kind.is_mesh() && !self.over.is_empty() {
+            self.owned.wait(self.mesh, self.healed);
+            told.push(self.owned.told());
+            complaints.extend(self.owned.complaint());
+        }
         for load in std::mem::take(&mut self.loads) {
             let finished = load.finish();
             self.exchanges.extend(finished.exchanges);
@@ -189,9 +233,13 @@ impl<'a> Drive<'a> {
         let healed = Some(self.healed).filter(|_| !self.over.is_empty());
         let mut history = History { exchanges: std::mem::take(&mut self.exchanges), incidents, calls, healed, ..History::default() };
         complaints.extend(settled::ask(self.mesh, &mut history)?);
-        for dyno in self.mesh.layout.playing(&Role::Dyno) {
-            let id = DynoId::new(&dyno.name).context("a name of this layout is an id")?;
-            history.add_dyno(id, 1, &self.mesh.journal(&dyno.name)).with_context(|| format!("read the journal of {}", dyno.name))?;
+        for (role, max_conns) in [(Role::Dyno, 1), (Role::Sockets, SOCKETS_MAX)] {
+            for dyno in self.mesh.layout.playing(&role) {
+                let id = DynoId::new(&dyno.name).context("a name of this layout is an id")?;
+                history
+                    .add_dyno(id, max_conns, &self.mesh.journal(&dyno.name))
+                    .with_context(|| format!("read the journal of {}", dyno.name))?;
+            }
         }
         history.exchanges.sort_by_key(|exchange| exchange.ended);
         history.ended = Some(clock::now());
@@ -204,11 +252,13 @@ impl<'a> Drive<'a> {
         }
         let faults = std::mem::take(&mut self.over).into_iter().map(Told::new).collect();
         let (scenario, dir) = (scenario.clone(), dir.to_owned());
+        let edges = self.mesh.layout.playing(&Role::Edge).map(|edge| (edge.socket(), edge.name.clone())).collect();
         Ok(Run {
             scenario,
             seed,
             dir,
             history,
+            edges,
             began: self.began,
             warm: self.warm,
             ended,

@@ -181,8 +181,18 @@ impl Done {
         if !self.unrun.is_empty() {
             lines.push(format!("no time was left for {}", self.unrun.join(", ")));
         }
-        lines.push(summary::verdict(&self.ended));
+        lines.push(self.last());
         lines
+    }
+
+    /// What it came to, and how much of it there was no time for.
+    fn last(&self) -> String {
+        let verdict = summary::verdict(&self.ended);
+        match self.unrun.len() {
+            0 => verdict,
+            1 => format!("{verdict}; 1 scenario not run"),
+            unrun => format!("{verdict}; {unrun} scenarios not run"),
+        }
     }
 
     /// The exit code: 0 only if all runs were clean.
@@ -191,5 +201,21 @@ impl Done {
             Some(verdict) => verdict.code(),
             None => BROKEN,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_line_tells_of_what_was_not_begun() {
+        let last = |unrun: &[&str]| {
+            let done = Done { ended: Vec::new(), unrun: unrun.iter().map(|name| (*name).to_owned()).collect() };
+            done.lines().pop().unwrap()
+        };
+        assert_eq!(last(&[]), "nothing judged: 0 runs");
+        assert_eq!(last(&["storm"]), "nothing judged: 0 runs; 1 scenario not run");
+        assert_eq!(last(&["storm", "moves"]), "nothing judged: 0 runs; 2 scenarios not run");
     }
 }

@@ -11,7 +11,7 @@ use crate::system::select::{Choice, Selector};
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Spec {
-    target: Selector,
+    pub(super) target: Selector,
     /// As `tc` takes it, for example `1mbit`.
     rate: String,
 }

@@ -2,8 +2,10 @@
 //! come back.
 
 use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result};
 use dynomesh_core::time::Span;
 use serde::Deserialize;
 
@@ -14,32 +16,53 @@ use crate::system::select::{Choice, Selector};
 
 /// What the daemon says when it has read of a fault.
 const HEARD: &str = "faults changed";
+/// A smaller step passes for a moment in which a process was not scheduled.
+const NOTICED_MIN: Span = Span::from_millis(100);
 
 /// Whose clocks, and where they step to.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Spec {
-    target: Selector,
+    pub(super) target: Selector,
     /// The time since boot is so far ahead.
     #[serde(default)]
-    ahead: Span,
+    pub(super) ahead: Span,
     /// The time of day is wrong by so much, for example `-1h`.
     #[serde(default)]
-    wall: Option<String>,
+    pub(super) wall: Option<String>,
 }
 
 pub(super) struct Clock {
     spec: Spec,
     names: Vec<String>,
     logs: Vec<u64>,
+    /// By how much the times since boot step: one that is ahead already goes on from there.
+    steps: Vec<Span>,
     leadership: Leadership,
+}
+
+// === impl Spec ===
+
+impl Spec {
+    /// How wrong the time of day is to be, either way; or what is wrong about it.
+    pub(super) fn wall(&self) -> Result<Option<Span>, String> {
+        let Some(text) = &self.wall else { return Ok(None) };
+        text.strip_prefix('-').unwrap_or(text).parse().map(Some).map_err(|error| format!("`wall`: {error}"))
+    }
 }
 
 // === impl Clock ===
 
 impl Clock {
     pub(super) fn new(spec: &Spec) -> Self {
-        Clock { spec: spec.clone(), names: Vec::new(), logs: Vec::new(), leadership: Leadership::default() }
+        Clock { spec: spec.clone(), names: Vec::new(), logs: Vec::new(), steps: Vec::new(), leadership: Leadership::default() }
+    }
+
+    /// Whether every step that was asked for is one that somebody can notice.
+    fn is_noticed(&self) -> bool {
+        let is_ahead = self.spec.ahead == Span::ZERO || self.steps.iter().all(|step| *step >= NOTICED_MIN);
+        let is_wrong = self.spec.wall().is_ok_and(|wall| wall.is_none_or(|wall| wall >= NOTICED_MIN));
+        is_ahead && is_wrong
     }
 
     fn text(&self, wall: bool) -> String {
@@ -50,13 +73,11 @@ impl Clock {
 
 impl Fault for Clock {
     fn start(&mut self, mesh: &mut Mesh) -> Result<()> {
-        if self.spec.ahead == Span::ZERO && self.spec.wall.is_none() {
-            bail!("a fault of clocks must set `ahead` or `wall`");
-        }
         self.names = mesh.select(&self.spec.target, &mut Choice::default())?;
         self.leadership = Leadership::note(mesh, &self.names);
         for name in &self.names {
             self.logs.push(mesh.process(name)?.log_len());
+            self.steps.push(self.spec.ahead - ahead_before(&mesh.fault_file(name))?);
         }
         self.leadership.begin();
         self.names.iter().try_for_each(|name| Ok(fs::write(mesh.fault_file(name), self.text(true))?))
@@ -77,16 +98,58 @@ impl Fault for Clock {
             heard += usize::from(mesh.process(name)?.log_since(*from).contains(HEARD));
         }
         let wall = self.spec.wall.as_deref().unwrap_or("0s");
+        let is_noticed = self.is_noticed();
+        let short =
+            if is_noticed { String::new() } else { format!(", not felt: less than {NOTICED_MIN} is too short for anybody to notice") };
         let evidence = format!(
-            "{heard} of {} clocks stepped by {}, the time of day by {wall}. {}",
+            "{heard} of {} clocks stepped to {} ahead, the time of day by {wall}{short}. {}",
             self.names.len(),
             self.spec.ahead,
             self.leadership.told()
         );
-        Ok(Felt::when(heard == self.names.len(), evidence))
+        Ok(Felt::when(heard == self.names.len() && is_noticed, evidence))
     }
 
     fn hits(&self) -> Vec<Hit> {
         Hit::of(&self.names)
+    }
+}
+
+/// How far ahead a process is by an earlier fault.
+fn ahead_before(file: &Path) -> Result<Span> {
+    let text = match fs::read_to_string(file) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Span::ZERO),
+        read => read.with_context(|| file.display().to_string())?,
+    };
+    let told: toml::Table = text.parse().with_context(|| file.display().to_string())?;
+    told.get("clock_ahead").and_then(toml::Value::as_str).map_or(Ok(Span::ZERO), |ahead| Ok(ahead.parse()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_that_nobody_can_notice_is_not_felt() {
+        let is_noticed = |ahead: u64, before: u64, wall: Option<&str>| {
+            let ahead = Span::from_millis(ahead);
+            let mut clock = Clock::new(&Spec { target: Selector::Edge, ahead, wall: wall.map(Into::into) });
+            clock.steps = vec![ahead - Span::from_millis(before)];
+            clock.is_noticed()
+        };
+        assert!(is_noticed(100, 0, None) && is_noticed(0, 0, Some("-1h")) && is_noticed(5_100, 5_000, Some("100ms")));
+        assert!(!is_noticed(99, 0, None) && !is_noticed(5_000, 4_999, None), "the step counts, not where it leads to");
+        assert!(!is_noticed(0, 0, Some("-99ms")) && !is_noticed(1, 0, Some("1h")), "all that was asked for counts");
+    }
+
+    #[test]
+    fn it_is_known_how_far_ahead_a_process_was() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("b1-1.toml");
+        assert_eq!(ahead_before(&file).unwrap(), Span::ZERO);
+        for (text, ahead) in [("", 0), ("clock_ahead = \"3s\"\n", 3), ("flush_fails = true", 0)] {
+            fs::write(&file, text).unwrap();
+            assert_eq!(ahead_before(&file).unwrap(), Span::from_secs(ahead));
+        }
     }
 }

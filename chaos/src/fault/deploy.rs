@@ -1,4 +1,5 @@
-//! A deploy: every dyno is drained by its mesh, told to stop, started again, and taken back, a few at a time.
+//! A deploy: one dyno after the other gets SIGTERM, or SIGKILL, and is started again once it has stopped. Nobody tells the mesh before:
+//! no dyno is drained, and what was on its way when the signal came is for the mesh to see to.
 
 use std::collections::VecDeque;
 
@@ -17,7 +18,7 @@ use crate::system::layout::Role;
 pub(crate) struct Spec {
     /// From one dyno to the next.
     interval: Span,
-    /// They are killed where they stand instead of being told to stop.
+    /// They get SIGKILL instead of SIGTERM.
     #[serde(default)]
     killed: bool,
 }

@@ -16,7 +16,7 @@ use crate::system::select::{Choice, Selector};
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Spec {
-    target: Selector,
+    pub(super) target: Selector,
     /// As `mount` takes it.
     #[serde(default = "size")]
     pub(super) size: String,

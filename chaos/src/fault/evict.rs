@@ -19,7 +19,7 @@ const AGAIN: Span = Span::from_millis(500);
 #[serde(deny_unknown_fields)]
 pub(crate) struct Spec {
     /// Its name.
-    block: String,
+    pub(super) block: String,
     /// How soon after the eviction its dynos serve elsewhere.
     #[serde(default = "within")]
     within: Span,

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use dynomesh_core::time::Span;
 use serde::Deserialize;
 
@@ -16,13 +16,13 @@ use crate::system::select::{Choice, Selector};
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Spec {
-    target: Selector,
+    pub(super) target: Selector,
     /// Each takes so much longer.
     #[serde(default)]
-    delay: Span,
+    pub(super) delay: Span,
     /// Each fails.
     #[serde(default)]
-    fails: bool,
+    pub(super) fails: bool,
 }
 
 pub(super) struct Flush {
@@ -60,9 +60,6 @@ impl Flush {
 
 impl Fault for Flush {
     fn start(&mut self, mesh: &mut Mesh) -> Result<()> {
-        if self.spec.delay == Span::ZERO && !self.spec.fails {
-            bail!("a fault of flushes must set `delay` or `fails`");
-        }
         self.names = mesh.select(&self.spec.target, &mut Choice::default())?;
         self.leadership = Leadership::note(mesh, &self.names);
         self.commits[0] = Self::commits(mesh);

@@ -1,6 +1,7 @@
 //! Faults: each breaks one thing in one file, takes it back, and says by what it was felt. One that was not felt has tested nothing.
 
 mod bandwidth;
+mod check;
 mod clock;
 mod deploy;
 mod disk_full;
@@ -152,9 +153,9 @@ impl Spec {
         }
     }
 
-    /// Whether it is about processes that it names; if none of them is left to be broken, it has not happened.
+    /// Whether it strikes processes; if none of them is left to be struck, it has not happened. Of a partition the packets tell.
     fn has_target(&self) -> bool {
-        !matches!(self, Spec::Moves(_) | Spec::Drains(_) | Spec::Deploy(_))
+        !matches!(self, Spec::Moves(_) | Spec::Drains(_) | Spec::Deploy(_) | Spec::Partition(_))
     }
 
     /// Whether edges and blocks that are no mesh can have it too.
@@ -169,8 +170,9 @@ impl Spec {
     /// In words, as a scenario writes it.
     pub(crate) fn told(&self) -> String {
         match self {
-            Spec::Kill(kill::Spec { target }) | Spec::Freeze(freeze::Spec { target }) => format!("{} {target}", self.kind()),
-            _ => self.kind().to_owned(),
+            Spec::Evict(evict::Spec { block, .. }) => format!("evict {block}"),
+            Spec::Partition(partition::Spec { between: [first, second], .. }) => format!("partition between {first} and {second}"),
+            _ => self.target().map_or_else(|| self.kind().to_owned(), |target| format!("{} {target}", self.kind())),
         }
     }
 

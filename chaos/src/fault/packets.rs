@@ -1,6 +1,6 @@
 //! Bad cables: packets of some hosts are delayed, lost, doubled and overtaken.
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use serde::Deserialize;
 
 use super::{Fault, Felt, Hit};
@@ -14,7 +14,7 @@ use dynomesh_core::time::Span;
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Spec {
-    target: Selector,
+    pub(super) target: Selector,
     #[serde(default)]
     delay: Span,
     #[serde(default)]
@@ -34,16 +34,20 @@ pub(super) struct Packets {
     before: Counts,
 }
 
+// === impl Spec ===
+
+impl Spec {
+    pub(super) fn impairment(&self) -> Impairment {
+        let &Spec { delay, jitter, loss, duplicate, reorder, .. } = self;
+        Impairment { delay, jitter, loss, duplicate, reorder }
+    }
+}
+
 // === impl Packets ===
 
 impl Packets {
     pub(super) fn new(spec: &Spec) -> Self {
         Packets { spec: spec.clone(), names: Vec::new(), hosts: Vec::new(), before: Counts::default() }
-    }
-
-    fn impairment(&self) -> Impairment {
-        let &Spec { delay, jitter, loss, duplicate, reorder, .. } = &self.spec;
-        Impairment { delay, jitter, loss, duplicate, reorder }
     }
 
     fn counts(&self, mesh: &Mesh) -> Result<Counts> {
@@ -62,14 +66,11 @@ impl Packets {
 
 impl Fault for Packets {
     fn start(&mut self, mesh: &mut Mesh) -> Result<()> {
-        if self.impairment().is_none() {
-            bail!("a fault of packets must set one of delay, jitter, loss, duplicate, reorder");
-        }
         self.names = mesh.select(&self.spec.target, &mut Choice::default())?;
         self.hosts = mesh.layout.hosts_of(&self.names)?;
         self.before = self.counts(mesh)?;
         let relay = mesh.net.relay()?;
-        self.hosts.iter().try_for_each(|host| relay.impair(host, self.impairment()))
+        self.hosts.iter().try_for_each(|host| relay.impair(host, self.spec.impairment()))
     }
 
     fn heal(&mut self, mesh: &mut Mesh) -> Result<()> {
@@ -78,7 +79,7 @@ impl Fault for Packets {
     }
 
     fn felt(&mut self, mesh: &mut Mesh) -> Result<Felt> {
-        let (now, before, asked) = (self.counts(mesh)?, self.before, self.impairment());
+        let (now, before, asked) = (self.counts(mesh)?, self.before, self.spec.impairment());
         let [lost, delayed, doubled, overtaken] =
             [now.lost - before.lost, now.delayed - before.delayed, now.doubled - before.doubled, now.overtaken - before.overtaken];
         let seen = |asked: bool, count: u64| !asked || count > 0;

@@ -16,7 +16,7 @@ use crate::system::select::{Choice, Selector};
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Spec {
-    between: [Selector; 2],
+    pub(super) between: [Selector; 2],
     /// Only packets from the first to the second.
     #[serde(default)]
     one_way: bool,

@@ -52,6 +52,13 @@ impl Running {
         }))
     }
 
+    /// A fault that found nothing to strike.
+    pub(crate) fn missed(spec: &Spec) -> Self {
+        let (fault, began, felt) = (spec.fault(), clock::now(), Some(Felt::when(false, "nothing was left to be struck")));
+        let (kind, title) = (spec.kind().into(), spec.told());
+        Running { kind, title, fault, began, ended: Some(began), felt, heal_at: began, hits: Vec::new() }
+    }
+
     /// Takes it back.
     pub(crate) fn heal(&mut self, mesh: &mut Mesh) -> Result<()> {
         self.ended = Some(clock::now());
@@ -77,5 +84,27 @@ impl Running {
         };
         let down = is_down.then(|| Incident { ended, ..Incident::at(CONTROL_DOWN, "control", held) });
         self.hits.iter().filter(|hit| !(is_down && is_control(&hit.name))).map(told).chain(down).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(text: &str) -> Spec {
+        toml::from_str(text).unwrap()
+    }
+
+    #[test]
+    fn a_fault_that_found_nothing_is_told_and_was_not_felt() {
+        let missed = Running::missed(&spec("kind = \"kill\"\ntarget = \"leader of any\""));
+        assert_eq!((missed.title.as_str(), missed.ended), ("kill leader of any", Some(missed.began)));
+        assert!(missed.hits.is_empty() && missed.felt.is_some_and(|felt| !felt.is_felt && felt.evidence.contains("nothing was left")));
+    }
+
+    #[test]
+    fn a_partition_that_hits_no_replica_has_still_happened() {
+        assert!(!spec("kind = \"partition\"\nbetween = [\"users\", \"edges\"]").has_target());
+        assert!(spec("kind = \"freeze\"\ntarget = \"edge\"").has_target());
     }
 }

@@ -3,11 +3,12 @@
 use std::fs;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use serde::Deserialize;
 
 use super::leadership::Leadership;
 use super::{Fault, Felt, Hit};
+use crate::making::GATE;
 use crate::system::Mesh;
 use crate::system::select::{Choice, Selector};
 
@@ -21,9 +22,9 @@ const PERIOD_MICROS: u64 = 100_000;
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Spec {
-    target: Selector,
+    pub(super) target: Selector,
     /// Share of one processor that all of them together get.
-    share: f64,
+    pub(super) share: f64,
 }
 
 pub(super) struct Starve {
@@ -94,12 +95,10 @@ impl Fault for Starve {
 
 impl Group {
     fn create(name: &str, share: f64) -> Result<Self> {
-        if !(0.01..=1.0).contains(&share) {
-            bail!("`share` = {share} must be from 0.01 to 1");
-        }
         let second = PathBuf::from(SECOND).join("cpu.max").exists() || PathBuf::from(SECOND).join("cgroup.controllers").exists();
         let parent = PathBuf::from(if second { SECOND } else { FIRST });
         let dir = parent.join(format!("{}{}-{name}", crate::net::PREFIX, std::process::id()));
+        let _making = GATE.pass();
         fs::create_dir(&dir).with_context(|| format!("make the control group {}", dir.display()))?;
         let group = Group { dir, parent };
         #[expect(

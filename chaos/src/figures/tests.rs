@@ -41,14 +41,6 @@ fn a_gap_is_seen_between_answers_and_at_both_ends() {
 }
 
 #[test]
-fn only_what_was_on_its_way_has_met_a_fault() {
-    let fault = Told { title: String::new(), began: at(1_000), held: at(1_010), ended: at(3_000), is_felt: true, evidence: String::new() };
-    let faults = [fault];
-    assert!(met(&get(900, 200), &faults) && met(&get(1_050, 10), &faults));
-    assert!(!met(&get(900, 50), &faults) && !met(&get(1_200, 10), &faults));
-}
-
-#[test]
 fn expectations_tell_what_was_seen() {
     let figures = Figures {
         asked: 10_000,

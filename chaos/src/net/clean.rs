@@ -1,65 +1,114 @@
-//! Taking networks away: a run's own at its end, and those of runs that died before they could.
+//! Taking away what runs have made: a run's own networks at its end, and everything of runs that died before they could.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File, TryLockError};
-use std::path::{Path, PathBuf};
+use std::fmt;
+use std::fs;
+use std::ops::AddAssign;
+use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
+use dynomesh_core::time::Span;
 
-use super::PREFIX;
+use super::{PREFIX, lock};
+use crate::program::process;
 use crate::shell::run;
+use crate::waiting::until;
 
-/// Where runs show that they go on.
-const LOCKS: &str = "/run/dynomesh-chaos";
+/// Where control groups are, by both versions.
+const GROUPS: [&str; 2] = ["/sys/fs/cgroup", "/sys/fs/cgroup/cpu"];
+/// Longest time until what was killed is gone.
+const GONE_MAX: Span = Span::from_secs(5);
 
-/// Removes all namespaces of a run. Their links go with them.
-pub(super) fn remove(id: &str) -> Result<()> {
-    for name in names()?.iter().filter(|name| owner(name).is_some_and(|pid| format!("{PREFIX}{pid}") == id)) {
-        run(&["ip", "netns", "del", name])?;
-    }
-    Ok(())
+/// What was taken away.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Removed {
+    pub(crate) namespaces: usize,
+    pub(crate) processes: usize,
 }
 
-/// Removes what runs have left behind whose process is gone; returns how many namespaces that were.
-pub(crate) fn remove_dead() -> Result<usize> {
-    remove_mounts()?;
-    remove_groups();
-    let names = names()?;
-    let owners: BTreeSet<u32> = names.iter().filter_map(|name| owner(name)).collect();
-    let mut removed = 0;
-    for pid in owners.into_iter().filter(|pid| !runs(*pid)) {
-        // Not there where the machine was started anew since.
-        let _ = fs::remove_file(lock(pid));
-        removed += names.iter().filter(|name| owner(name) == Some(pid)).count();
-        remove(&format!("{PREFIX}{pid}"))?;
+/// Removes all namespaces of a run. Their links go with them.
+pub(super) fn remove(pid: u32) -> Result<usize> {
+    let names = names_of(pid)?;
+    names.iter().try_for_each(|name| run(&["ip", "netns", "del", name]).map(drop))?;
+    Ok(names.len())
+}
+
+/// Removes what runs have left behind whose process is gone.
+pub(crate) fn remove_dead() -> Result<Removed> {
+    let namespaces = names()?;
+    let found = namespaces.iter().filter_map(|name| owner(name)).chain(mounts().into_iter().map(|(pid, _)| pid));
+    let found: BTreeSet<u32> = found.chain(groups().into_iter().map(|(pid, _)| pid)).chain(lock::all()).collect();
+    let mut removed = Removed::default();
+    for pid in found {
+        // Held until all is gone, so that nobody cleans the same at once.
+        if let Some(_lock) = lock::take_dead(pid)? {
+            removed += remove_all(pid)?;
+        }
     }
     Ok(removed)
 }
 
-/// Small disks, whose source is named after their run.
-fn remove_mounts() -> Result<()> {
-    let mounts = fs::read_to_string("/proc/mounts").unwrap_or_default();
-    for line in mounts.lines() {
-        let mut words = line.split(' ');
-        let is_dead = words.next().and_then(of_run).is_some_and(|pid| !runs(pid));
-        if let Some(dir) = words.next().filter(|_| is_dead) {
-            run(&["umount", "-l", dir])?;
-        }
+/// Removes what this process has made, while no other thread of it makes anything.
+pub(crate) fn remove_own() -> Result<Removed> {
+    remove_all(std::process::id())
+}
+
+/// Removes all of a run: first what runs on its hosts or is kept short, since a daemon that is no mesh outlives whoever started it.
+fn remove_all(pid: u32) -> Result<Removed> {
+    let processes = end_processes(pid)?;
+    for (_, dir) in mounts().into_iter().filter(|(owner, _)| *owner == pid) {
+        run(&["umount", "-l", &dir])?;
     }
-    Ok(())
+    for (_, dir) in groups().into_iter().filter(|(owner, _)| *owner == pid) {
+        // A process leaves its group a moment after it has died.
+        until(&format!("{} to be empty", dir.display()), GONE_MAX, || fs::remove_dir(&dir).ok())?;
+    }
+    let namespaces = remove(pid)?;
+    lock::release(pid);
+    Ok(Removed { namespaces, processes })
+}
+
+/// Kills all processes of a run but the one that asks for it, and waits until they are gone; returns how many that were.
+fn end_processes(pid: u32) -> Result<usize> {
+    let mut killed = BTreeSet::new();
+    until("the processes of a run to end", GONE_MAX, || {
+        let left = processes(pid);
+        left.iter().for_each(|process| process::kill(*process));
+        killed.extend(left.iter().copied());
+        left.is_empty().then_some(())
+    })?;
+    Ok(killed.len())
+}
+
+/// The processes on the hosts of a run and in its control groups, without this one.
+fn processes(pid: u32) -> BTreeSet<u32> {
+    // A namespace that is just being removed holds nobody.
+    let on_hosts = names_of(pid).unwrap_or_default().into_iter().map(|name| run(&["ip", "netns", "pids", &name]).unwrap_or_default());
+    let kept_short = groups().into_iter().filter(|(owner, _)| *owner == pid);
+    let kept_short = kept_short.map(|(_, dir)| fs::read_to_string(dir.join("cgroup.procs")).unwrap_or_default());
+    let listed: Vec<String> = on_hosts.chain(kept_short).collect();
+    listed.iter().flat_map(|text| numbers(text)).filter(|process| *process != std::process::id() && process::is_alive(*process)).collect()
+}
+
+fn numbers(text: &str) -> impl Iterator<Item = u32> {
+    // Zero stands for a process that this one cannot see, one for the first of all.
+    text.split_whitespace().filter_map(|word| word.parse().ok()).filter(|number| *number > 1)
+}
+
+/// Small disks, whose source is named after their run.
+fn mounts() -> Vec<(u32, String)> {
+    let mounts = fs::read_to_string("/proc/mounts").unwrap_or_default();
+    let mount = |line: &str| {
+        let mut words = line.split(' ');
+        Some((of_run(words.next()?)?, words.next()?.to_owned()))
+    };
+    mounts.lines().filter_map(mount).collect()
 }
 
 /// Control groups in which processes were kept short.
-fn remove_groups() {
-    for parent in ["/sys/fs/cgroup", "/sys/fs/cgroup/cpu"] {
-        for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
-            let name = entry.file_name();
-            if name.to_str().and_then(owner).is_some_and(|pid| !runs(pid)) {
-                // One that still holds a process stays until that is gone.
-                let _ = fs::remove_dir(entry.path());
-            }
-        }
-    }
+fn groups() -> Vec<(u32, PathBuf)> {
+    let entries = GROUPS.iter().flat_map(|parent| fs::read_dir(parent).into_iter().flatten().flatten());
+    entries.filter_map(|entry| Some((owner(entry.file_name().to_str()?)?, entry.path()))).collect()
 }
 
 /// The process that a name without a host stands for.
@@ -72,27 +121,29 @@ fn names() -> Result<Vec<String>> {
     Ok(listed.lines().filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect())
 }
 
-/// The process that made a namespace, if it was made by a run.
+/// The namespaces of a run.
+fn names_of(pid: u32) -> Result<Vec<String>> {
+    Ok(names()?.into_iter().filter(|name| owner(name) == Some(pid)).collect())
+}
+
+/// The process that made a namespace or a control group, if it was made by a run.
 fn owner(name: &str) -> Option<u32> {
     name.strip_prefix(PREFIX)?.split_once('-')?.0.parse().ok()
 }
 
-/// Shows as long as it is held that the run of this process goes on.
-pub(super) fn hold() -> Result<File> {
-    let path = lock(std::process::id());
-    fs::create_dir_all(LOCKS).with_context(|| LOCKS.to_owned())?;
-    let file = File::create(&path).with_context(|| path.display().to_string())?;
-    file.try_lock().with_context(|| format!("{} is held by another run of this number", path.display()))?;
-    Ok(file)
+// === impl Removed ===
+
+impl AddAssign for Removed {
+    fn add_assign(&mut self, other: Self) {
+        self.namespaces += other.namespaces;
+        self.processes += other.processes;
+    }
 }
 
-fn lock(pid: u32) -> PathBuf {
-    Path::new(LOCKS).join(pid.to_string())
-}
-
-/// Whether a run goes on: its lock is held. The kernel lets go of it when its process ends, however that was.
-fn runs(pid: u32) -> bool {
-    File::open(lock(pid)).is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+impl fmt::Display for Removed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} namespaces taken away, {} processes in them ended", self.namespaces, self.processes)
+    }
 }
 
 #[cfg(test)]
@@ -106,5 +157,10 @@ mod tests {
             assert_eq!(owner(other), None, "{other}");
         }
         assert_eq!((of_run("dmchaos12"), of_run("dmchaos12-edge-1"), of_run("tmpfs")), (Some(12), None, None));
+    }
+
+    #[test]
+    fn only_processes_that_can_be_killed_are_listed() {
+        assert_eq!(numbers("12\n0\n1\nx 34\n").collect::<Vec<_>>(), [12, 34]);
     }
 }

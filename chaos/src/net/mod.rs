@@ -9,6 +9,7 @@ pub(crate) mod bandwidth;
 pub(crate) mod clean;
 pub(crate) mod filter;
 pub(crate) mod impair;
+mod lock;
 pub(crate) mod relay;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,7 +22,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
-use crate::shell::{run, run_with};
+use crate::shell::{command, run, run_with};
 use relay::Relay;
 
 /// The host from which requests and commands come.
@@ -46,7 +47,7 @@ impl Network {
     /// Makes the hosts and enters that of the users. The hosts in `relayed` get a relay in their cable, whose files lie in `dir`.
     pub(crate) fn create(hosts: BTreeMap<String, Ipv4Addr>, relayed: &BTreeSet<String>, dir: &Path) -> Result<Self> {
         let id = format!("{PREFIX}{}", std::process::id());
-        let lock = clean::hold()?;
+        let lock = lock::hold()?;
         let home = File::open("/proc/thread-self/ns/net").context("open the network namespace of this thread")?;
         let mut net = Network { id, hosts, relay: None, home, _lock: lock };
         net.add_bridge()?;
@@ -67,7 +68,7 @@ impl Network {
 
     /// A program on a host. The process has the number that its start tells.
     pub(crate) fn command(&self, host: &str, program: &Path) -> Command {
-        let mut command = Command::new("ip");
+        let mut command = command("ip");
         command.args(["netns", "exec", &self.namespace(host)]).arg(program);
         command
     }
@@ -117,8 +118,9 @@ impl Drop for Network {
             eprintln!("chaos: this thread cannot leave the network of its run: {error}");
         }
         self.relay = None;
-        if let Err(error) = clean::remove(&self.id) {
+        if let Err(error) = clean::remove(std::process::id()) {
             eprintln!("chaos: the network of this run stays behind: {error:#}; `dynomesh-chaos clean` takes it away");
         }
+        lock::release(std::process::id());
     }
 }

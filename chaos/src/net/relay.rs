@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result};
@@ -15,8 +15,9 @@ use dynomesh_core::time::Span;
 use serde::{Deserialize, Serialize};
 
 use super::impair::Impairment;
+use crate::making::spawn;
 use crate::program;
-use crate::shell::run;
+use crate::shell::{command, run};
 use crate::waiting::until;
 
 /// Longest time until the devices are there.
@@ -52,7 +53,8 @@ impl Relay {
     pub(super) fn start(namespace: &str, hosts: &BTreeSet<String>, dir: &Path) -> Result<Self> {
         let (told, counts) = (dir.join("relay.toml"), dir.join("relay-counts.json"));
         let log = fs::File::create(dir.join("relay.log")).context("the log of the relay")?;
-        let child = Command::new("ip")
+        let mut command = command("ip");
+        command
             .args(["netns", "exec", namespace])
             .arg(program::own()?)
             .arg(program::RELAY)
@@ -61,9 +63,8 @@ impl Relay {
             .env(program::PARENT, std::process::id().to_string())
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
-            .stderr(log)
-            .spawn()
-            .context("start the relay")?;
+            .stderr(log);
+        let child = spawn(&mut command).context("start the relay")?;
         let relay = Relay { child, told, counts, impairments: Mutex::default() };
         until("the devices of the relay", START_MAX, || {
             let links = run(&["ip", "-n", namespace, "-o", "link", "show"]).unwrap_or_default();

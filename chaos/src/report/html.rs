@@ -11,10 +11,13 @@ const WIDTH: f64 = 1000.0;
 /// Height of each of the two panels, and the space around them.
 const PANEL: f64 = 150.0;
 const MARGIN: f64 = 46.0;
+/// Labels of faults that follow each other are on lines of their own, so many of this height.
+const LABELS: u8 = 8;
+const LABEL: f64 = 15.0;
 const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:1080px;margin:2em auto;padding:0 1em;color:#1d232b}\
 table{border-collapse:collapse;margin:.5em 0 1.5em;width:100%}td,th{border-bottom:1px solid #dde2e8;padding:.3em .6em;text-align:left;vertical-align:top}\
 th{font-weight:600;color:#5a6675}code{background:#f1f3f6;padding:.1em .3em}.clean{color:#137a3c}.bad{color:#b3261e}svg{width:100%;height:auto}\
-svg text{font:11px system-ui,sans-serif;fill:#5a6675}li{white-space:pre-wrap}";
+svg text{font:11px system-ui,sans-serif;fill:#5a6675}svg text.fault{fill:#8a4b00}li{white-space:pre-wrap}";
 
 pub(super) fn page(run: &Run, judgement: &Judgement, beside: &[Beside]) -> String {
     let class = if judgement.verdict == Verdict::Clean { "clean" } else { "bad" };
@@ -71,7 +74,7 @@ fn drawing(run: &Run) -> String {
     let most = seconds.iter().filter_map(|second| second.p99).fold(1.0, f64::max);
     let (top, low) = (MARGIN, 2.0 * MARGIN + PANEL);
     let mut svg = format!("<svg viewBox=\"0 0 {WIDTH} {}\" role=\"img\">", 3.0 * MARGIN + 2.0 * PANEL);
-    for fault in &run.faults {
+    for (fault, line) in run.faults.iter().zip((0..LABELS).cycle()) {
         let [from, to] = [fault.began, fault.ended].map(|at| x(at.since(run.began).as_secs_f64()));
         let colour = if fault.is_felt { "#f6b26b" } else { "#cfd4da" };
         let (width, height) = ((to - from).max(1.5), 2.0 * PANEL + MARGIN);
@@ -80,6 +83,7 @@ fn drawing(run: &Run) -> String {
             svg,
             "<rect x=\"{from:.1}\" y=\"{top}\" width=\"{width:.1}\" height=\"{height}\" fill=\"{colour}\" opacity=\".35\"><title>{title}</title></rect>"
         );
+        svg += &label(&fault.title, from, top + 14.0 + LABEL * f64::from(line));
     }
     for (y, name, largest) in
         [(top, "answered by the app", "100 %".to_owned()), (low, "99th percentile beyond the service time", format!("{most:.0} ms"))]
@@ -96,6 +100,12 @@ fn drawing(run: &Run) -> String {
         let _ = write!(svg, "<text x=\"{at:.1}\" y=\"{}\">{second} s</text>", low + PANEL + 16.0);
     }
     svg + "</svg>"
+}
+
+/// What a band stands for, beside its left edge; at the right end of the drawing it is written towards the left.
+fn label(title: &str, from: f64, y: f64) -> String {
+    let (x, anchor) = if from > WIDTH * 0.75 { (from - 3.0, "end") } else { (from + 3.0, "start") };
+    format!("<text class=\"fault\" x=\"{x:.1}\" y=\"{y}\" text-anchor=\"{anchor}\">{}</text>", escaped(title))
 }
 
 /// A line through the middles of seconds; it is broken where there is nothing to tell.
@@ -124,6 +134,13 @@ mod tests {
         let second = |p99| Second { asked: 1, success: 1.0, p99 };
         let path = curve(&[second(Some(1.0)), second(None), second(Some(0.0))], |second| second.p99, |at| at, 0.0, "red");
         assert_eq!(path, "<path d=\"M0.5 0.0M2.5 150.0\" fill=\"none\" stroke=\"red\" stroke-width=\"1.5\"/>");
+    }
+
+    #[test]
+    fn a_fault_is_named_where_its_band_begins() {
+        let told = label("kill <b1-1>", 100.0, 60.0);
+        assert_eq!(told, "<text class=\"fault\" x=\"103.0\" y=\"60\" text-anchor=\"start\">kill &lt;b1-1&gt;</text>");
+        assert!(label("kill b1-1", 940.0, 60.0).contains("x=\"937.0\" y=\"60\" text-anchor=\"end\""));
     }
 
     #[test]

@@ -15,6 +15,7 @@ use crate::figures::{Figures, Recovery, Window, ms, percent};
 use crate::judge::Judgement;
 use crate::run::Run;
 use crate::scenario::Scenario;
+use crate::workload;
 pub(crate) use rivals::Beside;
 
 /// Violations of one checker that a report shows.
@@ -78,7 +79,7 @@ fn tables(run: &Run, judgement: &Judgement, beside: &[Beside]) -> [Table; 6] {
             "answered by the app, refused by the mesh, unknown, not taken",
             &format!("{}, {}, {}, {}", f.ok, f.failed, f.unknown, f.refused),
         ]),
-        words(&["offered and answered rate", &format!("{:.1}/s, {:.1}/s", run.offered, f.achieved)]),
+        words(&["offered and answered rate", &rates(run.offered, f.achieved, &run.scenario.workload)]),
         words(&["processors busy", &percent(run.cpu)]),
         words(&["processors busy by this run", &percent(run.cpu_own)]),
         words(&["slowest flush of the disk", &ms(run.flushes.slowest)]),
@@ -112,6 +113,21 @@ fn tables(run: &Run, judgement: &Judgement, beside: &[Beside]) -> [Table; 6] {
     ]
 }
 
+/// How much was asked and answered. Slow clients ask when they are done with the request before, so they have no rate of their own.
+fn rates(offered: f64, achieved: f64, workload: &[workload::Spec]) -> String {
+    let without = if workload.iter().any(|spec| matches!(spec, workload::Spec::Slow(_))) { " without slow clients" } else { "" };
+    format!("{offered:.1}/s{without}, {achieved:.1}/s")
+}
+
+/// What a window after the last fault, or while all last, is beside those before the first.
+fn told(recovery: &Recovery, window: &Window) -> &'static str {
+    match recovery.limit {
+        None => "nothing to compare with",
+        Some(_) if recovery.is_slow(window) => "slow",
+        Some(_) => "normal",
+    }
+}
+
 /// Latency before the first fault, what is normal by it, and latency while faults last and after the last of them.
 fn recovery(Figures { recovery, carried, .. }: &Figures) -> Table {
     let row = |window: &Window, told: &str| {
@@ -123,7 +139,6 @@ fn recovery(Figures { recovery, carried, .. }: &Figures) -> Table {
         let [p25, p99] = limit.told();
         rows.push(vec!["normal up to".into(), String::new(), p25, p99, String::new()]);
     }
-    let told = |recovery: &Recovery, window: &Window| if recovery.is_slow(window) { "slow" } else { "normal" };
     let carried = carried
         .iter()
         .flat_map(|carried| carried.after.iter().map(|window| row(window, &format!("{}, while it lasts", told(carried, window)))));
@@ -133,5 +148,33 @@ fn recovery(Figures { recovery, carried, .. }: &Figures) -> Table {
         title: "Latency beyond the service time, in windows of the same requests",
         head: &["window", "requests", "p25", "p99", ""],
         rows,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dynomesh_core::time::Span;
+
+    use super::*;
+    use crate::figures::Latency;
+
+    #[test]
+    fn a_window_is_slow_only_beside_others() {
+        let latency = |millis| Latency { p25: Span::from_millis(millis), p99: Span::from_millis(millis) };
+        let window = |millis| Window { from: Span::ZERO, requests: 600, latency: latency(millis) };
+        let mut recovery = Recovery::default();
+        assert_eq!(told(&recovery, &window(1)), "nothing to compare with");
+        recovery.limit = Some(latency(10));
+        assert_eq!((told(&recovery, &window(10)), told(&recovery, &window(11))), ("normal", "slow"));
+    }
+
+    #[test]
+    fn it_is_said_that_slow_clients_have_no_rate() {
+        let read = |more: &str| {
+            let text = format!("title = \"t\"\n[[workload]]\nkind = \"fast\"\nrate = 9\n{more}");
+            rates(9.0, 10.0, &Scenario::read("x", &text).unwrap().workload)
+        };
+        assert_eq!(read(""), "9.0/s, 10.0/s");
+        assert_eq!(read("[[workload]]\nkind = \"slow\"\nclients = 2\nsize = 9"), "9.0/s without slow clients, 10.0/s");
     }
 }

@@ -9,8 +9,10 @@ use dynomesh_testkit::client::{Ask, Client};
 use dynomesh_testkit::clock;
 use dynomesh_testkit::history::{Burst, Census, Exchange, History, Listed};
 
+use crate::system::boot::SOCKETS_MAX;
 use crate::system::layout::Role;
 use crate::system::{HOST, Mesh};
+use crate::workload::sockets;
 
 /// How long the mesh may take until it owns every dyno and every dyno is idle, once load has ended.
 const SETTLE_MAX: Span = Span::from_secs(60);
@@ -26,7 +28,8 @@ pub(super) fn ask(mesh: &Mesh, history: &mut History) -> Result<Vec<String>> {
         }
         history.census = Some(census(mesh)?);
     }
-    match bursts(mesh, history) {
+    let used = bursts(mesh, history).and_then(|used| Ok(fill_sockets(mesh, history)? && used));
+    match used {
         Ok(true) => {}
         Ok(false) => complaints.push(format!("in {BURSTS_MAX} bursts of requests some slots were never used")),
         Err(error) => complaints.push(format!("{error:#}")),
@@ -38,7 +41,7 @@ pub(super) fn ask(mesh: &Mesh, history: &mut History) -> Result<Vec<String>> {
 fn census(mesh: &Mesh) -> Result<Census> {
     let listed = mesh.admin.json(&["dyno", "list"])?;
     let mut dynos = Vec::new();
-    for dyno in listed.as_array().context("`dyno list` says no array")?.iter().filter(|dyno| dyno["app"] == "shop") {
+    for dyno in listed.as_array().context("`dyno list` says no array")? {
         let text = |key: &str| dyno[key].as_str().filter(|text| !text.is_empty()).map(str::to_owned);
         let number = |key: &str| dyno[key].as_u64().unwrap_or(0);
         let id = text("id").context("a dyno without an id")?;
@@ -75,4 +78,16 @@ fn bursts(mesh: &Mesh, history: &mut History) -> Result<bool> {
         history.exchanges.extend(seen.into_iter().map(Exchange::light));
     }
     Ok(false)
+}
+
+/// Has all WebSockets open at once that there is room for, and adds that to the history; whether there were as many.
+fn fill_sockets(mesh: &Mesh, history: &mut History) -> Result<bool> {
+    let slots = mesh.layout.playing(&Role::Sockets).count() * SOCKETS_MAX as usize;
+    if slots == 0 {
+        return Ok(true);
+    }
+    mesh.await_idle(SETTLE_MAX)?;
+    let (open, burst) = sockets::fill(&mesh.layout.edges(), slots);
+    history.bursts.push(burst);
+    Ok(open >= slots)
 }

@@ -1,11 +1,12 @@
 //! A scenario as it is written.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Error, Result, bail};
 use dynomesh_core::time::Span;
 use serde::Deserialize;
 
 use super::{Drawn, Expect, Schedule, Timed};
 use crate::fault::Spec;
+use crate::system::layout::Layout;
 use crate::system::rival::Kind;
 use crate::workload::{self, rounds::ROUND};
 
@@ -159,11 +160,14 @@ impl Scenario {
         if self.workload.is_empty() {
             bail!("there must be a [[workload]]: what nobody asks for shows nothing");
         }
+        self.workload.iter().try_for_each(workload::Spec::check).map_err(Error::msg)?;
         if let Some(drawn) = &self.drawn
             && drawn.from.is_empty()
         {
             bail!("drawn.from must name a fault");
         }
+        let layout = Layout::new(&self.mesh)?;
+        self.faults().try_for_each(|fault| fault.check(&layout)).map_err(Error::msg)?;
         if let Some(within) = self.expect.p99_back_within {
             let (warm, after) = (ROUND.times(2), within + ROUND);
             if self.run.warm < warm || self.run.after < after {
@@ -230,6 +234,23 @@ mod tests {
         assert!(error("title = \"t\"\nworkload = []").contains("[[workload]]"));
         let told = error("title = \"t\"\n[mesh]\nblocks = 0\n[[workload]]\nkind = \"mixed\"\nload = 0.8");
         assert!(told.contains("mesh.blocks = 0 must be from 1"), "{told}");
+    }
+
+    #[test]
+    fn load_that_is_none_or_more_than_can_be_is_refused_with_its_range() {
+        let read =
+            |workload: &str| Scenario::read("x", &format!("title = \"t\"\n[[workload]]\n{workload}")).map_err(|error| format!("{error:#}"));
+        for load in ["0.0", "-0.5", "1.6", "nan", "inf"] {
+            let told = read(&format!("kind = \"mixed\"\nload = {load}")).unwrap_err();
+            assert!(told.contains("load = ") && told.contains("at most 1.5"), "{told}");
+        }
+        for rate in ["0.0", "-3.0", "nan", "inf"] {
+            for workload in ["kind = \"fast\"", "kind = \"bodies\"\nsize_max = 9000"] {
+                let told = read(&format!("{workload}\nrate = {rate}")).unwrap_err();
+                assert!(told.contains("rate = ") && told.contains("more than 0"), "{told}");
+            }
+        }
+        assert!(read("kind = \"mixed\"\nload = 1.5").is_ok() && read("kind = \"fast\"\nrate = 0.1").is_ok());
     }
 
     #[test]

@@ -13,6 +13,8 @@ pub(crate) struct Event {
     pub(crate) begins: Span,
     pub(crate) ends: Span,
     pub(crate) what: Spec,
+    /// It was drawn by the seed, and so may find nothing left to strike.
+    pub(crate) is_drawn: bool,
 }
 
 /// All faults of a run, by when they begin.
@@ -39,7 +41,7 @@ impl Timed {
     fn events(&self) -> Vec<Event> {
         let nth = |n: u32| {
             let begins = self.at + self.every.times(n.into());
-            Event { begins, ends: begins + self.lasts, what: self.what.clone() }
+            Event { begins, ends: begins + self.lasts, what: self.what.clone(), is_drawn: false }
         };
         (0..self.times).map(nth).collect()
     }
@@ -62,7 +64,7 @@ impl Drawn {
                 _ => free + gap,
             };
             free = free.max(begins + lasts);
-            events.push(Event { begins, ends: begins + lasts, what });
+            events.push(Event { begins, ends: begins + lasts, what, is_drawn: true });
         }
         events
     }
@@ -103,6 +105,7 @@ mod tests {
         assert_eq!(schedule, Schedule::new(&scenario, 7));
         assert_ne!(schedule, Schedule::new(&scenario, 8));
         assert_eq!(schedule.events.len(), 30);
+        assert!(schedule.events.iter().all(|event| event.is_drawn));
         assert!(schedule.events.is_sorted_by_key(|event| event.begins));
         let lasts = |event: &Event| event.ends - event.begins;
         assert!(schedule.events.iter().all(|event| (Span::from_millis(800)..=Span::from_secs(4)).contains(&lasts(event))));
@@ -115,5 +118,6 @@ mod tests {
         let schedule = Schedule::new(&Scenario::read("t", text).unwrap(), 1);
         let begins: Vec<u64> = schedule.events.iter().map(|event| event.begins.as_millis()).collect();
         assert_eq!(begins, [1_000, 6_000, 11_000]);
+        assert!(schedule.events.iter().all(|event| !event.is_drawn));
     }
 }

@@ -3,7 +3,7 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
 
@@ -11,6 +11,8 @@ use anyhow::{Context, Result, bail};
 use dynomesh_core::time::Time;
 use dynomesh_testkit::clock;
 use serde_json::Value;
+
+use crate::making::spawn;
 
 /// The command line, and what came of the commands so far.
 pub(crate) struct Admin {
@@ -94,7 +96,7 @@ impl Admin {
 }
 
 fn run(mut command: Command) -> Result<String, String> {
-    let output = command.output().map_err(|error| error.to_string())?;
+    let output = spawn(&mut command).and_then(Child::wait_with_output).map_err(|error| error.to_string())?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
 }

@@ -20,7 +20,7 @@ const STEP_MAX: Span = Span::from_secs(60);
 const APP: &str = "shop";
 const SOCKETS_APP: &str = "sockets";
 /// WebSockets that a dyno may have open.
-const SOCKETS_MAX: u32 = 8;
+pub(crate) const SOCKETS_MAX: u32 = 4;
 
 // === impl Mesh: its start ===
 

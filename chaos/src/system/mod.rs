@@ -4,7 +4,7 @@
 //! by requests, by its command line, and by the two questions that faults need an answer to, who leads and what its metrics say.
 
 pub(crate) mod admin;
-mod boot;
+pub(crate) mod boot;
 mod config;
 pub(crate) mod layout;
 mod process;
@@ -143,7 +143,8 @@ impl Mesh {
             }
             Role::Sockets => {
                 program = program::own()?;
-                args = vec![word(program::SOCKETS), word(&member.socket().to_string())];
+                args = [program::SOCKETS, &member.socket().to_string(), name].map(word).into();
+                args.push(self.journal(name).into());
             }
             Role::Edge => args.extend(["edge", "--config"].map(word)),
             Role::Control => args.extend(["control", "--config"].map(word)),

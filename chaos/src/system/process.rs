@@ -9,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 use anyhow::{Context, Result};
 
 use super::layout::Member;
+use crate::making::spawn;
 use crate::net::Network;
 use crate::program::{self, process};
 
@@ -40,7 +41,7 @@ impl Process {
         command.args(&self.args).envs(self.env.iter().map(|(name, value)| (name, value)));
         command.env(program::PARENT, std::process::id().to_string()).env("NO_COLOR", "1");
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-        self.child = Some(command.spawn().with_context(|| format!("start {}", self.member.name))?);
+        self.child = Some(spawn(&mut command).with_context(|| format!("start {}", self.member.name))?);
         Ok(())
     }
 

@@ -1,6 +1,8 @@
 //! Words of a scenario for processes: `edge-1`, `leader of b1`, `followers of any`. What a word leaves open is drawn when its fault
 //! begins, once for all words of that fault, so that the leader and the followers of `any` are of one block.
 
+mod known;
+
 use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;

@@ -17,7 +17,7 @@ const SIZE_MIN: u64 = 1 << 10;
 #[serde(deny_unknown_fields)]
 pub(crate) struct Spec {
     /// Requests per second.
-    rate: f64,
+    pub(super) rate: f64,
     /// Largest body in bytes. Sizes are drawn so that each doubling is as likely as any other.
     size_max: u64,
 }

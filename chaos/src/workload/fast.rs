@@ -12,7 +12,7 @@ use super::rounds::Round;
 #[serde(deny_unknown_fields)]
 pub(crate) struct Spec {
     /// Requests per second.
-    rate: f64,
+    pub(super) rate: f64,
     /// How long a dyno works on one.
     #[serde(default = "service")]
     service: Span,

@@ -17,7 +17,7 @@ const DEADLINE: Span = Span::from_secs(65);
 #[serde(deny_unknown_fields)]
 pub(crate) struct Spec {
     /// Share of the dynos' slots that is in use on average.
-    load: f64,
+    pub(super) load: f64,
     /// Parts of each method.
     #[serde(default = "gets")]
     get: f64,

@@ -37,6 +37,9 @@ pub(crate) enum Spec {
     Registers(registers::Spec),
 }
 
+/// Most load that may be asked for: half as much again as the dynos can do fills every queue within seconds.
+const LOAD_MAX: f64 = 1.5;
+
 /// Where a workload is begun.
 #[derive(Debug, Clone)]
 pub(crate) struct Place {
@@ -81,6 +84,19 @@ impl Spec {
     /// Whether edges and blocks that are no mesh can be asked it too.
     pub(crate) fn suits_rivals(&self) -> bool {
         !matches!(self, Spec::Sockets(_) | Spec::Registers(_))
+    }
+
+    /// Refuses load that is none, or more than is of any use.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        match self {
+            Spec::Mixed(mixed::Spec { load, .. }) if !(*load > 0.0 && *load <= LOAD_MAX) => {
+                Err(format!("workload.load = {load} must be more than 0 and at most {LOAD_MAX}: a share of the dynos' slots"))
+            }
+            Spec::Fast(fast::Spec { rate, .. }) | Spec::Bodies(bodies::Spec { rate, .. }) if !(*rate > 0.0 && rate.is_finite()) => {
+                Err(format!("workload.rate = {rate} must be more than 0, and a number: requests per second"))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Begins it.

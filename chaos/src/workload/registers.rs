@@ -2,7 +2,7 @@
 //!
 //! They are told of a write's outcome or not; what they are told must fit into one order of all writes and reads.
 
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
@@ -17,6 +17,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{Finished, Place, Running};
+use crate::making::spawn;
 use crate::program;
 
 /// How long an operator waits for an answer.
@@ -162,7 +163,8 @@ impl Operator {
     fn run(&self, line: &[&str]) -> Result<Output> {
         let mut command = Command::new(&self.program);
         command.args(&self.first).args(line).args(["-o", "json", "--timeout", ANSWER_MAX]).env("DYNOMESH_ADMIN", &self.admin);
-        command.stdin(Stdio::null()).output().context("run the command line")
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        spawn(&mut command).and_then(Child::wait_with_output).context("run the command line")
     }
 }
 

@@ -1,16 +1,18 @@
-//! WebSockets that say something several times a second and compare what comes back; and the dyno that says it back.
+//! WebSockets that say something several times a second and compare what comes back.
 //!
 //! A connection may break, and then another is made. What came back before must be what was sent, in order and nothing else.
 
+pub(crate) mod dyno;
+
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 
-use anyhow::{Context, Result};
 use dynomesh_core::time::Span;
-use dynomesh_testkit::history::Exchange;
+use dynomesh_testkit::clock;
+use dynomesh_testkit::history::{Burst, Exchange};
 use serde::Deserialize;
 
 use super::{Finished, Place, Running};
@@ -20,6 +22,8 @@ use crate::system::SOCKETS_HOST;
 const PAUSE: Span = Span::from_millis(100);
 /// Longest wait for an echo. A frozen router breaks the connection, which is allowed; it must not hang for ever.
 const ECHO_MAX: Span = Span::from_secs(70);
+/// Longest time until all slots for WebSockets are taken at once.
+const FILL_MAX: Span = Span::from_secs(10);
 /// A frame with a text that fits in one length byte.
 const TEXT: u8 = 0x81;
 const CLOSE: u8 = 0x88;
@@ -195,32 +199,20 @@ fn read_frame(mut stream: impl Read) -> io::Result<(u8, Vec<u8>)> {
     Ok((first, payload))
 }
 
-/// The dyno: takes WebSockets at an address for ever, and says back what it is told.
-pub(crate) fn serve(listen: &str) -> Result<()> {
-    let listener = TcpListener::bind(listen).with_context(|| format!("listen on {listen}"))?;
-    for stream in listener.incoming().flatten() {
-        // One that ends early was a probe, or its client is gone.
-        thread::spawn(move || drop(echo(&stream)));
-    }
-    Ok(())
-}
-
-fn echo(mut stream: &TcpStream) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    let head = read_head(stream)?;
-    if !head.to_ascii_lowercase().contains("upgrade: websocket") {
-        return stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
-    }
-    stream.write_all(
-        b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-accept: chaos\r\n\r\n",
-    )?;
-    loop {
-        let (first, payload) = read_frame(stream)?;
-        if first == CLOSE {
-            return stream.write_all(&[CLOSE, 0]);
+/// Has as many WebSockets open at once as there are slots, and returns how many there were and how long that took. Asks for twice as many, for blocks
+/// are drawn at random, and those that wait take what the draw left free.
+pub(crate) fn fill(edges: &[SocketAddr], slots: usize) -> (usize, Burst) {
+    let began = clock::now();
+    let open_now = AtomicUsize::new(0);
+    let hold = |n: usize| {
+        let Ok(_stream) = open(edges[n % edges.len()]) else { return };
+        open_now.fetch_add(1, Ordering::SeqCst);
+        while open_now.load(Ordering::SeqCst) < slots && clock::now() < began + FILL_MAX {
+            thread::sleep(PAUSE.to_std());
         }
-        stream.write_all(&frame(&payload, false))?;
-    }
+    };
+    thread::scope(|scope| (0..2 * slots).for_each(|n| drop(scope.spawn(move || hold(n)))));
+    (open_now.load(Ordering::SeqCst), Burst { began, ended: clock::now() })
 }
 
 #[cfg(test)]

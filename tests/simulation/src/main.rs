@@ -4,13 +4,17 @@
 //! a killed daemon leaves in memory is gone with the program.
 
 mod faults;
+mod folder;
+mod input;
 mod kernel;
 mod mesh;
 mod operators;
 mod story;
+mod sum;
 mod sweep;
+mod verdict;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -51,21 +55,32 @@ struct Args {
 fn main() -> ExitCode {
     let args = Args::parse();
     match (&args.dir, args.seed) {
-        (Some(dir), Some(seed)) => {
-            if args.trace {
-                sweep::trace();
-            }
-            kernel::raw::stay_on(args.processor.unwrap_or(0));
-            let plan = args.faults.as_deref().map(|file| {
-                let text = std::fs::read_to_string(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
-                faults::read(&text, seed).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
-            });
-            let told = story::run(seed, dir, args.history.as_deref(), plan);
-            println!("{}", serde_json::to_string(&told).expect("plain data can be written"));
-            // Threads of daemons that wait for a turn would wait for ever.
-            kernel::raw::exit(0)
-        }
-        (None, Some(seed)) => sweep::one(seed, &args),
-        _ => sweep::all(&args),
+        (Some(dir), Some(seed)) => simulate(seed, dir, &args).unwrap_or_else(refuse),
+        (_, seed) => check(&args).map_or_else(refuse, |()| seed.map_or_else(|| sweep::all(&args), |seed| sweep::one(seed, &args))),
     }
+}
+
+fn refuse(problem: String) -> ExitCode {
+    eprintln!("{problem}");
+    ExitCode::from(input::BAD_INPUT)
+}
+
+/// Looks at what was given before any seed runs.
+fn check(args: &Args) -> Result<(), String> {
+    input::plan(args.faults.as_deref(), args.from)?;
+    input::check_history(args.history.as_deref())
+}
+
+/// What the one program of a seed does.
+fn simulate(seed: u64, dir: &Path, args: &Args) -> Result<ExitCode, String> {
+    kernel::raw::end_with_parent();
+    if args.trace {
+        sweep::trace();
+    }
+    kernel::raw::stay_on(args.processor.unwrap_or(0));
+    let plan = input::plan(args.faults.as_deref(), seed)?;
+    let told = story::run(seed, dir, args.history.as_deref(), plan);
+    println!("{}", serde_json::to_string(&told).expect("plain data can be written"));
+    // Threads of daemons that wait for a turn would wait for ever.
+    kernel::raw::exit(0)
 }

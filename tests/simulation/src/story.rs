@@ -15,14 +15,16 @@ use rand::{RngExt, SeedableRng};
 use serde::{Deserialize, Serialize};
 
 use crate::faults::{self, Done, Planned};
+use crate::input;
 use crate::kernel::{self, raw, with};
 use crate::mesh::{HOST, Mesh, Settings, millis};
 use crate::operators::Operators;
+use crate::verdict::FAULTS_MIN;
 
 /// Requests per second.
 const RATE: f64 = 70.0;
 /// How many requests each dyno takes at once.
-const DYNOS: [u32; 8] = [1, 1, 1, 1, 1, 1, 1, 4];
+pub(crate) const DYNOS: [u32; 8] = [1, 1, 1, 1, 1, 1, 1, 4];
 /// The mesh's own deadline, see its configuration.
 pub(crate) const DEADLINE: Span = Span::from_secs(8);
 /// How long clients wait: longer, so that an answer that comes too late is seen.
@@ -41,6 +43,8 @@ pub(crate) struct Told {
     pub(crate) faults: Vec<String>,
     /// How many of them were felt.
     pub(crate) felt: usize,
+    /// How many of them must be.
+    pub(crate) demanded: usize,
     pub(crate) reports: Vec<Report>,
     /// What must never be, beside violations.
     pub(crate) alarms: Vec<String>,
@@ -49,13 +53,16 @@ pub(crate) struct Told {
 }
 
 impl Told {
-    pub(crate) fn is_clean(&self) -> bool {
-        self.alarms.is_empty() && self.reports.iter().all(|report| report.violations.is_empty() && report.inconclusive.is_empty())
+    /// A seed of which nothing is known yet, and of which so many faults must be felt.
+    pub(crate) fn new(seed: u64, demanded: usize) -> Self {
+        let (faults, reports, alarms) = (Vec::new(), Vec::new(), Vec::new());
+        Told { seed, requests: 0, ok: 0, unknown: 0, faults, felt: 0, demanded, reports, alarms, millis: 0 }
     }
 }
 
 /// Runs a seed in this program, which must do nothing else. Its files lie in `dir`.
 pub(crate) fn run(seed: u64, dir: &Path, keep: Option<&Path>, plan: Option<Vec<Planned>>) -> Told {
+    let demanded = plan.as_ref().map_or(FAULTS_MIN, |written| written.len().max(1));
     let plan = plan.unwrap_or_else(|| faults::plan(seed));
     watch_panics();
     for number in 1..=6 {
@@ -65,13 +72,12 @@ pub(crate) fn run(seed: u64, dir: &Path, keep: Option<&Path>, plan: Option<Vec<P
     std::fs::create_dir_all(dir.join("disk/control-1")).expect("a folder can be made");
     kernel::begin(seed, "story", u32::from(std::net::Ipv4Addr::new(10, 0, 0, 1)));
     // A thread that has drawn random numbers outside would bring them in.
-    let inside = || inside(seed, dir, keep, &plan);
+    let inside = || inside(Told::new(seed, demanded), dir, keep, &plan);
     std::thread::scope(|scope| scope.spawn(inside).join()).expect("a panic of the story ends the program")
 }
 
-fn inside(seed: u64, dir: &Path, keep: Option<&Path>, plan: &[Planned]) -> Told {
-    let mut told =
-        Told { seed, requests: 0, ok: 0, unknown: 0, faults: Vec::new(), felt: 0, reports: Vec::new(), alarms: Vec::new(), millis: 0 };
+fn inside(mut told: Told, dir: &Path, keep: Option<&Path>, plan: &[Planned]) -> Told {
+    let seed = told.seed;
     let mut history = History::default();
     if let Err(problem) = tell(seed, dir, plan, &mut told, &mut history) {
         told.alarms.push(problem);
@@ -83,8 +89,11 @@ fn inside(seed: u64, dir: &Path, keep: Option<&Path>, plan: &[Planned]) -> Told 
     told.reports = check::all(&history, &limits);
     told.millis = millis();
     with(|world| told.alarms.extend(world.alarms.iter().cloned()));
-    if let Some(path) = keep {
-        history.save(path).expect("the history can be written");
+    if let Some(path) = keep
+        && let Err(error) = history.save(path)
+    {
+        eprintln!("{}", input::unwritten(path, &error));
+        raw::exit(input::BAD_INPUT.into());
     }
     told
 }
@@ -106,7 +115,13 @@ fn tell(seed: u64, dir: &Path, plan: &[Planned], told: &mut Told, history: &mut 
     history.exchanges = load.finish();
     let recovered = mesh.await_owned(RECOVERY);
     sleep_until((history.healed.unwrap_or_default() + well(settings)).as_nanos());
-    history.census = mesh.census(now()).ok();
+    match mesh.census(now()) {
+        Ok(census) => {
+            told.alarms.extend(mesh.holds_all(&census).err());
+            history.census = Some(census);
+        }
+        Err(problem) => told.alarms.push(format!("no census: {problem}")),
+    }
     if recovered.is_ok() {
         burst(&client, history);
     }
@@ -201,18 +216,23 @@ fn break_things(plan: &[Planned], mesh: &mut Mesh, told: &mut Told, history: &mu
         steps.push((planned.ends, number, false));
     }
     steps.sort_unstable();
-    let mut under_way: Vec<Option<Done>> = plan.iter().map(|_| None).collect();
+    // Each with its place among what is told.
+    let mut under_way: Vec<Option<(Done, usize)>> = plan.iter().map(|_| None).collect();
     for (at, number, begins) in steps {
         sleep_until(begin + at);
         if begins {
-            let done = plan[number].begin(mesh);
+            let done = plan[number].begin(number, mesh);
             tracing::info!(fault = done.told, "begins");
             let until = plan[number].ends / kernel::MS;
             told.faults.push(format!("{} to {until} ms: {}", at / kernel::MS, done.told));
-            under_way[number] = Some(done);
-        } else if let Some(done) = under_way[number].take() {
+            under_way[number] = Some((done, told.faults.len() - 1));
+        } else if let Some((done, place)) = under_way[number].take() {
             tracing::info!(fault = done.told, "ends");
-            told.felt += usize::from(done.end(mesh, &mut history.incidents));
+            if done.end(mesh, &mut history.incidents) {
+                told.felt += 1;
+            } else {
+                told.faults[place] += ", not felt";
+            }
         }
         look_at_ends();
     }

@@ -251,7 +251,7 @@ mod tests {
         ];
         // The request first.
         stream.read_exact(&mut [0; 24]).await?;
-        let mut next = async |stream: &mut TcpStream| -> io::Result<(u8, u8)> {
+        let next = async |stream: &mut TcpStream| -> io::Result<(u8, u8)> {
             let mut head = [0; 9];
             stream.read_exact(&mut head).await?;
             let payload = u32::from_be_bytes([0, head[0], head[1], head[2]]);

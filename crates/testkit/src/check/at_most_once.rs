@@ -3,7 +3,8 @@
 //! Judged by the names that clients gave their requests and dynos wrote down, whatever the clients heard: a request without an answer may
 //! have run once, and no more. PUT and DELETE may run again, but only when the run before is over (P23), or the delayed one would undo
 //! what came after it; the journals of one machine share a clock, so that is seen over several dynos too. Safe requests run as often as
-//! they like. A request that no edge took must not have run at all, and an answer of the app to one that no dyno ran was made up.
+//! they like. What a request is, its client says, not the dyno: one that arrives under another method is no other request. A request that no
+//! edge took must not have run at all, nor one of which the mesh says so, and an answer of the app to one that no dyno ran was made up.
 //! Unknown: requests without a complete answer, requests without a name that a dyno ran, and whether a run was over whose end its dyno
 //! did not live to write. The history holds the journals of all dynos.
 
@@ -23,11 +24,19 @@ enum Often {
     Any,
 }
 
+/// Errors of the mesh that say that no dyno saw the request.
+const UNSEEN: [&str; 6] = ["no-block", "no-dyno", "no-leader", "not-dispatched", "overloaded", "unknown-host"];
+
 /// Judges every request of the history that is not safe.
 pub fn check(history: &History) -> Report {
     let mut report = Report::new("at-most-once");
+    let asked: HashMap<&str, &Method> = history.exchanges.iter().map(|exchange| (exchange.key.as_str(), &exchange.method)).collect();
+    let often = |run: &Run<'_>| {
+        let asked = run.key().and_then(|key| asked.get(key));
+        how_often(asked.map_or(run.start.method.as_str(), |method| method.as_str()))
+    };
     let mut by_key: HashMap<&str, Vec<Run<'_>>> = HashMap::new();
-    for run in runs::all(history).into_iter().filter(|run| how_often(&run.start.method) != Often::Any) {
+    for run in runs::all(history).into_iter().filter(|run| often(run) != Often::Any) {
         match run.key() {
             Some(key) => by_key.entry(key).or_default().push(run),
             None => report.unknown += 1,
@@ -37,7 +46,8 @@ pub fn check(history: &History) -> Report {
         by_key.iter_mut().filter(|(_, runs)| runs.len() > 1).map(|(key, runs)| (*key, runs)).collect();
     again.sort_unstable_by_key(|(key, _)| *key);
     for (key, runs) in again {
-        judge_again(key, runs, &mut report);
+        let often = often(&runs[0]);
+        judge_again(key, runs, often, &mut report);
     }
     for exchange in history.exchanges.iter().filter(|exchange| how_often(exchange.method.as_str()) != Often::Any) {
         report.judged += 1;
@@ -45,6 +55,10 @@ pub fn check(history: &History) -> Report {
         match &exchange.outcome {
             Outcome::Ok(_) if !ran => report.violations.push(format!("{} was answered and never ran", exchange.key)),
             Outcome::Refused if ran => report.violations.push(format!("{} ran and was never sent", exchange.key)),
+            Outcome::Failed(answer) if ran && answer.header("x-dynomesh-error").is_some_and(|code| UNSEEN.contains(&code)) => {
+                let code = answer.header("x-dynomesh-error").unwrap_or_default();
+                report.violations.push(format!("{} ran, and its client was told `{code}`", exchange.key));
+            }
             Outcome::Unknown(_) => report.unknown += 1,
             Outcome::Ok(_) | Outcome::Failed(_) | Outcome::Refused => {}
         }
@@ -52,9 +66,9 @@ pub fn check(history: &History) -> Report {
     report
 }
 
-fn judge_again(key: &str, runs: &mut [Run<'_>], report: &mut Report) {
+fn judge_again(key: &str, runs: &mut [Run<'_>], often: Often, report: &mut Report) {
     runs.sort_by_key(|run| run.began);
-    if runs.iter().any(|run| how_often(&run.start.method) == Often::Once) {
+    if often == Often::Once {
         let dynos: Vec<&str> = runs.iter().map(|run| run.dyno).collect();
         report.violations.push(format!("{key} ran {} times, at {}", dynos.len(), dynos.join(" and ")));
         return;
@@ -130,6 +144,22 @@ mod tests {
         let refused = two_dynos().asked(Method::POST, "a", Outcome::Refused);
         check(&refused).assert_holds();
         assert_eq!(check(&refused.start("d", 1, "a", None)).violations, ["a ran and was never sent"]);
+    }
+
+    #[test]
+    fn one_that_arrives_as_another_method_is_still_what_its_client_asked() {
+        let history = two_dynos().asks("d", 1, "GET", "a", 10..20).asks("e", 1, "GET", "a", 30..40);
+        assert_eq!(check(&history.asked(Method::POST, "a", ok())).violations, ["a ran 2 times, at d and e"]);
+    }
+
+    #[test]
+    fn one_that_ran_must_not_be_called_unseen() {
+        for code in UNSEEN {
+            let told = || two_dynos().asked(Method::PUT, "a", Outcome::Failed(answer(Some(code))));
+            check(&told()).assert_holds();
+            let ran = told().asks("d", 1, "PUT", "a", 10..20);
+            assert_eq!(check(&ran).violations, [format!("a ran, and its client was told `{code}`")]);
+        }
     }
 
     #[test]

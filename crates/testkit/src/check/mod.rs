@@ -76,7 +76,8 @@ impl Report {
         match self {
             Report { violations, .. } if !violations.is_empty() => Verdict::Violated,
             Report { inconclusive, .. } if !inconclusive.is_empty() => Verdict::Inconclusive,
-            Report { judged: 0, .. } => Verdict::NothingJudged,
+            // Where less is known than not, what is known says nothing of the whole.
+            Report { judged, unknown, .. } if *judged == 0 || unknown > judged => Verdict::NothingJudged,
             Report { .. } => Verdict::Clean,
         }
     }
@@ -93,7 +94,7 @@ impl fmt::Display for Report {
         let Report { invariant, judged, unknown, violations, inconclusive } = self;
         write!(f, "{invariant}: {} violations, {judged} judged, {unknown} unknown", violations.len())?;
         if self.verdict() == Verdict::NothingJudged {
-            f.write_str(": the history is empty")?;
+            f.write_str(if *unknown == 0 { ": the history is empty" } else { ": too much is unknown" })?;
         }
         for given_up in inconclusive.iter().take(SHOWN_MAX) {
             write!(f, "\n  inconclusive: {given_up}")?;

@@ -5,7 +5,7 @@
 //! a term has one leader, so its requests carry slots of one replica;
 //! and while the harness knows that a replica, or a whole block, cannot reach a quorum, nothing of it begins, from the end of the lease
 //! that it may have had ([`Limits::lease`] and the slack) until the fault is taken away.
-//! Unknown: requests without term or block, and those that begin at a dyno which was itself frozen or cut off until then, since they may
+//! Unknown: requests without term, block or slot, and those that begin at a dyno which was itself frozen or cut off until then, since they may
 //! have lain before its door.
 
 use std::collections::{BTreeMap, HashMap};
@@ -28,7 +28,7 @@ pub fn check(history: &History, limits: &Limits) -> Report {
     for run in runs::all(history) {
         let lay = at_dynos.get(run.dyno).is_some_and(|faults| faults.iter().any(|fault| lasted(fault, run.began, limits)));
         match (&run.start.block, run.start.term) {
-            (Some(block), Some(term)) if !lay => blocks.entry(block).or_default().push((run, term)),
+            (Some(block), Some(term)) if !lay && run.start.replica().is_some() => blocks.entry(block).or_default().push((run, term)),
             _ => report.unknown += 1,
         }
     }
@@ -144,7 +144,8 @@ mod tests {
     #[test]
     fn blocks_count_their_terms_each_for_itself() {
         let history = began(began(mesh(), 0, 4, 1), 900, 5, 2);
-        let history = history.start_at("d", 5_000, |start| (start.block, start.term) = (Some("b2".into()), Some(1)));
+        let history = history
+            .start_at("d", 5_000, |start| (start.block, start.term, start.slot) = (Some("b2".into()), Some(1), Some("1-a-1".into())));
         judged(&history).assert_holds();
     }
 
@@ -183,8 +184,10 @@ mod tests {
     }
 
     #[test]
-    fn a_request_that_tells_no_term_is_unknown() {
+    fn a_request_that_tells_no_term_or_slot_is_unknown() {
         let report = judged(&mesh().start("d", 1, "a", Some(("b1", 4))));
         assert_eq!((report.judged, report.unknown), (0, 1));
+        let nameless = mesh().start_at("d", 1, |start| (start.block, start.term) = (Some("b1".into()), Some(4)));
+        assert_eq!((judged(&nameless).judged, judged(&nameless).unknown), (0, 1), "of which replica is not told");
     }
 }

@@ -107,21 +107,21 @@ mod tests {
         let mut history = asked(asked(down(), 12_000, 10, ok()), 12_500, 10, failed());
         assert_eq!(judged(&history).violations.len(), 1);
         history.exchanges[1].method = Method::POST;
-        judged(&history).assert_holds();
+        assert_eq!(judged(&history).violations.len(), 0);
     }
 
     #[test]
     fn beside_another_fault_some_must_be_answered() {
         let mut history = asked(asked(down(), 12_000, 10, ok()), 12_500, 10, failed());
         history.incidents.push(Incident { ended: Some(at(11_000)), ..Incident::at("kill", "e1", at(10_500)) });
-        judged(&history).assert_holds();
+        assert_eq!(judged(&history).violations.len(), 0);
         assert_eq!(judged(&asked(history, 14_000, 10, failed())).violations.len(), 1, "a second in which nothing was answered");
     }
 
     #[test]
     fn an_answer_that_waited_for_control_is_a_violation() {
         assert_eq!(judged(&asked(down(), 15_000, 5_001, ok())).violations.len(), 1);
-        judged(&asked(down(), 19_500, 1_000, ok())).assert_holds();
+        assert_eq!(judged(&asked(down(), 19_500, 1_000, ok())).violations.len(), 0);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::Report;
 pub enum Verdict {
     /// Something was judged, and nothing broke the invariant.
     Clean,
-    /// There was nothing to judge, so nothing is shown.
+    /// There was nothing to judge, or less than was unknown, so nothing is shown.
     NothingJudged,
     /// A search was given up at its limit.
     Inconclusive,
@@ -61,6 +61,12 @@ mod tests {
         assert_eq!(Verdict::of(&[clean.clone(), given_up.clone()], &[]), Verdict::Inconclusive);
         assert_eq!(Verdict::of(&[clean, given_up, violated], &[]), Verdict::Violated);
         assert_eq!(Verdict::of(&[], &[]), Verdict::NothingJudged);
+    }
+
+    #[test]
+    fn a_report_with_more_unknown_than_judged_shows_nothing() {
+        let with = |unknown| Report { unknown, ..report("cap", 3) };
+        assert_eq!([with(3).verdict(), with(4).verdict()], [Verdict::Clean, Verdict::NothingJudged]);
     }
 
     #[test]

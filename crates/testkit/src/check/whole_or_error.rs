@@ -4,7 +4,7 @@
 //! Judged by digests. Every byte of an answer of the app must be what a dyno says it sent for the request of that name, with that
 //! status, to its last byte; the dyno must have received what the client sent; and the answer says the name of its asker again, so that
 //! one meant for another is found out though it is the same text. An answer that no dyno says it gave was made up. A dyno that took a body
-//! for complete must have all of it, whatever its client heard. An error of the mesh is explicit, so it is judged to hold.
+//! for complete must have all of it and no more, whatever its client heard, and the request must have arrived under its own method and path. An error of the mesh is explicit, so it is judged to hold.
 //! Unknown: requests without a complete answer, those to pages that the sample dyno does not write down, and journals without digests.
 
 use std::collections::HashMap;
@@ -29,6 +29,11 @@ pub fn check(history: &History) -> Report {
     for exchange in &history.exchanges {
         let runs = by_key.get(exchange.key.as_str()).map_or(&[][..], Vec::as_slice);
         let told = match &exchange.outcome {
+            _ if let Some(run) =
+                runs.iter().find(|run| run.start.method != exchange.method.as_str() || run.start.path != exchange.path) =>
+            {
+                Judged::Broken(format!("it arrived at {} as {} {}", run.dyno, run.start.method, run.start.path))
+            }
             _ if exchange.path.split('?').next() == Some(STATS_PATH) => Judged::Unknown,
             Outcome::Ok(answer) => answered(exchange, answer, runs),
             Outcome::Failed(_) => unanswered(exchange, runs),
@@ -87,9 +92,7 @@ fn answered(exchange: &Exchange, answer: &Answer, runs: &[Run<'_>]) -> Judged {
 fn unanswered(exchange: &Exchange, runs: &[Run<'_>]) -> Judged {
     let ends = runs.iter().filter_map(|run| run.end).filter(|(end, _)| end.outcome == End::Done);
     let mut received = ends.filter_map(|(end, _)| end.received);
-    let is_other =
-        |received: &Digest| received.len() < exchange.sent.len() || (received.len() == exchange.sent.len() && *received != exchange.sent);
-    match received.find(is_other) {
+    match received.find(|received| *received != exchange.sent) {
         Some(received) => Judged::Broken(format!("it sent {} and a dyno took {received} for all of it", exchange.sent)),
         None => Judged::Holds,
     }
@@ -107,6 +110,7 @@ fn told(ends: &[&Ending]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use dynomesh_agent::demo::journal::Arrival;
     use hyper::Method;
 
     use super::*;
@@ -199,6 +203,27 @@ mod tests {
         }
         let seen_short = ran(|end| (end.received, end.outcome) = (Some(Digest::of(b"quest")), End::Cut));
         heard(seen_short, Outcome::Failed(answer(Some("dyno-failed")))).assert_holds();
+    }
+
+    #[test]
+    fn a_request_with_bytes_of_somebody_else_is_a_violation_whatever_its_client_heard() {
+        let long = ran(|end| end.received = Some(Digest::of(b"question and more")));
+        assert_eq!(heard(long, Outcome::Unknown("reset".into())).violations.len(), 1);
+    }
+
+    #[test]
+    fn a_request_that_arrives_as_another_is_a_violation() {
+        for change in [|start: &mut Arrival| start.method = "PUT".into(), |start: &mut Arrival| start.path = "/other".into()] {
+            let arrived = |start: &mut Arrival| {
+                (start.n, start.key) = (1, Some("a".into()));
+                change(start);
+            };
+            let history = History::default().dyno("d", 1).start_at("d", 1, arrived).end_at("d", 1, 9, |end| {
+                (end.received, end.sent) = (Some(Digest::of(SENT)), Some(Digest::of(TOLD)));
+            });
+            let report = heard(history, Outcome::Ok(whole()));
+            assert!(report.violations.iter().any(|told| told.contains("it arrived at d as ")), "{report}");
+        }
     }
 
     #[test]

@@ -1,44 +1,36 @@
-//! A fault under way: what was done, and how it is taken away.
+//! A fault under way: what was done, how it is taken away, and whether anybody felt it.
+//!
+//! Felt is what had an effect: a process that died and lives again, one that stood still long enough for others to notice, a clock that
+//! somebody read after its step, something stopped, lost, delayed or refused. What was only tried proves nothing.
 
 use dynomesh_testkit::check::routes_alone::CONTROL_DOWN;
 use dynomesh_testkit::history::Incident;
 
 use super::{FREEZE, KILL, now};
-use crate::kernel::{Cut, with};
+use crate::kernel::with;
 use crate::mesh::{Mesh, Role};
 
 /// What has to be undone.
 pub(crate) struct Done {
     /// What it was, and to whom.
     pub(crate) told: String,
+    /// Its number in the plan, by which the world knows what it did.
+    pub(super) number: usize,
     pub(super) incidents: Vec<Incident>,
-    pub(super) killed: Vec<usize>,
+    /// Nodes, each with the process that was killed.
+    pub(super) killed: Vec<(usize, usize)>,
     pub(super) frozen: Vec<usize>,
-    pub(super) cuts: Vec<Cut>,
-    pub(super) disks: Vec<usize>,
-    pub(super) hosts: Vec<u32>,
-    pub(super) loss: bool,
-    /// Counts before it, to see whether it was felt.
-    before: (u64, u64),
-    pub(super) felt: bool,
+    /// Whether it counts only if a trap froze somebody at its moment.
+    pub(super) aimed: bool,
+    /// Whether the control plane took a move.
+    pub(super) moved: bool,
 }
 
 // === impl Done ===
 
 impl Done {
-    pub(super) fn nothing_yet(told: String) -> Self {
-        Done {
-            told,
-            incidents: Vec::new(),
-            killed: Vec::new(),
-            frozen: Vec::new(),
-            cuts: Vec::new(),
-            disks: Vec::new(),
-            hosts: Vec::new(),
-            loss: false,
-            before: with(|world| (world.links.stopped, world.disks.felt)),
-            felt: false,
-        }
+    pub(super) fn nothing_yet(number: usize, told: String) -> Self {
+        Done { told, number, incidents: Vec::new(), killed: Vec::new(), frozen: Vec::new(), aimed: false, moved: false }
     }
 
     pub(super) fn note(&mut self, mesh: &Mesh, node: usize, kind: &str) {
@@ -65,7 +57,7 @@ impl Done {
         }
     }
 
-    /// Takes it away. What it was, and whether it was felt.
+    /// Takes it away; whether it was felt.
     pub(crate) fn end(self, mesh: &mut Mesh, incidents: &mut Vec<Incident>) -> bool {
         let ended = now();
         incidents.extend(self.incidents.into_iter().map(|incident| {
@@ -74,28 +66,19 @@ impl Done {
             let anew = anew.filter(|_| matches!(incident.kind.as_str(), KILL | FREEZE | CONTROL_DOWN));
             Incident { ended: Some(anew.map_or(ended, |node| node.started.min(ended))), ..incident }
         }));
-        for node in self.killed {
-            if !mesh.runs(node) {
-                mesh.run(node);
+        for (node, _) in &self.killed {
+            if !mesh.runs(*node) {
+                mesh.run(*node);
             }
         }
         with(|world| {
-            for process in self.frozen {
-                world.thaw(process);
-            }
-            for own in &self.cuts {
-                // Another fault may have made the same one.
-                let place = world.links.cuts.iter().position(|cut| cut == own);
-                place.map(|place| world.links.cuts.remove(place));
-            }
-            world.links.slow.retain(|(host, _)| !self.hosts.contains(host));
-            if self.loss {
-                world.links.loss = 0;
-            }
-            world.disks.slow.retain(|process, _| !self.disks.contains(process));
-            world.disks.failing.retain(|process| !self.disks.contains(process));
-            world.disks.full.retain(|process| !self.disks.contains(process));
-            self.felt || world.links.stopped > self.before.0 || world.disks.felt > self.before.1
+            let lives_again =
+                self.killed.iter().filter(|(node, process)| world.was_replaced(*process, mesh.nodes[*node].process)).count() > 0;
+            // Each of them is to be thawed, whatever came of the first.
+            let stood = self.frozen.iter().filter(|process| world.thaw(**process)).count() > 0;
+            let stood = stood && (!self.aimed || world.has_sprung(self.number));
+            let healed = world.heal(self.number);
+            self.moved || lives_again || stood || healed
         })
     }
 }

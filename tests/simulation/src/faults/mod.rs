@@ -1,69 +1,29 @@
 //! Faults by seed: what is done to the mesh, when, and for how long.
 //!
 //! A plan is drawn before the mesh runs (`plan`), but for whom it concerns where that is a role: who leads is known only then. What is
-//! done is taken away again when its time is over (`done`).
+//! done is taken away again when its time is over (`done`). Which kinds there are, and whom each may strike, says `kind`.
 
 mod alone;
 mod done;
+mod kind;
 mod plan;
 
 use std::net::Ipv4Addr;
 
 use dynomesh_core::time::Time;
 use dynomesh_testkit::history::Incident;
-use serde::Deserialize;
+use kind::{Fault, Fault as F, Strikes, Tier};
 
 pub(crate) use alone::doubt_control_alone;
 pub(crate) use done::Done;
 pub(crate) use plan::{SPAN, plan, read};
 
-use crate::kernel::{Cut, Kind, MS, with};
+use crate::kernel::{Cut, Disks, Kind, MS, Slow, World, with};
 use crate::mesh::{Mesh, Role};
 
 /// Kinds of incidents in which a process is silent.
 const KILL: &str = "kill";
 const FREEZE: &str = "freeze";
-
-/// What may be done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Fault {
-    KillEdge,
-    KillLeader,
-    KillReplica,
-    KillBlock,
-    KillControl,
-    KillDyno,
-    FreezeEdge,
-    FreezeLeader,
-    /// When it has just heard of a quorum for what an edge asked, and has not written to a dyno yet.
-    FreezeLeaderAtCommit,
-    FreezeReplica,
-    FreezeControl,
-    FreezeDyno,
-    PowerReplica,
-    PowerBlock,
-    PowerControl,
-    CutLeader,
-    CutLeaderFromEdges,
-    CutLeaderFromDynos,
-    CutReplica,
-    /// All replicas of a block from each other: who leads keeps the edges and dynos, and nobody can take over.
-    CutApart,
-    CutOneWay,
-    CutControl,
-    CutGossip,
-    SlowFlush,
-    FailFlush,
-    FullDisk,
-    SlowHost,
-    Loss,
-    ClockAhead,
-    WallStep,
-    Move,
-}
-
-use Fault as F;
 
 /// One fault of a plan. Times count from the beginning of the plan.
 #[derive(Debug, Clone)]
@@ -91,20 +51,16 @@ impl Planned {
         (len > 0).then(|| of[usize::try_from(self.chance % len).unwrap_or(0)])
     }
 
-    /// Does it.
-    pub(crate) fn begin(&self, mesh: &Mesh) -> Done {
-        let mut done = Done::nothing_yet(format!("{:?}", self.fault));
+    /// Does it, as the fault of this number.
+    pub(crate) fn begin(&self, number: usize, mesh: &Mesh) -> Done {
+        let mut done = Done::nothing_yet(number, format!("{:?}", self.fault));
         self.perform(mesh, &mut done);
         done
     }
 
     fn perform(&self, mesh: &Mesh, done: &mut Done) {
-        let of =
-            |wanted: fn(&Role) -> bool| -> Vec<usize> { (0..mesh.nodes.len()).filter(|node| wanted(&mesh.nodes[*node].role)).collect() };
-        let edges = of(|role| *role == Role::Edge);
-        let replicas = of(|role| matches!(role, Role::Replica { .. }));
-        let dynos = of(|role| matches!(role, Role::Dyno { .. }));
-        let control = of(|role| *role == Role::Control);
+        let of = |tier: Tier| -> Vec<usize> { (0..mesh.nodes.len()).filter(|node| tier.has(&mesh.nodes[*node])).collect() };
+        let [edges, replicas, dynos, control] = [Tier::Edge, Tier::Replica, Tier::Dyno, Tier::Control].map(of);
         let block = match &self.on {
             Some(on) if on == "b1" || on == "b2" => on.clone(),
             _ => format!("b{}", 1 + self.chance / 7 % 2),
@@ -113,23 +69,23 @@ impl Planned {
             replicas.iter().copied().filter(|node| mesh.nodes[*node].role == Role::Replica { block: block.clone() }).collect();
         let leader = || mesh.leading(&block).into_iter().collect::<Vec<_>>();
         match self.fault {
-            F::KillEdge => self.kill(mesh, &self.pick(mesh, &edges), done),
+            F::KillEdge => self.kill(mesh, &self.pick(mesh), done),
             F::KillLeader => self.kill(mesh, &leader(), done),
-            F::KillReplica => self.kill(mesh, &self.pick(mesh, &replicas), done),
+            F::KillReplica => self.kill(mesh, &self.pick(mesh), done),
             F::KillBlock => self.kill(mesh, &of_block, done),
             F::KillControl => self.kill(mesh, &control, done),
-            F::KillDyno => self.kill(mesh, &self.pick(mesh, &dynos), done),
-            F::FreezeEdge => self.freeze(mesh, &self.pick(mesh, &edges), done),
+            F::KillDyno => self.kill(mesh, &self.pick(mesh), done),
+            F::FreezeEdge => self.freeze(mesh, &self.pick(mesh), done),
             F::FreezeLeader => self.freeze(mesh, &leader(), done),
             F::FreezeLeaderAtCommit => {
                 let leader = leader();
                 let others: Vec<usize> = of_block.iter().copied().filter(|node| !leader.contains(node)).collect();
                 self.freeze_when_told(mesh, &leader, &[&edges, &others], done);
             }
-            F::FreezeReplica => self.freeze(mesh, &self.pick(mesh, &replicas), done),
+            F::FreezeReplica => self.freeze(mesh, &self.pick(mesh), done),
             F::FreezeControl => self.freeze(mesh, &control, done),
-            F::FreezeDyno => self.freeze(mesh, &self.pick(mesh, &dynos), done),
-            F::PowerReplica => self.power(mesh, &self.pick(mesh, &replicas), done),
+            F::FreezeDyno => self.freeze(mesh, &self.pick(mesh), done),
+            F::PowerReplica => self.power(mesh, &self.pick(mesh), done),
             F::PowerBlock => self.power(mesh, &of_block, done),
             F::PowerControl => self.power(mesh, &control, done),
             F::CutLeader => {
@@ -146,7 +102,7 @@ impl Planned {
                 self.cut(mesh, &leader(), &dynos, Kind::All, !self.chance.is_multiple_of(3), done);
             }
             F::CutReplica => {
-                let one = self.pick(mesh, &replicas);
+                let one = self.pick(mesh);
                 let others: Vec<usize> = (0..mesh.nodes.len()).filter(|node| !one.contains(node)).collect();
                 self.cut(mesh, &one, &others, Kind::All, true, done);
                 done.cut_off(mesh, &one);
@@ -169,65 +125,64 @@ impl Planned {
                 self.cut(mesh, &from, &to, Kind::Datagrams, true, done);
             }
             F::SlowFlush => {
-                let nodes =
-                    if self.on.is_none() && self.chance & 8 > 0 { of_block } else { self.pick(mesh, &[replicas, control].concat()) };
+                let nodes = if self.on.is_none() && self.chance & 8 > 0 { of_block } else { self.pick(mesh) };
                 let most = 2 * MS + self.chance / 16 % (80 * MS);
-                self.disk(mesh, &nodes, done, |world, process| {
-                    world.disks.slow.insert(process, most);
-                });
+                self.disk(mesh, &nodes, done, |disks, fault, process| disks.slow.add(fault, (process, most)));
             }
-            F::FailFlush => self.disk(mesh, &self.pick(mesh, &replicas), done, |world, process| world.disks.failing.push(process)),
-            F::FullDisk => self.disk(mesh, &self.pick(mesh, &replicas), done, |world, process| world.disks.full.push(process)),
+            F::FailFlush => self.disk(mesh, &self.pick(mesh), done, |disks, fault, process| disks.failing.add(fault, process)),
+            F::FullDisk => self.disk(mesh, &self.pick(mesh), done, |disks, fault, process| disks.full.add(fault, process)),
             F::SlowHost => {
-                let nodes = self.pick(mesh, &[edges, replicas].concat());
+                let nodes = self.pick(mesh);
                 let most = MS + self.chance / 16 % (40 * MS);
                 for node in nodes {
                     let host = mesh.nodes[node].host;
                     done.note(mesh, node, "slow-host");
-                    done.hosts.push(host);
-                    done.felt = true;
-                    with(|world| world.links.slow.push((host, most)));
+                    with(|world| world.links.slow.add(done.number, Slow { host, most }));
                 }
             }
-            F::Loss => {
-                done.loss = true;
-                with(|world| world.links.loss = 50 + self.chance % 400);
+            F::Loss => with(|world| world.links.losses.add(done.number, 50 + self.chance % 400)),
+            F::ClockAhead => {
+                self.step(mesh, done, |world, fault, process| world.step_ahead(fault, process, self.chance % (5_000 * MS)));
             }
-            F::ClockAhead => self
-                .step(mesh, &self.pick(mesh, &[edges, replicas, control].concat()), done, |it, chance| it.ahead += chance % (5_000 * MS)),
-            F::WallStep => self.step(mesh, &self.pick(mesh, &[edges, replicas, control].concat()), done, |it, chance| {
+            F::WallStep => self.step(mesh, done, |world, fault, process| {
                 let most = i64::try_from(3_600_000 * MS).unwrap_or(0);
-                it.wall_offset = i64::try_from(chance >> 1).unwrap_or(0) % most * if chance & 1 == 1 { 1 } else { -1 };
+                let offset = i64::try_from(self.chance >> 1).unwrap_or(0) % most * if self.chance & 1 == 1 { 1 } else { -1 };
+                world.step_wall(fault, process, offset);
             }),
             F::Move => {
-                for node in self.pick(mesh, &dynos) {
+                for node in self.pick(mesh) {
                     let id = &mesh.nodes[node].name;
                     let to = if mesh.block_of(id).is_some_and(|block| block == "b1") { "b2" } else { "b1" };
                     done.told += &format!(" {id} to {to}");
-                    done.felt = mesh.move_dyno(id, to);
+                    done.moved = mesh.move_dyno(id, to);
                 }
             }
         }
     }
 
-    fn pick(&self, mesh: &Mesh, of: &[usize]) -> Vec<usize> {
-        let named = |node: &&usize| self.on.as_ref().is_some_and(|on| *on == mesh.nodes[**node].name);
-        of.iter().find(named).copied().or_else(|| self.one(of)).into_iter().collect()
+    /// The process that it concerns: the one that is named, or one by chance.
+    fn pick(&self, mesh: &Mesh) -> Vec<usize> {
+        let Strikes::One(tiers) = self.fault.strikes() else { return Vec::new() };
+        let of = |tier: &Tier| (0..mesh.nodes.len()).filter(|node| tier.has(&mesh.nodes[*node])).collect::<Vec<_>>();
+        let all: Vec<usize> = tiers.iter().flat_map(of).collect();
+        match &self.on {
+            Some(on) => all.into_iter().filter(|node| mesh.nodes[*node].name == *on).collect(),
+            None => self.one(&all).into_iter().collect(),
+        }
     }
 
     fn kill(&self, mesh: &Mesh, nodes: &[usize], done: &mut Done) {
         for node in nodes.iter().copied().filter(|node| mesh.runs(*node)) {
             mesh.kill(node);
             done.note(mesh, node, KILL);
-            done.killed.push(node);
-            done.felt = true;
+            done.killed.push((node, mesh.nodes[node].process));
         }
     }
 
     /// Cuts the power of hosts, all at once.
     fn power(&self, mesh: &Mesh, nodes: &[usize], done: &mut Done) {
         self.kill(mesh, nodes, done);
-        for node in &done.killed {
+        for (node, _) in &done.killed {
             let disk = mesh.disk(&mesh.nodes[*node]).display().to_string();
             with(|world| world.cut_power(&disk));
         }
@@ -240,18 +195,19 @@ impl Planned {
     /// Freezes processes just after nodes of each of these sets have sent them something.
     fn freeze_when_told(&self, mesh: &Mesh, nodes: &[usize], by: &[&[usize]], done: &mut Done) {
         let steps: Vec<Vec<u32>> = by.iter().map(|nodes| hosts(mesh, nodes)).collect();
-        self.stop(mesh, nodes, done, |world, process| world.freeze_when_told(process, steps.clone()));
+        done.aimed = true;
+        let fault = done.number;
+        self.stop(mesh, nodes, done, |world, process| world.freeze_when_told(fault, process, steps.clone()));
     }
 
     /// Stops processes that no other fault has stopped already, for that one will let them go on.
-    fn stop(&self, mesh: &Mesh, nodes: &[usize], done: &mut Done, stop: impl Fn(&mut crate::kernel::World, usize)) {
+    fn stop(&self, mesh: &Mesh, nodes: &[usize], done: &mut Done, stop: impl Fn(&mut World, usize)) {
         let free = |node: &usize| mesh.runs(*node) && !with(|world| world.is_frozen(mesh.nodes[*node].process));
         for node in nodes.iter().copied().filter(free) {
             let process = mesh.nodes[node].process;
             with(|world| stop(world, process));
             done.note(mesh, node, FREEZE);
             done.frozen.push(process);
-            done.felt = true;
         }
     }
 
@@ -260,34 +216,33 @@ impl Planned {
         let told = |hosts: &[u32]| hosts.iter().map(|host| Ipv4Addr::from(*host).to_string()).collect::<Vec<_>>().join(" ");
         done.told += &format!(" {} {} {}", told(&from), if both { "<->" } else { "->" }, told(&to));
         done.incidents.push(Incident::at("partition", &done.told, now()));
-        if both {
-            done.cuts.push(Cut { from: to.clone(), to: from.clone(), kind });
-        }
-        done.cuts.push(Cut { from, to, kind });
-        with(|world| world.links.cuts.extend(done.cuts.iter().cloned()));
+        with(|world| {
+            if both {
+                world.links.cuts.add(done.number, Cut { from: to.clone(), to: from.clone(), kind });
+            }
+            world.links.cuts.add(done.number, Cut { from, to, kind });
+        });
     }
 
-    fn disk(&self, mesh: &Mesh, nodes: &[usize], done: &mut Done, harm: impl Fn(&mut crate::kernel::World, usize)) {
+    fn disk(&self, mesh: &Mesh, nodes: &[usize], done: &mut Done, harm: impl Fn(&mut Disks, usize, usize)) {
         for node in nodes {
             let process = mesh.nodes[*node].process;
             let name = mesh.nodes[*node].name.clone();
             with(|world| {
-                harm(world, process);
+                harm(&mut world.disks, done.number, process);
                 if matches!(self.fault, F::FailFlush | F::FullDisk) {
                     world.disks.owed.push(name);
                 }
             });
             done.note(mesh, *node, "disk");
-            done.disks.push(process);
         }
     }
 
-    fn step(&self, mesh: &Mesh, nodes: &[usize], done: &mut Done, step: impl Fn(&mut crate::kernel::Process, u64)) {
-        for node in nodes {
-            let process = mesh.nodes[*node].process;
-            with(|world| step(&mut world.processes[process], self.chance));
-            done.note(mesh, *node, "clock");
-            done.felt = true;
+    fn step(&self, mesh: &Mesh, done: &mut Done, step: impl Fn(&mut World, usize, usize)) {
+        for node in self.pick(mesh) {
+            let process = mesh.nodes[node].process;
+            with(|world| step(world, done.number, process));
+            done.note(mesh, node, "clock");
         }
     }
 }

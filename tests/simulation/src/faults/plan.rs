@@ -7,7 +7,8 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde::Deserialize;
 
-use super::{Fault, Fault as F, Planned};
+use super::Planned;
+use super::kind::{Fault, Fault as F};
 use crate::kernel::MS;
 
 /// How long faults are made.
@@ -116,14 +117,31 @@ struct WrittenFault {
 }
 
 /// Reads a plan; what it leaves open is decided by the seed.
-pub(crate) fn read(text: &str, seed: u64) -> Result<Vec<Planned>, toml::de::Error> {
-    let written: Written = toml::from_str(text)?;
+pub(crate) fn read(text: &str, seed: u64) -> Result<Vec<Planned>, String> {
+    let written: Written = toml::from_str(text).map_err(|error| error.to_string())?;
     let mut rng = StdRng::seed_from_u64(seed);
-    let planned = |WrittenFault { kind, on, begins, ends }| {
+    let planned = |(place, written): (usize, WrittenFault)| {
+        written.check().map_err(|problem| format!("fault {} of the file, {:?}: {problem}", place + 1, written.kind))?;
+        let WrittenFault { kind, on, begins, ends } = written;
         let (begins, ends) = (begins.as_nanos(), ends.as_nanos().min(SPAN));
-        Planned { fault: kind, begins, ends, on, chance: rng.random() }
+        Ok(Planned { fault: kind, begins, ends, on, chance: rng.random() })
     };
-    Ok(written.fault.into_iter().map(planned).collect())
+    written.fault.into_iter().enumerate().map(planned).collect()
+}
+
+// === impl WrittenFault ===
+
+impl WrittenFault {
+    fn check(&self) -> Result<(), String> {
+        let WrittenFault { kind, on, begins, ends } = self;
+        if begins >= ends {
+            return Err(format!("it ends at {ends} and begins at {begins}: `ends` must be later"));
+        }
+        if begins.as_nanos() >= SPAN {
+            return Err(format!("it begins at {begins}: all is healed at {}, so `begins` must be earlier", Span::from_nanos(SPAN)));
+        }
+        on.as_deref().map_or(Ok(()), |on| kind.check_on(on))
+    }
 }
 
 #[cfg(test)]
@@ -140,5 +158,35 @@ mod tests {
             drawn.extend(plan.iter().map(|planned| planned.fault));
         }
         assert!(WEIGHTS.iter().all(|(fault, _)| drawn.contains(fault)));
+    }
+
+    fn written(lines: &str) -> Result<Vec<Planned>, String> {
+        read(&format!("[[fault]]\n{lines}"), 1)
+    }
+
+    #[test]
+    fn a_written_plan_means_what_it_says_or_is_refused() {
+        let plan = written("kind = 'kill-replica'\non = 'b1-2'\nbegins = '2s'\nends = '2200ms'").unwrap();
+        assert_eq!((plan[0].begins, plan[0].ends, plan[0].on.as_deref()), (2_000 * MS, 2_200 * MS, Some("b1-2")));
+        for (lines, told) in [
+            ("kind = 'kill-dyno'\non = 'd33'\nbegins = '1s'\nends = '2s'", "\"d33\""),
+            ("kind = 'kill-leader'\non = 'd3'\nbegins = '1s'\nends = '2s'", "b1, b2"),
+            ("kind = 'loss'\nbegins = '2s'\nends = '2s'", "`ends` must be later"),
+            ("kind = 'loss'\nbegins = '3s'\nends = '2s'", "`ends` must be later"),
+            ("kind = 'loss'\nbegins = '10s'\nends = '12s'", "`begins` must be earlier"),
+            ("kind = 'no-such'\nbegins = '1s'\nends = '2s'", "no-such"),
+            ("kind = 'loss'\nbegins = '1s'", "ends"),
+        ] {
+            let problem = written(lines).unwrap_err();
+            assert!(problem.contains(told), "{problem}");
+        }
+    }
+
+    #[test]
+    fn pinned_plans_are_read() {
+        for file in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/pinned")).unwrap() {
+            let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
+            assert!(!read(&text, 1).unwrap().is_empty());
+        }
     }
 }

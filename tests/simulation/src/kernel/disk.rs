@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use libc::c_int;
 
+use super::rules::Rules;
 use super::{MS, World, raw};
 
 /// Part of the path of every file that a power cut may harm.
@@ -14,16 +15,14 @@ pub(crate) struct Disks {
     open: BTreeMap<c_int, Open>,
     /// What was written to a file since it was last flushed, by its path.
     dirty: BTreeMap<String, Vec<Written>>,
-    /// Processes whose flushes take longer, by at most so many nanoseconds.
-    pub(crate) slow: BTreeMap<usize, u64>,
-    /// Processes whose flushes fail.
-    pub(crate) failing: Vec<usize>,
-    /// Processes whose disk is full.
-    pub(crate) full: Vec<usize>,
+    /// Processes whose flushes take longer, by at most so many nanoseconds; the last word counts. Felt by each flush.
+    pub(crate) slow: Rules<(usize, u64)>,
+    /// Processes whose flushes fail. Felt by each flush.
+    pub(crate) failing: Rules<usize>,
+    /// Processes whose disk is full. Felt by each write that finds no room.
+    pub(crate) full: Rules<usize>,
     /// Names of processes that may end by themselves, for their disk fails them.
     pub(crate) owed: Vec<String>,
-    /// Flushes that were slow or failed, and writes that found no room.
-    pub(crate) felt: u64,
     /// Bytes that power cuts took back.
     pub(crate) lost: u64,
 }
@@ -96,6 +95,16 @@ impl Disks {
         }
     }
 
+    /// Whether there is no room for a write of a process.
+    pub(super) fn is_full(&mut self, process: usize) -> bool {
+        self.full.feel(|full| *full == process)
+    }
+
+    /// Takes away what a fault did to disks; whether it was felt.
+    pub(crate) fn heal(&mut self, fault: usize) -> bool {
+        self.slow.take(fault) + self.failing.take(fault) + self.full.take(fault) > 0
+    }
+
     /// A killed process's files are closed; what it wrote stays, for the kernel has it.
     pub(super) fn killed(&mut self, process: usize) {
         let fds: Vec<c_int> = self.open.iter().filter(|(_, open)| open.process == process).map(|(fd, _)| *fd).collect();
@@ -109,14 +118,13 @@ impl Disks {
 impl World {
     /// When a flush that begins now ends, or that it fails.
     pub(crate) fn flush_end(&mut self, process: usize) -> Result<u64, c_int> {
-        if self.disks.failing.contains(&process) {
-            self.disks.felt += 1;
+        if self.disks.failing.feel(|failing| *failing == process) {
             return Err(libc::EIO);
         }
         let mut takes = self.rng.range(60_000, 200_000);
-        if let Some(more) = self.disks.slow.get(&process).copied() {
-            self.disks.felt += 1;
-            takes += self.rng.range(MS, more.max(2 * MS));
+        if let Some(slow) = self.disks.slow.iter_mut().rev().find(|slow| slow.what.0 == process) {
+            slow.felt += 1;
+            takes += self.rng.range(MS, slow.what.1.max(2 * MS));
         }
         Ok(self.now + takes)
     }
@@ -153,4 +161,25 @@ impl World {
 
 fn put(fd: c_int, at: u64, bytes: &[u8]) {
     raw::write_at(fd, bytes, at);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_fails_who_it_was_told_to_fail_and_no_fault_ends_another() {
+        let mut world = World::new(1);
+        world.disks.slow.add(1, (1, 4 * MS));
+        world.disks.slow.add(2, (2, 4 * MS));
+        world.disks.full.add(3, 1);
+        world.disks.full.add(4, 2);
+        world.disks.failing.add(5, 3);
+        assert!(world.flush_end(1).is_ok_and(|end| end > world.now + MS));
+        assert!(world.disks.is_full(2) && !world.disks.is_full(3));
+        assert_eq!(world.flush_end(3), Err(libc::EIO));
+        assert_eq!([1, 2, 3, 4].map(|fault| world.disks.heal(fault)), [true, false, false, true]);
+        assert_eq!(world.flush_end(3), Err(libc::EIO), "the end of others is not its end");
+        assert!(world.disks.heal(5) && world.flush_end(3).is_ok());
+    }
 }

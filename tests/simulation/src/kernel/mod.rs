@@ -11,21 +11,25 @@
 //! get it until it is thawed, while its sockets go on as a kernel's do.
 
 pub(crate) mod calls;
+mod clock;
 mod datagram;
 mod disk;
 mod link;
 mod poll;
 pub(crate) mod raw;
 mod rng;
+mod rules;
+mod stop;
 mod stream;
 mod table;
 mod threads;
 mod trap;
 mod turn;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-pub(crate) use link::{Cut, Kind};
+pub(crate) use disk::Disks;
+pub(crate) use link::{Cut, Kind, Slow};
 pub(crate) use rng::Rng;
 pub(crate) use table::{Addr, Object};
 pub(crate) use threads::{Process, Thread};
@@ -68,6 +72,10 @@ pub(crate) struct World {
     pub(crate) links: link::Links,
     pub(crate) disks: disk::Disks,
     traps: Vec<trap::Trap>,
+    /// Faults whose trap has frozen a process at its moment.
+    sprung: BTreeSet<usize>,
+    /// Clocks that were stepped. Felt by each reading.
+    steps: rules::Rules<clock::Step>,
     /// Process of the next thread, where it is not that of its parent.
     next_process: Option<usize>,
     /// Processes that ended by themselves, in words.
@@ -96,6 +104,8 @@ impl World {
             links: link::Links::default(),
             disks: disk::Disks::default(),
             traps: Vec::new(),
+            sprung: BTreeSet::new(),
+            steps: rules::Rules::default(),
             next_process: None,
             ends: Vec::new(),
             alarms: Vec::new(),
@@ -111,6 +121,12 @@ impl World {
         let mut rng = Rng::new(request);
         rng.next();
         rng.fill(bytes);
+    }
+
+    /// Takes away what a fault did to ways, disks and the counts of clocks, which go on as they were stepped; whether it was felt.
+    pub(crate) fn heal(&mut self, fault: usize) -> bool {
+        let felt = [self.links.heal(fault), self.disks.heal(fault), self.steps.take(fault) > 0];
+        felt.contains(&true)
     }
 
     /// Has something happen at a time, after all that was to happen then already.

@@ -2,7 +2,10 @@
 #![allow(unsafe_code)]
 
 use std::ffi::{CStr, c_int, c_void};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+/// Whether the program was asked to end.
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
 /// A real system call; the result is the kernel's, a negative error number included.
 ///
@@ -117,6 +120,28 @@ fn shared_page(place: usize) -> (usize, usize) {
 pub(crate) fn fixed_addresses() {
     // SAFETY: no memory is involved.
     unsafe { libc::personality(libc::ADDR_NO_RANDOMIZE as libc::c_ulong) };
+}
+
+extern "C" fn interrupt(_: c_int) {
+    INTERRUPTED.store(true, Ordering::SeqCst);
+}
+
+/// Has the program note that it is asked to end, so that it can clear away what it has made.
+pub(crate) fn watch_interrupts() {
+    for signal in [libc::SIGINT, libc::SIGTERM] {
+        // SAFETY: the function sets a flag and does nothing else.
+        unsafe { libc::signal(signal, interrupt as *const () as libc::sighandler_t) };
+    }
+}
+
+pub(crate) fn is_interrupted() -> bool {
+    INTERRUPTED.load(Ordering::SeqCst)
+}
+
+/// Kills this program when the thread that started it is gone: nobody would read what it has to tell.
+pub(crate) fn end_with_parent() {
+    // SAFETY: no memory is involved.
+    unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
 }
 
 /// Keeps the program on one processor: a change of threads there is cheaper.

@@ -38,13 +38,16 @@ pub(crate) struct Process {
     /// Its address, as a number.
     pub(crate) host: u32,
     pub(crate) dead: bool,
-    pub(crate) frozen: bool,
+    /// Since when it has been frozen, while it is.
+    pub(super) frozen: Option<u64>,
+    /// For how many nanoseconds it was frozen, once it is no longer.
+    pub(super) stood: u64,
     /// Threads whose turn came while it was frozen.
-    late: Vec<usize>,
+    pub(super) late: Vec<usize>,
     /// How far its time since boot is ahead, as after a suspend.
-    pub(crate) ahead: u64,
+    pub(super) ahead: u64,
     /// How wrong its time of day is.
-    pub(crate) wall_offset: i64,
+    pub(super) wall_offset: i64,
 }
 
 impl World {
@@ -81,7 +84,7 @@ impl World {
         self.next_process = Some(process);
     }
 
-    fn soon(&mut self, thread: usize) {
+    pub(super) fn soon(&mut self, thread: usize) {
         let time = self.now + self.rng.range(500, WAKE_MAX);
         self.at(time, Event::Run(thread));
     }
@@ -119,10 +122,11 @@ impl World {
     /// Whether the thread may have the turn; one of a frozen process gets it later.
     fn may_run(&mut self, thread: usize) -> bool {
         let process = &mut self.processes[self.threads[thread].process];
-        if process.frozen && !process.dead {
+        let frozen = process.frozen.is_some();
+        if frozen && !process.dead {
             process.late.push(thread);
         }
-        !process.dead && !process.frozen
+        !process.dead && !frozen
     }
 
     /// Lets things happen until some thread is to run.
@@ -169,47 +173,6 @@ impl World {
             it.joining.push(joining);
         }
         it.ended
-    }
-
-    // === Faults ===
-
-    /// Takes the turn from a process until it is thawed.
-    pub(crate) fn freeze(&mut self, process: usize) {
-        self.processes[process].frozen = true;
-    }
-
-    /// Whether it is frozen, or will be at its moment.
-    pub(crate) fn is_frozen(&self, process: usize) -> bool {
-        self.processes[process].frozen || self.is_trapped(process)
-    }
-
-    pub(crate) fn thaw(&mut self, process: usize) {
-        self.disarm(process);
-        self.processes[process].frozen = false;
-        for thread in std::mem::take(&mut self.processes[process].late) {
-            self.soon(thread);
-        }
-    }
-
-    /// Ends a process at once: its threads never run again and its descriptors are closed as a kernel closes them.
-    pub(crate) fn kill(&mut self, process: usize) {
-        self.processes[process].dead = true;
-        self.processes[process].late.clear();
-        let threads = &self.threads;
-        for waiting in self.futexes.values_mut() {
-            waiting.retain(|thread| threads[*thread].process != process);
-        }
-        for fd in self.table.of_process(process) {
-            self.close(fd);
-        }
-        self.disks.killed(process);
-    }
-
-    /// A process has ended, which nobody asked it to do.
-    pub(crate) fn ended_by_itself(&mut self, process: usize, how: &str) {
-        let said = format!("{} {how} at {} ms", self.processes[process].name, (self.now - super::BEGIN) / super::MS);
-        self.ends.push(said);
-        self.kill(process);
     }
 
     // === Futexes ===

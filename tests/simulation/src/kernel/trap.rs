@@ -13,6 +13,8 @@ const PATIENCE: u64 = 200 * MS;
 /// A process that is to be frozen.
 #[derive(Debug)]
 pub(crate) struct Trap {
+    /// The number of the fault that set it.
+    fault: usize,
     process: usize,
     /// Hosts that have to speak to it, of each step any.
     steps: Vec<Vec<u32>>,
@@ -20,9 +22,14 @@ pub(crate) struct Trap {
 
 impl World {
     /// Freezes a process once hosts of each of these sets have sent it something, in this order.
-    pub(crate) fn freeze_when_told(&mut self, process: usize, steps: Vec<Vec<u32>>) {
-        self.traps.push(Trap { process, steps });
-        self.call_at(self.now + PATIENCE, move |world| world.spring(process));
+    pub(crate) fn freeze_when_told(&mut self, fault: usize, process: usize, steps: Vec<Vec<u32>>) {
+        self.traps.push(Trap { fault, process, steps });
+        self.call_at(self.now + PATIENCE, move |world| world.spring(fault));
+    }
+
+    /// Whether the trap of a fault froze its process at the moment that it waited for.
+    pub(crate) fn has_sprung(&self, fault: usize) -> bool {
+        self.sprung.contains(&fault)
     }
 
     pub(super) fn is_trapped(&self, process: usize) -> bool {
@@ -30,10 +37,8 @@ impl World {
     }
 
     /// Takes a trap away, if there still is one.
-    pub(super) fn disarm(&mut self, process: usize) -> bool {
-        let before = self.traps.len();
+    pub(super) fn disarm(&mut self, process: usize) {
         self.traps.retain(|trap| trap.process != process);
-        before > self.traps.len()
     }
 
     /// A process gets bytes from a host.
@@ -41,20 +46,62 @@ impl World {
         if self.traps.is_empty() {
             return;
         }
-        let Some(process) = self.file(file).map(|file| file.process) else { return };
+        if let Some(process) = self.file(file).map(|file| file.process) {
+            self.step_on(process, from);
+        }
+    }
+
+    fn step_on(&mut self, process: usize, from: u32) {
         let Some(trap) = self.traps.iter_mut().find(|trap| trap.process == process) else { return };
         if trap.steps.first().is_some_and(|hosts| hosts.contains(&from)) {
             trap.steps.remove(0);
             if trap.steps.is_empty() {
+                let fault = trap.fault;
                 let time = self.now + self.rng.below(ACT_MAX);
-                self.call_at(time, move |world| world.spring(process));
+                self.call_at(time, move |world| world.spring(fault));
             }
         }
     }
 
-    fn spring(&mut self, process: usize) {
-        if self.disarm(process) {
-            self.freeze(process);
+    fn spring(&mut self, fault: usize) {
+        let Some(place) = self.traps.iter().position(|trap| trap.fault == fault) else { return };
+        let trap = self.traps.remove(place);
+        self.freeze(trap.process);
+        if trap.steps.is_empty() && !self.processes[trap.process].dead {
+            self.sprung.insert(fault);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Event;
+    use super::*;
+
+    fn pass(world: &mut World, span: u64) {
+        let end = world.now + span;
+        while let Some(((time, _), event)) = world.events.pop_first().filter(|((time, _), _)| *time <= end) {
+            world.now = time;
+            if let Event::Call(call) = event {
+                call(world);
+            }
+        }
+        world.now = end;
+    }
+
+    #[test]
+    fn a_trap_has_sprung_only_if_all_have_spoken() {
+        let mut world = World::new(1);
+        let [told, half_told, dead] = ["told", "half-told", "dead"].map(|name| world.add_process(name, 1));
+        for (fault, process) in [told, half_told, dead].into_iter().enumerate() {
+            world.freeze_when_told(fault, process, vec![vec![7], vec![8, 9]]);
+            world.step_on(process, 7);
+        }
+        world.step_on(told, 9);
+        world.step_on(dead, 8);
+        world.kill(dead);
+        pass(&mut world, 2 * PATIENCE);
+        assert_eq!([told, half_told, dead].map(|process| world.is_frozen(process)), [true, true, false]);
+        assert_eq!([0, 1, 2].map(|fault| world.has_sprung(fault)), [true, false, false]);
     }
 }

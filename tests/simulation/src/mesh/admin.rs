@@ -1,5 +1,6 @@
 //! What is asked of the control plane: to make the mesh one, and what it knows.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -68,10 +69,13 @@ impl Mesh {
         Ok(())
     }
 
-    /// Waits until every dyno is owned by the block it is assigned to, is answering, and nothing of it is in flight.
+    /// Waits until every dyno that was added is owned by the block it is assigned to, is answering, and nothing of it is in flight.
     pub(crate) fn await_owned(&self, limit: Duration) -> Result<(), String> {
+        let added = self.dyno_names();
         self.until("blocks that own all dynos", limit, async || {
-            for dyno in self.dynos().await? {
+            let dynos = self.dynos().await?;
+            all_listed(&added, dynos.iter().map(|dyno| dyno.id.as_str()))?;
+            for dyno in dynos {
                 let owned = dyno.phase() == wire::DynoPhase::Active && dyno.owner == dyno.block && dyno.owned_epoch == dyno.epoch;
                 if !owned || dyno.state() != wire::DynoState::Up {
                     return Err(format!("{dyno:?}"));
@@ -140,6 +144,11 @@ impl Mesh {
         Ok(Census { at, dynos: self.runtime.block_on(self.dynos())?.into_iter().map(listed).collect() })
     }
 
+    /// Whether a census holds every dyno that was added; if not, those that are lost.
+    pub(crate) fn holds_all(&self, census: &Census) -> Result<(), String> {
+        all_listed(&self.dyno_names(), census.dynos.iter().map(|listed| listed.dyno.as_str()))
+    }
+
     fn until(&self, what: &str, limit: Duration, look: impl AsyncFn() -> Result<(), String>) -> Result<(), String> {
         let end = with(|world| world.now) + u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX);
         loop {
@@ -152,9 +161,28 @@ impl Mesh {
     }
 }
 
+fn all_listed<'a>(added: &[String], listed: impl Iterator<Item = &'a str>) -> Result<(), String> {
+    let listed: BTreeSet<&str> = listed.collect();
+    let lost: Vec<&str> = added.iter().map(String::as_str).filter(|name| !listed.contains(name)).collect();
+    if lost.is_empty() { Ok(()) } else { Err(format!("the control plane does not list {}, which was added", lost.join(", "))) }
+}
+
 /// A client of the admin API at an address, which connects when it is used.
 pub(crate) fn api(runtime: &Runtime, at: SocketAddr, answer_max: Duration) -> Api {
     let endpoint = Endpoint::from_shared(format!("http://{at}")).expect("an address makes a URI");
     let _context = runtime.enter();
     Api::new(endpoint.connect_timeout(answer_max).timeout(answer_max).tcp_nodelay(true).connect_lazy())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dyno_that_was_added_and_is_not_listed_is_lost() {
+        let added = ["d1", "d2", "d3"].map(str::to_owned);
+        assert_eq!(all_listed(&added, ["d3", "d2", "d1"].into_iter()), Ok(()));
+        assert!(all_listed(&added, ["d1", "d3"].into_iter()).unwrap_err().contains("list d2,"));
+        assert!(all_listed(&added, std::iter::empty()).unwrap_err().contains("list d1, d2, d3,"));
+    }
 }

@@ -173,7 +173,8 @@ impl Mesh {
     }
 }
 
-fn nodes(dynos: &[u32]) -> Vec<Node> {
+/// The processes of a mesh with these dynos, none of which runs.
+pub(crate) fn nodes(dynos: &[u32]) -> Vec<Node> {
     let host = |tier: u8, number: u8| u32::from(Ipv4Addr::new(10, 0, tier, number));
     let node = |name: String, role, host| Node { name, role, host, id: None, process: 0, started: Time::ZERO };
     let mut nodes = vec![node("control-1".into(), Role::Control, host(3, 1))];

@@ -68,8 +68,7 @@ pub unsafe extern "C" fn pwrite64(fd: c_int, buf: *const c_void, len: usize, at:
 fn before_write(fd: c_int, at: u64, bytes: &[u8]) -> Result<(), c_int> {
     with(|world| {
         let Some(owner) = world.disks.owner(fd) else { return Ok(()) };
-        if world.disks.full.contains(&owner) {
-            world.disks.felt += 1;
+        if world.disks.is_full(owner) {
             return Err(libc::ENOSPC);
         }
         if bytes.len() < HOLE_MIN {

@@ -2,7 +2,8 @@
 
 use std::ffi::{c_int, c_uint, c_void};
 
-use super::super::{MS, WALL, block, current, with};
+use super::super::clock::Clock;
+use super::super::{MS, block, current, with};
 use super::real;
 
 const SECOND: u64 = 1_000 * MS;
@@ -14,10 +15,10 @@ pub(super) fn nanos(time: &libc::timespec) -> u64 {
 /// What a clock shows to a thread.
 fn reading(thread: usize, clock: libc::clockid_t) -> u64 {
     with(|world| {
-        let process = &world.processes[world.threads[thread].process];
+        let process = world.threads[thread].process;
         match clock {
-            libc::CLOCK_REALTIME | libc::CLOCK_REALTIME_COARSE => (WALL + world.now).saturating_add_signed(process.wall_offset),
-            libc::CLOCK_BOOTTIME => world.now + process.ahead,
+            libc::CLOCK_REALTIME | libc::CLOCK_REALTIME_COARSE => world.clock_shows(process, Clock::Wall),
+            libc::CLOCK_BOOTTIME => world.clock_shows(process, Clock::Boot),
             _ => world.now,
         }
     })

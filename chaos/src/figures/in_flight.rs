@@ -1,0 +1,124 @@
+//! Which requests a fault may excuse: those that were on their way when it took hold, and, where processes were killed, through one of them.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::net::SocketAddr;
+
+use dynomesh_agent::demo::journal::Event;
+use dynomesh_core::time::Span;
+use dynomesh_testkit::history::{Exchange, History, Incident};
+
+use crate::run::Told;
+
+/// How long after a fault had taken hold a request may be begun and still have met it.
+const MET: Span = Span::from_millis(100);
+/// The kind of a fault of which is known whom it took away.
+const KILL: &str = "kill";
+
+/// What is known of the ways of requests.
+pub(super) struct InFlight<'a> {
+    faults: &'a [Told],
+    kills: Vec<&'a Incident>,
+    edges: &'a BTreeMap<SocketAddr, String>,
+    /// By the names of requests.
+    came: HashMap<&'a str, Came<'a>>,
+}
+
+/// Where a request came.
+#[derive(Default)]
+struct Came<'a> {
+    dynos: HashSet<&'a str>,
+    /// The blocks that sent it there; a rival's do not say.
+    blocks: HashSet<&'a str>,
+}
+
+// === impl InFlight ===
+
+impl<'a> InFlight<'a> {
+    /// By the name of each edge that `edges` says the address of.
+    pub(super) fn new(history: &'a History, faults: &'a [Told], edges: &'a BTreeMap<SocketAddr, String>) -> Self {
+        let mut came: HashMap<&str, Came<'_>> = HashMap::new();
+        for (dyno, diary) in &history.dynos {
+            for line in &diary.lines {
+                let Event::Start(start) = &line.event else { continue };
+                let Some(key) = &start.key else { continue };
+                let came = came.entry(key).or_default();
+                came.dynos.insert(dyno.as_str());
+                came.blocks.extend(start.block.as_deref());
+            }
+        }
+        let kills = history.incidents.iter().filter(|incident| incident.kind == KILL).collect();
+        InFlight { faults, kills, edges, came }
+    }
+
+    /// Whether a request was on its way when a fault took hold that may have met it.
+    pub(super) fn may_excuse(&self, exchange: &Exchange) -> bool {
+        let met = self.faults.iter().filter(|fault| exchange.begun <= fault.held + MET && exchange.ended >= fault.began);
+        met.into_iter().any(|fault| {
+            let killed: Vec<&Incident> = self.kills.iter().copied().filter(|kill| kill.began == fault.held).collect();
+            killed.is_empty() || killed.iter().any(|kill| self.may_have_gone_through(exchange, kill))
+        })
+    }
+
+    /// Unknown is where a request was that no dyno saw: it may have waited anywhere behind its edge.
+    fn may_have_gone_through(&self, exchange: &Exchange, kill: &Incident) -> bool {
+        let through = |name: &str| exchange.edge.and_then(|edge| self.edges.get(&edge)).is_none_or(|edge| edge == name);
+        let came = self.came.get(exchange.key.as_str());
+        match &kill.block {
+            _ if self.edges.values().any(|edge| *edge == kill.target) => through(&kill.target),
+            Some(block) => came.is_none_or(|came| came.blocks.is_empty() || came.blocks.contains(block.as_str())),
+            None => came.is_none_or(|came| came.dynos.contains(kill.target.as_str())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dynomesh_agent::demo::journal::{Arrival, Line};
+    use dynomesh_core::id::DynoId;
+    use dynomesh_testkit::history::Diary;
+
+    use super::super::tests::{at, get};
+    use super::*;
+
+    fn fault() -> Told {
+        Told { title: String::new(), began: at(1_000), held: at(1_010), ended: at(3_000), is_felt: true, evidence: String::new() }
+    }
+
+    fn edges() -> BTreeMap<SocketAddr, String> {
+        (1..=2).map(|n| (SocketAddr::from(([10, 0, 0, n], 80)), format!("edge-{n}"))).collect()
+    }
+
+    /// A request that was on its way through the first edge and that `d1` had from `b1`, when something was killed.
+    fn excused(kill: Incident) -> bool {
+        let start = Arrival { key: Some("900".into()), block: Some("b1".into()), ..Arrival::default() };
+        let dyno = DynoId::new("d1").unwrap();
+        let line = Line { boot_ns: 0, wall_ns: 0, dyno: dyno.clone(), event: Event::Start(start) };
+        let mut history = History { incidents: vec![Incident { began: at(1_010), ..kill }], ..History::default() };
+        history.dynos.insert(dyno, Diary { max_conns: 1, lines: vec![line] });
+        let (faults, edges) = ([fault()], edges());
+        let exchange = Exchange { edge: edges.keys().next().copied(), ..get(900, 200) };
+        InFlight::new(&history, &faults, &edges).may_excuse(&exchange)
+    }
+
+    fn kill(target: &str, block: Option<&str>) -> Incident {
+        Incident { block: block.map(str::to_owned), ..Incident::at(KILL, target, at(0)) }
+    }
+
+    #[test]
+    fn only_what_was_on_its_way_has_met_a_fault() {
+        let (history, faults, edges) = (History::default(), [fault()], edges());
+        let in_flight = InFlight::new(&history, &faults, &edges);
+        assert!(in_flight.may_excuse(&get(900, 200)) && in_flight.may_excuse(&get(1_050, 10)));
+        assert!(!in_flight.may_excuse(&get(900, 50)) && !in_flight.may_excuse(&get(1_200, 10)));
+    }
+
+    #[test]
+    fn only_what_may_have_gone_through_a_killed_process_is_excused_by_its_death() {
+        for (target, block) in [("edge-1", None), ("b1-2", Some("b1")), ("d1", None)] {
+            assert!(excused(kill(target, block)), "{target}");
+        }
+        for (target, block) in [("edge-2", None), ("b2-1", Some("b2")), ("d2", None), ("control-1", None)] {
+            assert!(!excused(kill(target, block)), "{target}");
+        }
+    }
+}
