@@ -58,8 +58,11 @@ impl Told {
         if *requests < REQUESTS_MIN {
             voids.push(format!("{requests} requests were asked, which must be {REQUESTS_MIN} at least"));
         }
-        let has_judged = |name: &&str| reports.iter().any(|report| report.invariant == **name && report.judged > 0);
-        voids.extend(DEMANDED.iter().filter(|name| !has_judged(name)).map(|name| format!("nothing was judged of {name}")));
+        let shows =
+            |name: &&str| reports.iter().any(|report| report.invariant == **name && report.verdict() != check::Verdict::NothingJudged);
+        voids.extend(
+            DEMANDED.iter().filter(|name| !shows(name)).map(|name| format!("nothing, or less than is unknown, was judged of {name}")),
+        );
         voids
     }
 
@@ -97,7 +100,7 @@ mod tests {
         assert_eq!(told("").verdict(), Verdict::Clean);
         for silent in DEMANDED {
             assert_eq!(told(silent).verdict(), Verdict::Void, "{silent}");
-            assert_eq!(told(silent).voids(), [format!("nothing was judged of {silent}")]);
+            assert_eq!(told(silent).voids(), [format!("nothing, or less than is unknown, was judged of {silent}")]);
         }
         let few_faults = Told { felt: FAULTS_MIN - 1, ..told("") };
         let few_requests = Told { requests: REQUESTS_MIN - 1, ..told("") };
