@@ -6,8 +6,8 @@ use std::process::Command;
 /// Runs one seed with these arguments, which must be refused; what was said.
 fn refused(args: &[&str]) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_dynomesh-simulation"));
-    let output = command.args(["--seed", "1"]).args(args).output().unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
+    let output = command.args(["--seed", "1"]).args(args).output().expect("the program starts");
+    let said = String::from_utf8(output.stderr).expect("it says text");
     assert_eq!(output.status.code(), Some(2), "{said}");
     assert!(!said.contains("panicked"), "{said}");
     said
