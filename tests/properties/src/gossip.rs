@@ -166,7 +166,7 @@ fn carried(input: &mut Input<'_>, item: Item) -> Carried {
 }
 
 fn topic(input: &mut Input<'_>) -> Topic {
-    Topic::read(input.one_of(&["mesh", "load", "block/a", "of/tomorrow"])).expect("a topic")
+    Topic::read(input.one_of(&["mesh", "load", "load/a", "block/a", "of/tomorrow"])).expect("a topic")
 }
 
 fn address(nth: usize) -> SocketAddr {

@@ -28,7 +28,7 @@ pub(super) struct Entry {
 pub(super) struct Store {
     entries: BTreeMap<u64, Entry>,
     scopes: BTreeMap<Scope, Box<Sums>>,
-    private: BTreeMap<Topic, Box<Sums>>,
+    parts: BTreeMap<(Scope, Topic), Box<Sums>>,
 }
 
 impl Store {
@@ -93,15 +93,14 @@ impl Store {
     fn kept(&self, scope: Scope, wanted: &Interest) -> Box<Sums> {
         let of = |sums: Option<&Box<Sums>>| sums.cloned().unwrap_or_else(empty);
         match wanted {
-            Interest::Topics(topics) if scope == Scope::Private => {
+            Interest::Topics(topics) if !wanted.has_all(scope) => {
                 let mut all = empty();
-                for sums in topics.iter().filter_map(|topic| self.private.get(topic)) {
+                for sums in topics.iter().filter_map(|topic| self.parts.get(&(scope, topic.clone()))) {
                     all.iter_mut().zip(sums.iter()).for_each(|(all, sum)| *all = all.wrapping_add(*sum));
                 }
                 all
             }
-            wanted if wanted.has(scope) => of(self.scopes.get(&scope)),
-            _ => empty(),
+            _ => of(self.scopes.get(&scope)),
         }
     }
 
@@ -109,8 +108,8 @@ impl Store {
         let (part, token, scope) = (Range::ALL.part(item.id()), token(item), Scope::of(item.topics()));
         let sums = self.scopes.entry(scope).or_insert_with(empty);
         sums[part] = change(sums[part], token);
-        for topic in item.topics().iter().filter(|_| scope == Scope::Private) {
-            let sums = self.private.entry(topic.clone()).or_insert_with(empty);
+        for topic in item.topics() {
+            let sums = self.parts.entry((scope, topic.clone())).or_insert_with(empty);
             sums[part] = change(sums[part], token);
         }
     }
@@ -126,8 +125,8 @@ impl Store {
         for (scope, sums) in &self.scopes {
             assert_eq!(again.kept(*scope, &Interest::Everything), *sums, "{scope:?}");
         }
-        for (topic, sums) in &self.private {
-            assert_eq!(*again.private.get(topic).unwrap_or(&empty()), *sums, "{topic:?}");
+        for (part, sums) in &self.parts {
+            assert_eq!(*again.parts.get(part).unwrap_or(&empty()), *sums, "{part:?}");
         }
     }
 }
@@ -136,8 +135,8 @@ impl Store {
 fn weight(item: &Item, scope: Scope, wanted: &Interest) -> u64 {
     match wanted {
         _ if Scope::of(item.topics()) != scope => 0,
-        Interest::Topics(topics) if scope == Scope::Private => item.topics().iter().filter(|topic| topics.contains(*topic)).count() as u64,
-        wanted => u64::from(wanted.has(scope)),
+        Interest::Topics(topics) if !wanted.has_all(scope) => item.topics().iter().filter(|topic| topics.contains(*topic)).count() as u64,
+        _ => 1,
     }
 }
 

@@ -1,8 +1,10 @@
 //! Who wants what: a fact travels under topics, and a node says which topics it wants.
 //!
-//! What every node needs is under `mesh`. Load is under `load`, for edges and control only. What concerns one dyno is under the blocks it
-//! concerns, so that a hundred thousand dynos are not told to everybody. Nothing that is right depends on the topics being exact: control
-//! wants everything and hands on what it has, and whoever holds an older word of a fact is given the newer one, whatever its topics.
+//! What every node needs is under `mesh`. Load is under `load`, for edges and control, and under `load/NAME` of its block, for the replicas
+//! of that block: two nodes compare what both want, so an edge can learn a load from those alone whom it concerns, without control and
+//! without a second edge. What concerns one dyno is under the blocks it concerns, so that a hundred thousand dynos are not told to
+//! everybody. Nothing that is right depends on the topics being exact: control wants everything and hands on what it has, and whoever
+//! holds an older word of a fact is given the newer one, whatever its topics.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -23,8 +25,10 @@ pub const TOPIC_LEN_MAX: usize = 80;
 pub const WANTED_MAX: usize = 16;
 /// How the interest in everything is written.
 const EVERYTHING: &str = "*";
+/// How the load of one block begins.
+const LOAD_OF: &str = "load/";
 
-/// One topic: `mesh`, `load`, or `block/NAME`. Others may come with later versions and are as good as a block's.
+/// One topic: `mesh`, `load`, `load/NAME`, or `block/NAME`. Others may come with later versions and are as good as a block's.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Topic(Arc<str>);
 
@@ -37,6 +41,11 @@ impl Topic {
     /// Load, for those who choose by it.
     pub fn load() -> Self {
         Topic("load".into())
+    }
+
+    /// The load of one block, for its replicas.
+    pub fn load_of(name: &BlockName) -> Self {
+        Topic(format!("{LOAD_OF}{name}").into())
     }
 
     /// What concerns the dynos of one block.
@@ -60,6 +69,7 @@ impl Topic {
         match &*self.0 {
             "mesh" => Scope::Mesh,
             "load" => Scope::Load,
+            part if part.starts_with(LOAD_OF) => Scope::Load,
             _ => Scope::Private,
         }
     }
@@ -87,9 +97,9 @@ impl Interest {
         Interest::Topics([Topic::mesh(), Topic::load()].into())
     }
 
-    /// What a replica of `block` acts upon: apps, leaders, and the dynos that concern the block.
+    /// What a replica of `block` acts upon: apps, leaders, and the dynos that concern the block; and its load, for others to learn from it.
     pub fn block(block: &BlockName) -> Self {
-        Interest::Topics([Topic::mesh(), Topic::block(block)].into())
+        Interest::Topics([Topic::mesh(), Topic::block(block), Topic::load_of(block)].into())
     }
 
     /// Whether facts under `topic` are wanted.
@@ -104,7 +114,22 @@ impl Interest {
     pub(super) fn shared(&self, other: &Interest) -> Interest {
         match (self, other) {
             (Interest::Everything, wanted) | (wanted, Interest::Everything) => wanted.clone(),
-            (Interest::Topics(one), Interest::Topics(other)) => Interest::Topics(one.intersection(other).cloned().collect()),
+            (Interest::Topics(one), Interest::Topics(two)) => {
+                let within = |part: &&Topic, whole: &BTreeSet<Topic>| part.scope() == Scope::Load && whole.contains(&Topic::load());
+                let of_one = one.iter().filter(|topic| two.contains(*topic) || within(topic, two));
+                let of_two = two.iter().filter(|topic| within(topic, one));
+                Interest::Topics(of_one.chain(of_two).cloned().collect())
+            }
+        }
+    }
+
+    /// Whether all of `scope` is wanted, not only a part of it.
+    pub(super) fn has_all(&self, scope: Scope) -> bool {
+        match (self, scope) {
+            (Interest::Everything, _) => true,
+            (Interest::Topics(topics), Scope::Mesh) => topics.contains(&Topic::mesh()),
+            (Interest::Topics(topics), Scope::Load) => topics.contains(&Topic::load()),
+            (Interest::Topics(_), Scope::Private) => false,
         }
     }
 
@@ -150,9 +175,9 @@ pub fn topics(fact: &Fact, view: &MapView) -> Vec<Topic> {
         }
         Fact::Owned(f) => about(&f.dyno, &f.block, view),
         Fact::Released(f) => about(&f.dyno, &f.block, view),
-        Fact::Load(_) => vec![Topic::load()],
-        // How a process stands goes to all, though control alone asks: what only one wants is compared with nobody but its author, and a
-        // lost rumour would stay lost.
+        Fact::Load(f) => vec![Topic::load(), Topic::load_of(&f.block)],
+        // How a process stands goes to all, though control alone asks: what its author does not want itself is compared with few, and a
+        // lost rumour would stay lost with all others.
         _ => vec![Topic::mesh()],
     };
     topics.sort();

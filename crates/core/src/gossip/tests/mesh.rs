@@ -31,6 +31,29 @@ fn a_late_node_is_told_what_it_wants_and_no_more() {
     world.check();
 }
 
+/// Fails where a block does not want its own load: then two nodes never compare it, and an edge that starts while nothing changes, with
+/// control gone and no other edge to ask, knows no block that has slots.
+#[test]
+fn an_edge_learns_loads_from_the_blocks_alone() {
+    let mut world = mesh(9, 2);
+    world.until(known);
+    world.publish(3, &[leader(0, 1), load(0, 1)]);
+    world.publish(5, &[leader(1, 1), load(1, 1)]);
+    let loads = |world: &World, nth: usize| -> Vec<BlockName> { world.views[nth].all_loads().map(|fact| fact.block.clone()).collect() };
+    world.until(|world| loads(world, 2).len() == 2);
+    (0..3).for_each(|nth| world.stop(nth));
+    world.run(Span::from_secs(10));
+    world.restart(2, 2);
+    let took = world.until(|world| loads(world, 2) == [block(0), block(1)] && world.views[2].leaders().len() == 2);
+    assert!(took <= Span::from_secs(20), "{took}");
+    assert_eq!(
+        (loads(&world, 4), loads(&world, 6)),
+        (vec![block(0)], vec![block(1)]),
+        "a replica has the load of its own block and no other"
+    );
+    world.check();
+}
+
 #[test]
 fn what_nobody_between_wants_reaches_whom_it_concerns() {
     let mut world = mesh(3, 3);

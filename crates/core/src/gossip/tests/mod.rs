@@ -185,6 +185,11 @@ pub(super) fn leader(nth: usize, term: u64) -> Fact {
     Fact::Leader(LeaderFact { block: block(nth), group, term, seq: 1, leader: replica.id, replicas: vec![replica], zone: None })
 }
 
+pub(super) fn load(nth: usize, seq: u64) -> Fact {
+    let app = AppName::new("shop").unwrap();
+    Fact::Load(LoadFact { block: block(nth), app, term: Term(1), seq, slots: 4, used: 0, queued: 0, dynos: 4 })
+}
+
 pub(super) fn dyno(name: &str) -> DynoSpec {
     let app = AppName::new("shop").unwrap();
     DynoSpec { id: DynoId::new(name).unwrap(), app, address: "10.0.0.1:3000".parse().unwrap(), max_conns: 1 }
