@@ -24,6 +24,8 @@ pub(crate) struct Flushes {
     pub(crate) slowest: Span,
     /// When it was slow, from when to when.
     pub(crate) slow: Vec<(Time, Time)>,
+    /// When each flush began, in order, and what it took.
+    pub(crate) all: Vec<(Time, Span)>,
 }
 
 /// Flushes a few bytes again and again, and remembers the slow ones.
@@ -66,9 +68,18 @@ impl Flushes {
     fn add(&mut self, begun: Time, ended: Time) {
         let took = ended.since(begun);
         self.slowest = self.slowest.max(took);
+        self.all.push((begun, took));
         if took > SLOW {
             self.slow.push((begun, ended));
         }
+    }
+
+    /// The median of those that began between these; `None` where there were none.
+    pub(crate) fn typical(&self, from: Time, to: Time) -> Option<Span> {
+        let first = |at: Time| self.all.partition_point(|(begun, _)| *begun < at);
+        let mut took: Vec<Span> = self.all.get(first(from)..first(to))?.iter().map(|(_, took)| *took).collect();
+        took.sort();
+        took.get(took.len() / 2).copied()
     }
 }
 
@@ -100,6 +111,18 @@ mod tests {
         for (begun, ended) in [(0, 5), (60, 175), (230, 240)] {
             seen.add(at(begun), at(ended));
         }
-        assert_eq!((seen.slowest, seen.slow), (Span::from_millis(115), vec![(at(60), at(175))]));
+        assert_eq!((seen.slowest, &seen.slow[..]), (Span::from_millis(115), &[(at(60), at(175))][..]));
+    }
+
+    #[test]
+    fn what_flushes_take_is_told_by_their_median() {
+        let mut seen = Flushes::default();
+        let at = |ms: u64| Time::from_nanos(ms * 1_000_000);
+        for (begun, ended) in [(0, 2), (10, 90), (100, 103), (200, 207)] {
+            seen.add(at(begun), at(ended));
+        }
+        assert_eq!(seen.typical(at(0), at(200)), Some(Span::from_millis(3)));
+        assert_eq!(seen.typical(at(200), at(900)), Some(Span::from_millis(7)));
+        assert_eq!((seen.typical(at(201), at(900)), seen.typical(at(9), at(5))), (None, None));
     }
 }

@@ -80,7 +80,7 @@ impl Figures {
         let added = Latencies::added(all.iter().copied());
         let gets = Latencies::added(all.iter().copied().filter(|exchange| exchange.method == Method::GET));
         let healed = run.faults.iter().map(|fault| fault.ended).max();
-        let recovery = |ended, from| Recovery::new(&all, (run.began, ended), run.warm, from, &run.flushes.slow);
+        let recovery = |ended, from| Recovery::new(&all, (run.began, ended), run.warm, from, &run.flushes);
         let broken = run.faults.iter().map(|fault| fault.held).max().zip(run.faults.iter().map(|fault| fault.ended).min());
         let load = run.ended.since(run.began).as_secs_f64();
         let lines = run.history.dynos.values().flat_map(|diary| &diary.lines);

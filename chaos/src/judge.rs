@@ -46,10 +46,7 @@ pub(crate) fn judge(run: &Run) -> Judgement {
     let mut voids: Vec<String> =
         run.faults.iter().filter(|fault| !fault.is_felt).map(|fault| format!("{} was not felt: {}", fault.title, fault.evidence)).collect();
     let limit = run.scenario.expect.cpu_limit();
-    let unseen = [Some(&figures.recovery), figures.carried.as_ref()]
-        .into_iter()
-        .flatten()
-        .any(|recovery| !run.flushes.slow.is_empty() && (recovery.before.is_empty() || recovery.after.is_empty()));
+    let unseen = [Some(&figures.recovery), figures.carried.as_ref()].into_iter().flatten().any(|recovery| recovery.hidden);
     let is_short = limit.is_some_and(|limit| run.cpu > limit || run.flushes.slowest > STALL || unseen);
     if is_short {
         let (cpu, flush) = (run.cpu * 100.0, ms(run.flushes.slowest));

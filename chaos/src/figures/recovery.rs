@@ -14,7 +14,7 @@
 //! - The quickest quarter waits for no dyno at any of our loads: it takes what the mesh itself takes. In the same queues it varies by one
 //!   or two percent, in real runs on a quiet machine by up to 17. So a lasting slowdown of everything, by 30 % too, is seen there
 //!   ([`QUICK`]), where the tail cannot show it and the median, which at 80 % load lies between those that wait and those that do not,
-//!   jumps.
+//!   jumps. Most of that time is a flush: where a flush beside the mesh takes longer than before the faults, so may they, as many times.
 //!
 //! A window is normal if both are. One in which the disk of the machine stood still says nothing and is left out: every grant waits for a
 //! flush, and a tenth of a second without one fills all slots for a second. A request that the app did not answer counts as slower than any that it did.
@@ -23,6 +23,7 @@ use dynomesh_core::time::{Span, Time};
 use dynomesh_testkit::history::Exchange;
 
 use super::ms;
+use crate::disk::Flushes;
 use crate::workload::rounds::ROUND;
 
 /// From the start of one window after the last fault to the start of the next.
@@ -49,6 +50,8 @@ pub(crate) struct Window {
     pub(crate) from: Span,
     pub(crate) requests: usize,
     pub(crate) latency: Latency,
+    /// What a flush of the disk took meanwhile, beside the mesh: the median.
+    pub(crate) flush: Option<Span>,
 }
 
 /// What is told of the latencies of a window.
@@ -67,28 +70,33 @@ pub(crate) struct Recovery {
     pub(crate) limit: Option<Latency>,
     /// How soon after the last fault latency was normal for good; `None`: not before load ended, or it cannot be said.
     pub(crate) after_heal: Option<Span>,
+    /// Latency may have been normal again in windows that were left out for the disk's sake: it cannot be said whether it was.
+    pub(crate) hidden: bool,
 }
 
 // === impl Recovery ===
 
 impl Recovery {
     /// The recovery of a run with load from `began` to `ended`, the first fault not before `warm`, and the last over at `healed`.
-    /// The disk was `still` at times.
-    pub(crate) fn new(all: &[&Exchange], (began, ended): (Time, Time), warm: Time, healed: Option<Time>, still: &[(Time, Time)]) -> Self {
+    pub(crate) fn new(all: &[&Exchange], (began, ended): (Time, Time), warm: Time, healed: Option<Time>, disk: &Flushes) -> Self {
         let added = Added::of(all);
-        let is_still = |from: Time| still.iter().any(|(begun, ended)| *begun < from + ROUND && from < *ended + STANDSTILL);
-        let windows = |from: Time, to: Time, step: Span| -> Vec<Window> {
+        let is_still = |from: Time| disk.slow.iter().any(|(begun, ended)| *begun < from + ROUND && from < *ended + STANDSTILL);
+        // The windows of a time, and the start of the last that was left out.
+        let windows = |from: Time, to: Time, step: Span| -> (Vec<Window>, Option<Time>) {
             let starts = std::iter::successors(Some(from), |from| Some(*from + step)).take_while(|from| *from + ROUND <= to);
-            starts.filter(|from| !is_still(*from)).filter_map(|from| Window::new(&added, began, from)).collect()
+            let (still, told): (Vec<Time>, Vec<Time>) = starts.partition(|from| is_still(*from));
+            (told.into_iter().filter_map(|from| Window::new(&added, disk, began, from)).collect(), still.last().copied())
         };
-        let before = windows(began, warm, ROUND);
-        let after = healed.map_or_else(Vec::new, |healed| windows(healed, ended, STEP));
+        let (before, still_before) = windows(began, warm, ROUND);
+        let (after, still_after) = healed.map_or_else(Default::default, |healed| windows(healed, ended, STEP));
         let limit = Latency::limit(&before);
-        let mut recovery = Recovery { before, after, limit, after_heal: None };
+        let mut recovery = Recovery { before, after, limit, after_heal: None, hidden: false };
         // The first of those behind the last that was slow.
         let slow_until = recovery.slow().last().map(|window| window.from);
         let back = recovery.after.iter().find(|window| slow_until.is_none_or(|until| window.from > until));
         recovery.after_heal = back.and_then(|window| Some((began + window.from).since(healed?)));
+        let untold = still_after.is_some_and(|from| slow_until.is_none_or(|until| from > began + until));
+        recovery.hidden = recovery.after_heal.is_none() && (untold || (still_before.is_some() && recovery.before.is_empty()));
         recovery
     }
 
@@ -97,7 +105,7 @@ impl Recovery {
         match (self.after_heal, self.limit, self.slow().last()) {
             (Some(after), ..) => ms(after),
             (None, Some(limit), Some(last)) => {
-                let ([p25, p99], [p25_most, p99_most]) = (last.latency.told(), limit.told());
+                let ([p25, p99], [p25_most, p99_most]) = (last.latency.told(), self.limit_of(limit, last).told());
                 let from = last.from.as_secs_f64();
                 format!("never: from {from:.1} s on p25 {p25}, p99 {p99}; normal are up to {p25_most}, {p99_most}")
             }
@@ -112,7 +120,17 @@ impl Recovery {
 
     /// Whether a window is not normal.
     pub(crate) fn is_slow(&self, window: &Window) -> bool {
-        self.limit.is_none_or(|limit| !window.latency.is_within(limit))
+        self.limit.is_none_or(|limit| !window.latency.is_within(self.limit_of(limit, window)))
+    }
+
+    /// What is normal in a window, in which the disk may take longer than before the faults.
+    fn limit_of(&self, limit: Latency, window: &Window) -> Latency {
+        let before = self.before.iter().filter_map(|window| window.flush).max();
+        let slower = match (before, window.flush) {
+            (Some(before), Some(now)) if before > Span::ZERO && now > before => now.as_millis_f64() / before.as_millis_f64(),
+            _ => return limit,
+        };
+        Latency { p25: Span::from(limit.p25.to_std().mul_f64(slower)), ..limit }
     }
 }
 
@@ -120,12 +138,13 @@ impl Recovery {
 
 impl Window {
     /// `None` if there are too few requests in it.
-    fn new(all: &[Added], began: Time, from: Time) -> Option<Self> {
+    fn new(all: &[Added], disk: &Flushes, began: Time, from: Time) -> Option<Self> {
         let first = |at: Time| all.partition_point(|added| added.due < at);
         let mut added: Vec<Span> = all[first(from)..first(from + ROUND)].iter().map(|added| added.latency).collect();
         added.sort();
         let latency = Latency { p25: percentile(&added, 25), p99: percentile(&added, 99) };
-        (added.len() >= REQUESTS_MIN).then(|| Window { from: from.since(began), requests: added.len(), latency })
+        let flush = disk.typical(from, from + ROUND);
+        (added.len() >= REQUESTS_MIN).then(|| Window { from: from.since(began), requests: added.len(), latency, flush })
     }
 }
 

@@ -132,12 +132,13 @@ fn told(recovery: &Recovery, window: &Window) -> &'static str {
 fn recovery(Figures { recovery, carried, .. }: &Figures) -> Table {
     let row = |window: &Window, told: &str| {
         let [p25, p99] = window.latency.told();
-        vec![format!("from {:.1} s on", window.from.as_secs_f64()), window.requests.to_string(), p25, p99, told.to_owned()]
+        let flush = window.flush.map_or_else(String::new, ms);
+        vec![format!("from {:.1} s on", window.from.as_secs_f64()), window.requests.to_string(), p25, p99, flush, told.to_owned()]
     };
     let mut rows: Vec<Vec<String>> = recovery.before.iter().map(|window| row(window, "before the first fault")).collect();
     if let Some(limit) = recovery.limit {
         let [p25, p99] = limit.told();
-        rows.push(vec!["normal up to".into(), String::new(), p25, p99, String::new()]);
+        rows.push(vec!["normal up to".into(), String::new(), p25, p99, String::new(), String::new()]);
     }
     let carried = carried
         .iter()
@@ -146,7 +147,7 @@ fn recovery(Figures { recovery, carried, .. }: &Figures) -> Table {
     rows.extend(recovery.after.iter().map(|window| row(window, told(recovery, window))));
     Table {
         title: "Latency beyond the service time, in windows of the same requests",
-        head: &["window", "requests", "p25", "p99", ""],
+        head: &["window", "requests", "p25", "p99", "a flush of the disk", ""],
         rows,
     }
 }
@@ -161,7 +162,7 @@ mod tests {
     #[test]
     fn a_window_is_slow_only_beside_others() {
         let latency = |millis| Latency { p25: Span::from_millis(millis), p99: Span::from_millis(millis) };
-        let window = |millis| Window { from: Span::ZERO, requests: 600, latency: latency(millis) };
+        let window = |millis| Window { from: Span::ZERO, requests: 600, latency: latency(millis), flush: None };
         let mut recovery = Recovery::default();
         assert_eq!(told(&recovery, &window(1)), "nothing to compare with");
         recovery.limit = Some(latency(10));

@@ -62,7 +62,7 @@ fn run(shape: Shape, seed: u64, change: Change) -> Recovery {
             exchanges.push(exchange(now, change(now.as_millis(), took, &mut rng)));
         }
     }
-    Recovery::new(&exchanges.iter().collect::<Vec<_>>(), (at(0), at(ENDED)), at(WARM), Some(at(HEALED)), &[])
+    Recovery::new(&exchanges.iter().collect::<Vec<_>>(), (at(0), at(ENDED)), at(WARM), Some(at(HEALED)), &Flushes::default())
 }
 
 fn exchange(due: Span, took: Option<f64>) -> Exchange {
@@ -124,17 +124,55 @@ fn it_is_back_from_the_window_on_behind_which_none_is_slow() {
 fn a_window_in_which_the_disk_stood_still_says_nothing() {
     let all: Vec<Exchange> = (0..3200).map(|n| get(n * 10, if (2_400..2_500).contains(&n) { 500 } else { 20 })).collect();
     let all: Vec<&Exchange> = all.iter().collect();
-    let recovery = |still: &[(Time, Time)]| Recovery::new(&all, (at(0), at(32_000)), at(WARM), Some(at(HEALED)), still);
+    let recovery = |still: &[(Time, Time)]| {
+        let disk = Flushes { slow: still.to_vec(), ..Flushes::default() };
+        Recovery::new(&all, (at(0), at(32_000)), at(WARM), Some(at(HEALED)), &disk)
+    };
     assert_eq!(recovery(&[]).after_heal, Some(Span::from_secs(11)), "slow for a second from 24 s on");
     assert_eq!(recovery(&[(at(24_000), at(24_100))]).after_heal, Some(Span::ZERO));
     let all_the_time: Vec<_> = (0..32).map(|second| (at(second * 1000), at(second * 1000 + 50))).collect();
-    assert!(recovery(&all_the_time).before.is_empty() && recovery(&all_the_time).after.is_empty());
+    let nothing = recovery(&all_the_time);
+    assert!(nothing.before.is_empty() && nothing.after.is_empty() && nothing.hidden);
+    assert!(!recovery(&[]).hidden && !recovery(&[(at(24_000), at(24_100))]).hidden);
+}
+
+/// All that is left is slow; what is left out behind it may have been normal, and what is left out before it may not matter.
+#[test]
+fn behind_the_last_slow_window_the_disk_may_hide_that_it_is_back() {
+    let slow = |n: u64| (HEALED / 10..HEALED / 10 + 100).contains(&n);
+    let all: Vec<Exchange> = (0..3200).map(|n| get(n * 10, if slow(n) { 500 } else { 20 })).collect();
+    let all: Vec<&Exchange> = all.iter().collect();
+    let still = |from: u64| {
+        let disk = Flushes { slow: vec![(at(from), at(32_000))], ..Flushes::default() };
+        Recovery::new(&all, (at(0), at(32_000)), at(WARM), Some(at(HEALED)), &disk)
+    };
+    let seen = still(HEALED + 6_500);
+    assert_eq!((seen.after.len(), seen.after_heal, seen.hidden), (1, None, true), "{seen:#?}");
+    let all_slow: Vec<Exchange> = (0..3200).map(|n| get(n * 10, if n * 10 >= HEALED { 500 } else { 20 })).collect();
+    let disk = Flushes { slow: vec![(at(HEALED), at(HEALED + 50))], ..Flushes::default() };
+    let seen = Recovery::new(&all_slow.iter().collect::<Vec<_>>(), (at(0), at(32_000)), at(WARM), Some(at(HEALED)), &disk);
+    assert_eq!((seen.after_heal, seen.hidden), (None, false), "the last of them was seen, and slow");
+}
+
+/// Everything takes twice as long from the heal on: the mesh's fault, unless the disk beside it takes twice as long as well.
+#[test]
+fn a_disk_that_became_slower_is_no_slowdown_of_the_mesh() {
+    let all: Vec<Exchange> = (0..3200).map(|n| get(n * 10, if n * 10 < HEALED { 20 } else { 30 })).collect();
+    let all: Vec<&Exchange> = all.iter().collect();
+    let recovery = |then: u64| {
+        let flush = |n: u64| (at(n * 50), Span::from_millis(if n * 50 < HEALED { 4 } else { then }));
+        let disk = Flushes { all: (0..640).map(flush).collect(), ..Flushes::default() };
+        Recovery::new(&all, (at(0), at(32_000)), at(WARM), Some(at(HEALED)), &disk).after_heal
+    };
+    assert_eq!((recovery(4), recovery(5)), (None, None));
+    assert_eq!(recovery(8), Some(Span::ZERO));
+    assert_eq!(recovery(1), None, "a quicker one does not ask more of the mesh, nor less");
 }
 
 #[test]
 fn without_enough_requests_before_the_fault_nothing_is_normal() {
     let few: Vec<Exchange> = (0..600).map(|n| get(if n < 50 { n } else { 14_300 + n * 20 }, 20)).collect();
-    let recovery = Recovery::new(&few.iter().collect::<Vec<_>>(), (at(0), at(27_000)), at(WARM), Some(at(HEALED)), &[]);
+    let recovery = Recovery::new(&few.iter().collect::<Vec<_>>(), (at(0), at(27_000)), at(WARM), Some(at(HEALED)), &Flushes::default());
     assert_eq!((recovery.limit, recovery.after_heal, recovery.told().as_str()), (None, None, "not seen"));
     assert!(!recovery.after.is_empty());
 }
