@@ -36,6 +36,7 @@ enum Command {
         scenario: String,
         /// Go round with other seeds for so many minutes in all; what would not end by then is not begun
         #[arg(long, value_name = "N")]
+        #[arg(value_parser = clap::value_parser!(u64).range(1..=10_080))]
         minutes: Option<u64>,
         /// Decides what is drawn; drawn itself if not given
         #[arg(long)]

@@ -67,6 +67,8 @@ pub(crate) struct Judged {
     pub(crate) is_met: bool,
     /// It is about time, or about requests that wait only for so long: not judged where the machine itself stood still.
     pub(crate) is_timed: bool,
+    /// The disk stood still when it could have been seen: it is not judged.
+    pub(crate) is_hidden: bool,
 }
 
 // === impl Figures ===
@@ -119,29 +121,46 @@ impl Figures {
             let answered = |excused: usize| share(losses.asked - losses.lost.saturating_sub(excused), losses.asked);
             let (expected, told) = (format!("at least {}", percent(least)), format!("{} ({losses})", percent(answered(excused))));
             let is_met = answered(excused) >= least && losses.asked > 0;
-            judged.push(Judged { name, expected, seen: told, is_met, is_timed: true });
+            judged.push(Judged { name, expected, seen: told, is_met, is_timed: true, is_hidden: false });
         }
         if expect.unsafe_failures_in_flight_only {
             let Losses { asked, lost, in_flight, .. } = self.others;
             let (expected, is_met) = ("only on their way when a fault began".into(), lost == in_flight && asked > 0);
             let seen = self.others.to_string();
-            judged.push(Judged { name: "other requests lost", expected, seen, is_met, is_timed: true });
+            judged.push(Judged { name: "other requests lost", expected, seen, is_met, is_timed: true, is_hidden: false });
         }
         let mut at_most = |name: &'static str, most: Option<Span>, seen: Option<Span>, told: String| {
             if let Some(most) = most {
                 let (expected, is_met) = (format!("at most {most}"), seen.is_some_and(|seen| seen <= most));
-                judged.push(Judged { name, expected, seen: told, is_met, is_timed: true });
+                judged.push(Judged { name, expected, seen: told, is_met, is_timed: true, is_hidden: false });
             }
         };
         let (gap, get) = (self.longest_gap, self.get_added_max);
         at_most("longest time without an answer", expect.longest_gap, Some(gap), ms(gap));
         at_most("slowest GET beyond its service time", expect.get_slower_than_service_max, Some(get), ms(get));
+        let nothing = Recovery::default();
+        let carried = self.carried.as_ref().unwrap_or(&nothing);
+        let carried_told = self.carried.as_ref().map_or("no time in which all faults lasted".into(), Recovery::told);
         at_most("latency back to normal", expect.p99_back_within, self.recovery.after_heal, self.recovery.told());
-        let (soon, told) = self.carried.as_ref().map_or((None, "no time in which all faults lasted".into()), |c| (c.after_heal, c.told()));
-        at_most("latency back to normal while it lasts", expect.p99_carried_within, soon, told);
+        at_most("latency back to normal while it lasts", expect.p99_carried_within, carried.after_heal, carried_told);
+        let waits = [
+            ("latency back to normal", &self.recovery, expect.p99_back_within),
+            ("latency back to normal while it lasts", carried, expect.p99_carried_within),
+        ];
+        for (name, recovery, most) in waits {
+            let one = judged.iter_mut().find(|judged| judged.name == name);
+            one.into_iter().for_each(|judged| judged.is_hidden = most.is_some_and(|most| recovery.is_hidden(most)));
+        }
         if let Some(least) = expect.dispatches_min {
             let (expected, seen) = (format!("at least {least}"), self.dispatches.to_string());
-            judged.push(Judged { name: "requests run by dynos", expected, seen, is_met: self.dispatches >= least, is_timed: false });
+            judged.push(Judged {
+                name: "requests run by dynos",
+                expected,
+                seen,
+                is_met: self.dispatches >= least,
+                is_timed: false,
+                is_hidden: false,
+            });
         }
         judged
     }

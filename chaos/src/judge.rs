@@ -46,15 +46,19 @@ pub(crate) fn judge(run: &Run) -> Judgement {
     let mut voids: Vec<String> =
         run.faults.iter().filter(|fault| !fault.is_felt).map(|fault| format!("{} was not felt: {}", fault.title, fault.evidence)).collect();
     let limit = run.scenario.expect.cpu_limit();
-    let unseen = [Some(&figures.recovery), figures.carried.as_ref()].into_iter().flatten().any(|recovery| recovery.hidden);
-    let is_short = limit.is_some_and(|limit| run.cpu > limit || run.flushes.slowest > STALL || unseen);
+    let is_short = limit.is_some_and(|limit| run.cpu > limit || run.flushes.slowest > STALL);
     if is_short {
         let (cpu, flush) = (run.cpu * 100.0, ms(run.flushes.slowest));
         voids.push(format!(
             "the machine was short: processors busy to {cpu:.0} %, slowest flush {flush}; expectations are not judged, invariants are"
         ));
     }
-    let missed = judged.iter().any(|judged| !judged.is_met && (!judged.is_timed || !is_short));
+    let slowest = ms(run.flushes.slowest);
+    let hidden = judged.iter().filter(|judged| judged.is_hidden && !is_short);
+    voids.extend(hidden.map(|judged| {
+        format!("whether {} cannot be said: the disk stood still then, for {slowest} at the longest; all else is judged", judged.name)
+    }));
+    let missed = judged.iter().any(|judged| !judged.is_met && !judged.is_hidden && (!judged.is_timed || !is_short));
     let verdict = verdict(Checked::of(&reports, &demanded(&run.history)), missed || !run.complaints.is_empty(), !voids.is_empty());
     Judgement { reports, figures, judged, voids, verdict }
 }

@@ -50,7 +50,7 @@ impl Series {
         for round in 0.. {
             let mut is_over = true;
             for (n, scenario) in self.scenarios.iter().enumerate() {
-                let seed = self.seed + round;
+                let seed = self.seed.wrapping_add(round);
                 if deadline.is_some_and(|deadline| clock::now() + self.takes(scenario, seed) > deadline) {
                     continue;
                 }

@@ -14,7 +14,8 @@
 //! - The quickest quarter waits for no dyno at any of our loads: it takes what the mesh itself takes. In the same queues it varies by one
 //!   or two percent, in real runs on a quiet machine by up to 17. So a lasting slowdown of everything, by 30 % too, is seen there
 //!   ([`QUICK`]), where the tail cannot show it and the median, which at 80 % load lies between those that wait and those that do not,
-//!   jumps. Most of that time is a flush: where a flush beside the mesh takes longer than before the faults, so may they, as many times.
+//!   jumps. Most of that time is a flush: where a flush beside the mesh takes longer than before the faults, so may they, as many
+//!   times, but never more than [`SLOWER_MAX`] times: the mesh writes to the same disk, and must not be excused by itself.
 //!
 //! A window is normal if both are. One in which the disk of the machine stood still says nothing and is left out: every grant waits for a
 //! flush, and a tenth of a second without one fills all slots for a second. A request that the app did not answer counts as slower than any that it did.
@@ -38,6 +39,8 @@ const QUICK_LEAST: Span = Span::from_micros(600);
 const TAIL: u64 = 175;
 /// And how much above it at least: where hardly any request waits, one hundredth of them more or less that does makes so much.
 const TAIL_LEAST: Span = Span::from_millis(75);
+/// How many times longer all may take where the disk does, at most.
+const SLOWER_MAX: f64 = 2.0;
 /// For so long after a standstill of the disk those wait who came meanwhile.
 const STANDSTILL: Span = Span::from_secs(2);
 /// Stands for no answer.
@@ -70,8 +73,8 @@ pub(crate) struct Recovery {
     pub(crate) limit: Option<Latency>,
     /// How soon after the last fault latency was normal for good; `None`: not before load ended, or it cannot be said.
     pub(crate) after_heal: Option<Span>,
-    /// Latency may have been normal again in windows that were left out for the disk's sake: it cannot be said whether it was.
-    pub(crate) hidden: bool,
+    /// How soon it may have been normal for good, if all windows were that were left out for the disk's sake.
+    pub(crate) perhaps: Option<Span>,
 }
 
 // === impl Recovery ===
@@ -81,22 +84,24 @@ impl Recovery {
     pub(crate) fn new(all: &[&Exchange], (began, ended): (Time, Time), warm: Time, healed: Option<Time>, disk: &Flushes) -> Self {
         let added = Added::of(all);
         let is_still = |from: Time| disk.slow.iter().any(|(begun, ended)| *begun < from + ROUND && from < *ended + STANDSTILL);
-        // The windows of a time, and the start of the last that was left out.
-        let windows = |from: Time, to: Time, step: Span| -> (Vec<Window>, Option<Time>) {
+        // The windows of a time, and the starts of those that were left out.
+        let windows = |from: Time, to: Time, step: Span| -> (Vec<Window>, Vec<Time>) {
             let starts = std::iter::successors(Some(from), |from| Some(*from + step)).take_while(|from| *from + ROUND <= to);
             let (still, told): (Vec<Time>, Vec<Time>) = starts.partition(|from| is_still(*from));
-            (told.into_iter().filter_map(|from| Window::new(&added, disk, began, from)).collect(), still.last().copied())
+            (told.into_iter().filter_map(|from| Window::new(&added, disk, began, from)).collect(), still)
         };
         let (before, still_before) = windows(began, warm, ROUND);
         let (after, still_after) = healed.map_or_else(Default::default, |healed| windows(healed, ended, STEP));
         let limit = Latency::limit(&before);
-        let mut recovery = Recovery { before, after, limit, after_heal: None, hidden: false };
+        let mut recovery = Recovery { before, after, limit, after_heal: None, perhaps: None };
         // The first of those behind the last that was slow.
         let slow_until = recovery.slow().last().map(|window| window.from);
         let back = recovery.after.iter().find(|window| slow_until.is_none_or(|until| window.from > until));
         recovery.after_heal = back.and_then(|window| Some((began + window.from).since(healed?)));
-        let untold = still_after.is_some_and(|from| slow_until.is_none_or(|until| from > began + until));
-        recovery.hidden = recovery.after_heal.is_none() && (untold || (still_before.is_some() && recovery.before.is_empty()));
+        let untold = still_after.iter().find(|from| slow_until.is_none_or(|until| **from > began + until));
+        let untold = untold.and_then(|from| Some(from.since(healed?)));
+        let nothing_before = (recovery.before.is_empty() && !still_before.is_empty()).then_some(Span::ZERO);
+        recovery.perhaps = [recovery.after_heal, untold, nothing_before].into_iter().flatten().min();
         recovery
     }
 
@@ -113,6 +118,12 @@ impl Recovery {
         }
     }
 
+    /// Whether the disk hides if latency was back so soon.
+    pub(crate) fn is_hidden(&self, most: Span) -> bool {
+        let within = |soon: Option<Span>| soon.is_some_and(|soon| soon <= most);
+        within(self.perhaps) && !within(self.after_heal)
+    }
+
     /// The windows after the last fault that are not normal.
     fn slow(&self) -> impl Iterator<Item = &Window> {
         self.after.iter().filter(|window| self.is_slow(window))
@@ -124,10 +135,12 @@ impl Recovery {
     }
 
     /// What is normal in a window, in which the disk may take longer than before the faults.
-    fn limit_of(&self, limit: Latency, window: &Window) -> Latency {
+    pub(crate) fn limit_of(&self, limit: Latency, window: &Window) -> Latency {
         let before = self.before.iter().filter_map(|window| window.flush).max();
         let slower = match (before, window.flush) {
-            (Some(before), Some(now)) if before > Span::ZERO && now > before => now.as_millis_f64() / before.as_millis_f64(),
+            (Some(before), Some(now)) if before > Span::ZERO && now > before => {
+                (now.as_millis_f64() / before.as_millis_f64()).min(SLOWER_MAX)
+            }
             _ => return limit,
         };
         Latency { p25: Span::from(limit.p25.to_std().mul_f64(slower)), ..limit }

@@ -11,7 +11,7 @@ use std::fs;
 use anyhow::{Context, Result};
 use dynomesh_testkit::check::Report;
 
-use crate::figures::{Figures, Recovery, Window, ms, percent};
+use crate::figures::{Figures, Judged, Recovery, Window, ms, percent};
 use crate::judge::Judgement;
 use crate::run::Run;
 use crate::scenario::Scenario;
@@ -69,7 +69,11 @@ fn tables(run: &Run, judgement: &Judgement, beside: &[Beside]) -> [Table; 6] {
         vec![fault.title.clone(), since(fault.began), since(fault.ended), felt.into(), fault.evidence.clone()]
     });
     let expected = judgement.judged.iter().map(|judged| {
-        let met = if judged.is_met { "met" } else { "missed" };
+        let met = match judged {
+            Judged { is_met: true, .. } => "met",
+            Judged { is_hidden: true, .. } => "hidden by the disk",
+            Judged { .. } => "missed",
+        };
         vec![judged.name.to_owned(), judged.expected.clone(), judged.seen.clone(), met.into()]
     });
     let f = &judgement.figures;
@@ -133,7 +137,10 @@ fn recovery(Figures { recovery, carried, .. }: &Figures) -> Table {
     let row = |window: &Window, told: &str| {
         let [p25, p99] = window.latency.told();
         let flush = window.flush.map_or_else(String::new, ms);
-        vec![format!("from {:.1} s on", window.from.as_secs_f64()), window.requests.to_string(), p25, p99, flush, told.to_owned()]
+        let most =
+            recovery.limit.map(|limit| recovery.limit_of(limit, window).p25).filter(|most| recovery.limit.is_some_and(|l| *most > l.p25));
+        let told = most.map_or_else(|| told.to_owned(), |most| format!("{told}: p25 up to {} beside this disk", ms(most)));
+        vec![format!("from {:.1} s on", window.from.as_secs_f64()), window.requests.to_string(), p25, p99, flush, told]
     };
     let mut rows: Vec<Vec<String>> = recovery.before.iter().map(|window| row(window, "before the first fault")).collect();
     if let Some(limit) = recovery.limit {

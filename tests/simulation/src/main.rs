@@ -24,14 +24,14 @@ use clap::Parser;
 #[command(name = "dynomesh-simulation")]
 struct Args {
     /// How many seeds
-    #[arg(long, default_value_t = 100)]
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..))]
     seeds: u64,
     /// The first seed
     #[arg(long, default_value_t = 1)]
     from: u64,
     /// Seeds at once [default: one per processor]
-    #[arg(long)]
-    jobs: Option<usize>,
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    jobs: Option<u16>,
     /// Runs this seed alone and tells what came of it
     #[arg(long, conflicts_with = "seeds")]
     seed: Option<u64>,
@@ -67,6 +67,9 @@ fn refuse(problem: String) -> ExitCode {
 
 /// Looks at what was given before any seed runs.
 fn check(args: &Args) -> Result<(), String> {
+    if args.from.checked_add(args.seeds).is_none() {
+        return Err(format!("there are no {} seeds from {} on: the last is {}", args.seeds, args.from, u64::MAX));
+    }
     input::plan(args.faults.as_deref(), args.from)?;
     input::check_history(args.history.as_deref())
 }

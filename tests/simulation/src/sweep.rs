@@ -134,7 +134,7 @@ pub(crate) fn all(args: &Args) -> ExitCode {
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let (next, sum, begun) = (AtomicU64::new(args.from), Mutex::new(Sum::default()), Instant::now());
     std::thread::scope(|scope| {
-        for job in 0..args.jobs.unwrap_or(processors) {
+        for job in 0..args.jobs.map_or(processors, usize::from) {
             let (next, sum) = (&next, &sum);
             scope.spawn(move || {
                 loop {

@@ -132,8 +132,8 @@ fn a_window_in_which_the_disk_stood_still_says_nothing() {
     assert_eq!(recovery(&[(at(24_000), at(24_100))]).after_heal, Some(Span::ZERO));
     let all_the_time: Vec<_> = (0..32).map(|second| (at(second * 1000), at(second * 1000 + 50))).collect();
     let nothing = recovery(&all_the_time);
-    assert!(nothing.before.is_empty() && nothing.after.is_empty() && nothing.hidden);
-    assert!(!recovery(&[]).hidden && !recovery(&[(at(24_000), at(24_100))]).hidden);
+    assert!(nothing.before.is_empty() && nothing.after.is_empty() && nothing.is_hidden(Span::from_secs(10)));
+    assert!(!recovery(&[]).is_hidden(Span::from_secs(10)) && !recovery(&[(at(24_000), at(24_100))]).is_hidden(Span::from_secs(10)));
 }
 
 /// All that is left is slow; what is left out behind it may have been normal, and what is left out before it may not matter.
@@ -147,11 +147,12 @@ fn behind_the_last_slow_window_the_disk_may_hide_that_it_is_back() {
         Recovery::new(&all, (at(0), at(32_000)), at(WARM), Some(at(HEALED)), &disk)
     };
     let seen = still(HEALED + 6_500);
-    assert_eq!((seen.after.len(), seen.after_heal, seen.hidden), (1, None, true), "{seen:#?}");
+    assert_eq!((seen.after.len(), seen.after_heal, seen.perhaps), (1, None, Some(Span::from_secs(1))), "{seen:#?}");
+    assert!(seen.is_hidden(Span::from_secs(10)) && !seen.is_hidden(Span::ZERO));
     let all_slow: Vec<Exchange> = (0..3200).map(|n| get(n * 10, if n * 10 >= HEALED { 500 } else { 20 })).collect();
     let disk = Flushes { slow: vec![(at(HEALED), at(HEALED + 50))], ..Flushes::default() };
     let seen = Recovery::new(&all_slow.iter().collect::<Vec<_>>(), (at(0), at(32_000)), at(WARM), Some(at(HEALED)), &disk);
-    assert_eq!((seen.after_heal, seen.hidden), (None, false), "the last of them was seen, and slow");
+    assert_eq!((seen.after_heal, seen.perhaps), (None, None), "the last of them was seen, and slow");
 }
 
 /// Everything takes twice as long from the heal on: the mesh's fault, unless the disk beside it takes twice as long as well.
@@ -166,6 +167,7 @@ fn a_disk_that_became_slower_is_no_slowdown_of_the_mesh() {
     };
     assert_eq!((recovery(4), recovery(5)), (None, None));
     assert_eq!(recovery(8), Some(Span::ZERO));
+    assert_eq!(recovery(800), Some(Span::ZERO), "twice as much, and no more, whatever the disk takes");
     assert_eq!(recovery(1), None, "a quicker one does not ask more of the mesh, nor less");
 }
 

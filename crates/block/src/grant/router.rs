@@ -55,6 +55,7 @@ pub(crate) struct Pick {
     pub(crate) slot: SlotId,
     pub(crate) dyno: DynoId,
     pub(crate) address: Address,
+    /// Under which this block owns the dyno; see [`Router::epoch_of`].
     pub(crate) epoch: Epoch,
     /// The term in which it was picked: the write gate asks for the lease of this term.
     pub(crate) term: Term,
@@ -348,6 +349,13 @@ impl Router {
         if counts && leads && same {
             self.idle.put(now, &pick.dyno, link, pick.manner.keep_alive);
         }
+    }
+
+    /// Under which epoch this block owns the dyno of `pick` by now. Between a grant and its dispatch, for which a withheld body is waited for,
+    /// a drain may have come and gone: the slot is kept (P15), and a dyno that has seen the newer epoch must not see the older one again.
+    pub(crate) fn epoch_of(&self, pick: &Pick) -> Epoch {
+        let counts = self.own.contains_key(&pick.slot);
+        self.state.dyno(&pick.dyno).filter(|_| counts).map_or(pick.epoch, |record| record.epoch)
     }
 
     /// The connections that rest.

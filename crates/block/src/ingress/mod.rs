@@ -120,6 +120,7 @@ impl Ingress {
                     return self.refuse(hop, &marks, reason);
                 }
             };
+            claim.pick.epoch = shared.router().epoch_of(&claim.pick);
             return self.finish(hop, asked, marks, outbound, claim, way, first).await;
         }
     }

@@ -5,7 +5,8 @@
 //! what came after it; the journals of one machine share a clock, so that is seen over several dynos too. Safe requests run as often as
 //! they like. What a request is, its client says, not the dyno: one that arrives under another method is no other request. A request that no
 //! edge took must not have run at all, nor one of which the mesh says so, and an answer of the app to one that no dyno ran was made up.
-//! Unknown: requests without a complete answer, requests without a name that a dyno ran, and whether a run was over whose end its dyno
+//! A run that lost its name on the way is found by the number that the edge gave the request.
+//! Unknown: requests without a complete answer, runs without a name and without such a number, and whether a run was over whose end its dyno
 //! did not live to write. The history holds the journals of all dynos.
 
 use std::collections::HashMap;
@@ -31,26 +32,31 @@ const UNSEEN: [&str; 6] = ["no-block", "no-dyno", "no-leader", "not-dispatched",
 pub fn check(history: &History) -> Report {
     let mut report = Report::new("at-most-once");
     let asked: HashMap<&str, &Method> = history.exchanges.iter().map(|exchange| (exchange.key.as_str(), &exchange.method)).collect();
+    let all = runs::all(history);
+    let named = |run: &Run<'_>| Some((run.number()?.to_owned(), run.key()?.to_owned()));
+    let names: HashMap<String, String> = all.iter().filter_map(named).collect();
+    let name = |run: &Run<'_>| run.key().map(str::to_owned).or_else(|| names.get(run.number()?).cloned());
     let often = |run: &Run<'_>| {
-        let asked = run.key().and_then(|key| asked.get(key));
-        how_often(asked.map_or(run.start.method.as_str(), |method| method.as_str()))
+        let asked = name(run).and_then(|key| asked.get(key.as_str()).copied());
+        how_often(asked.map_or(run.start.method.as_str(), Method::as_str))
     };
-    let mut by_key: HashMap<&str, Vec<Run<'_>>> = HashMap::new();
-    for run in runs::all(history).into_iter().filter(|run| often(run) != Often::Any) {
-        match run.key() {
+    let mut by_key: HashMap<String, Vec<Run<'_>>> = HashMap::new();
+    for run in all.iter().copied().filter(|run| often(run) != Often::Any) {
+        match name(&run) {
             Some(key) => by_key.entry(key).or_default().push(run),
             None => report.unknown += 1,
         }
     }
     let mut again: Vec<(&str, &mut Vec<Run<'_>>)> =
-        by_key.iter_mut().filter(|(_, runs)| runs.len() > 1).map(|(key, runs)| (*key, runs)).collect();
+        by_key.iter_mut().filter(|(_, runs)| runs.len() > 1).map(|(key, runs)| (key.as_str(), runs)).collect();
     again.sort_unstable_by_key(|(key, _)| *key);
     for (key, runs) in again {
         let often = often(&runs[0]);
         judge_again(key, runs, often, &mut report);
     }
     for exchange in history.exchanges.iter().filter(|exchange| how_often(exchange.method.as_str()) != Often::Any) {
-        report.judged += 1;
+        let is_told = !matches!(exchange.outcome, Outcome::Unknown(_));
+        (report.judged, report.unknown) = (report.judged + usize::from(is_told), report.unknown + usize::from(!is_told));
         let ran = by_key.contains_key(exchange.key.as_str());
         match &exchange.outcome {
             Outcome::Ok(_) if !ran => report.violations.push(format!("{} was answered and never ran", exchange.key)),
@@ -59,8 +65,7 @@ pub fn check(history: &History) -> Report {
                 let code = answer.header("x-dynomesh-error").unwrap_or_default();
                 report.violations.push(format!("{} ran, and its client was told `{code}`", exchange.key));
             }
-            Outcome::Unknown(_) => report.unknown += 1,
-            Outcome::Ok(_) | Outcome::Failed(_) | Outcome::Refused => {}
+            Outcome::Ok(_) | Outcome::Failed(_) | Outcome::Refused | Outcome::Unknown(_) => {}
         }
     }
     report
@@ -118,7 +123,7 @@ mod tests {
         let history = history.asked(Method::PATCH, "c", Outcome::Failed(answer(Some("dyno-failed"))));
         let report = check(&history);
         report.assert_holds();
-        assert_eq!((report.judged, report.unknown), (3, 1));
+        assert_eq!((report.judged, report.unknown), (2, 1));
     }
 
     #[test]
@@ -140,7 +145,8 @@ mod tests {
     #[test]
     fn an_answer_out_of_nothing_is_a_violation_and_so_is_a_run() {
         assert_eq!(check(&two_dynos().asked(Method::POST, "a", ok())).violations, ["a was answered and never ran"]);
-        check(&two_dynos().asked(Method::POST, "a", Outcome::Unknown("reset".into()))).assert_holds();
+        let unknown = check(&two_dynos().asked(Method::POST, "a", Outcome::Unknown("reset".into())));
+        assert_eq!((unknown.judged, unknown.unknown, unknown.violations.len()), (0, 1, 0));
         let refused = two_dynos().asked(Method::POST, "a", Outcome::Refused);
         check(&refused).assert_holds();
         assert_eq!(check(&refused.start("d", 1, "a", None)).violations, ["a ran and was never sent"]);
@@ -187,5 +193,18 @@ mod tests {
     fn a_request_without_a_name_is_unknown() {
         let report = check(&two_dynos().start("d", 1, "", None));
         assert_eq!((report.unknown, report.violations.len()), (1, 0));
+    }
+
+    #[test]
+    fn a_run_that_lost_its_name_is_found_by_its_number() {
+        let numbered = |history: History, dyno: &str, key: Option<&str>| {
+            history.start_at(dyno, 10, |start| {
+                (start.method, start.key, start.request) = ("POST".into(), key.map(str::to_owned), Some("n1".into()));
+            })
+        };
+        let once = numbered(two_dynos().asked(Method::POST, "a", ok()), "d", Some("a"));
+        check(&once).assert_holds();
+        assert_eq!(check(&numbered(once, "e", None)).violations, ["a ran 2 times, at d and e"]);
+        assert_eq!(check(&numbered(two_dynos(), "e", None)).unknown, 1, "nobody named it");
     }
 }

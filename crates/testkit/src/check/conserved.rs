@@ -4,7 +4,7 @@
 //! bursts of more requests than there are slots. From [`Limits::recovery`] after the heal on, each dyno that is meant to serve must be
 //! listed as assigned to a block and as owned by it under that epoch, and every request that it gets must come from that block under that
 //! epoch; and it must get some, since a block that only claims a dyno has lost it all the same. A dyno that is not listed was forgotten, for no
-//! harness removes one for good. Unknown: dynos that got no request where no burst asked for every slot.
+//! harness removes one for good; and one that is drained, and so not meant to serve, gets none after the census. Unknown: dynos that got no request where no burst asked for every slot.
 
 use std::collections::BTreeMap;
 
@@ -25,6 +25,12 @@ pub fn check(history: &History, limits: &Limits) -> Report {
         let diary = history.dynos.get(&listed.dyno);
         judge(listed, census, diary.map_or_else(Vec::new, |diary| asked_since(diary, from)), was_asked, &mut report);
     }
+    for listed in census.dynos.iter().filter(|listed| !listed.serves) {
+        let late = history.dynos.get(&listed.dyno).map_or_else(Vec::new, |diary| asked_since(diary, from.max(census.at)));
+        if let Some(start) = late.first() {
+            report.violations.push(format!("{} is drained and was used by {}", listed.dyno, block(start)));
+        }
+    }
     for (dyno, diary) in history.dynos.iter().filter(|(dyno, _)| !listed.contains_key(dyno.as_str())) {
         report.judged += 1;
         report.violations.push(match asked_since(diary, from).first() {
@@ -38,8 +44,8 @@ pub fn check(history: &History, limits: &Limits) -> Report {
 fn judge(listed: &Listed, census: &Census, starts: Vec<&Arrival>, was_asked: bool, report: &mut Report) {
     let Listed { dyno, block: assigned, epoch, owner, owned_epoch, .. } = listed;
     let at = census.at.as_nanos() / 1_000_000;
-    report.judged += 1;
     let Some(assigned) = assigned else {
+        report.judged += 1;
         report.violations.push(format!("{dyno} was assigned to no block at {at} ms"));
         return;
     };
@@ -53,10 +59,10 @@ fn judge(listed: &Listed, census: &Census, starts: Vec<&Arrival>, was_asked: boo
         let under = start.epoch.map_or_else(|| "no epoch".to_owned(), |epoch| epoch.to_string());
         report.violations.push(format!("{dyno} is assigned to {assigned} under {epoch} and was used by {} under {under}", block(start)));
     }
+    let is_told = was_asked || !starts.is_empty();
+    (report.judged, report.unknown) = (report.judged + usize::from(is_told), report.unknown + usize::from(!is_told));
     if starts.is_empty() && was_asked {
         report.violations.push(format!("{dyno} of {assigned} was given no request, though every slot was asked for"));
-    } else if starts.is_empty() {
-        report.unknown += 1;
     }
 }
 
@@ -134,6 +140,7 @@ mod tests {
         assert_eq!(judged(&history).violations, ["d of b1 was given no request, though every slot was asked for"]);
         history.census.as_mut().unwrap().dynos[0].serves = false;
         assert_eq!(judged(&history).violations.len(), 0, "a drained dyno is meant to get none");
+        assert_eq!(judged(&used(history, "d", LATE + 50, ("b9", 3))).violations, ["d is drained and was used by b9"]);
     }
 
     #[test]

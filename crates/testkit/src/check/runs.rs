@@ -50,6 +50,11 @@ impl<'a> Run<'a> {
     pub(super) fn key(&self) -> Option<&'a str> {
         self.start.key.as_deref()
     }
+
+    /// The number that the mesh gave the request.
+    pub(super) fn number(&self) -> Option<&'a str> {
+        self.start.request.as_deref()
+    }
 }
 
 #[cfg(test)]

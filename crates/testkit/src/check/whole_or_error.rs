@@ -4,7 +4,8 @@
 //! Judged by digests. Every byte of an answer of the app must be what a dyno says it sent for the request of that name, with that
 //! status, to its last byte; the dyno must have received what the client sent; and the answer says the name of its asker again, so that
 //! one meant for another is found out though it is the same text. An answer that no dyno says it gave was made up. A dyno that took a body
-//! for complete must have all of it and no more, whatever its client heard, and the request must have arrived under its own method and path. An error of the mesh is explicit, so it is judged to hold.
+//! for complete must have all of it and no more, whatever its client heard, and the request must have arrived under its own method and path. An error of the mesh is
+//! explicit, so it is judged to hold, unless something in it is of an answer of the app or says that all is well.
 //! Unknown: requests without a complete answer, those to pages that the sample dyno does not write down, and journals without digests.
 
 use std::collections::HashMap;
@@ -35,8 +36,14 @@ pub fn check(history: &History) -> Report {
                 Judged::Broken(format!("it arrived at {} as {} {}", run.dyno, run.start.method, run.start.path))
             }
             _ if exchange.path.split('?').next() == Some(STATS_PATH) => Judged::Unknown,
-            Outcome::Ok(answer) => answered(exchange, answer, runs),
-            Outcome::Failed(_) => unanswered(exchange, runs),
+            Outcome::Ok(answer) => match unanswered(exchange, runs) {
+                Judged::Holds => answered(exchange, answer, runs),
+                other => other,
+            },
+            Outcome::Failed(answer) => match mixed(answer) {
+                Some(how) => Judged::Broken(how),
+                None => unanswered(exchange, runs),
+            },
             Outcome::Refused | Outcome::Unknown(_) => match unanswered(exchange, runs) {
                 Judged::Holds => Judged::Unknown,
                 other => other,
@@ -86,6 +93,14 @@ fn answered(exchange: &Exchange, answer: &Answer, runs: &[Run<'_>]) -> Judged {
         Some(end) => broken(format!("it sent {} and its dyno received {}", exchange.sent, end.received.unwrap_or_default())),
         None => broken(format!("its answer, {} with {}, is none that a dyno gave: {}", answer.status, answer.digest, told(&ends))),
     }
+}
+
+/// What of an answer that is said to be an error of the mesh is none.
+fn mixed(answer: &Answer) -> Option<String> {
+    if answer.status.as_u16() < 400 {
+        return Some(format!("it is told an error of the mesh under {}", answer.status));
+    }
+    answer.header("x-demo-key").map(|key| format!("it is told an error of the mesh in the answer of the app to {key}"))
 }
 
 /// Whether dynos that took its body for complete have all of it. What was handed over is at least what can have arrived.
@@ -203,6 +218,26 @@ mod tests {
         }
         let seen_short = ran(|end| (end.received, end.outcome) = (Some(Digest::of(b"quest")), End::Cut));
         heard(seen_short, Outcome::Failed(answer(Some("dyno-failed")))).assert_holds();
+    }
+
+    #[test]
+    fn a_truncated_run_is_a_violation_though_another_gave_the_whole_answer() {
+        let history = ran(|_| ()).dyno("e", 1).start("e", 1, "a", None);
+        let history = history.end_at("e", 1, 5, |end| (end.received, end.sent) = (Some(Digest::of(b"quest")), Some(Digest::of(TOLD))));
+        let report = heard(history, Outcome::Ok(whole()));
+        assert!(report.violations[0].contains("a dyno took 5-"), "{report}");
+    }
+
+    #[test]
+    fn an_error_that_looks_like_an_answer_is_a_violation() {
+        let failed = |change: fn(&mut Answer)| {
+            let mut told = answer(Some("dyno-failed"));
+            change(&mut told);
+            heard(ran(|_| ()), Outcome::Failed(told)).violations.len()
+        };
+        assert_eq!(failed(|_| ()), 0);
+        assert_eq!(failed(|told| told.status = hyper::StatusCode::OK), 1);
+        assert_eq!(failed(|told| drop(told.headers.insert("x-demo-key", "b".parse().unwrap()))), 1);
     }
 
     #[test]

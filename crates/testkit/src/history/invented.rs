@@ -82,7 +82,8 @@ pub(crate) fn answer(error: Option<&str>) -> Answer {
     if let Some(error) = error {
         headers.insert("x-dynomesh-error", error.parse().unwrap());
     }
-    Answer { status: StatusCode::OK, headers, len: 0, digest: Digest::default(), text: String::new(), difference: None }
+    let status = if error.is_some() { StatusCode::BAD_GATEWAY } else { StatusCode::OK };
+    Answer { status, headers, len: 0, digest: Digest::default(), text: String::new(), difference: None }
 }
 
 /// A GET that was never sent.
