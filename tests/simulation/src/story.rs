@@ -31,6 +31,9 @@ pub(crate) const DEADLINE: Span = Span::from_secs(8);
 const PATIENCE: Span = Span::from_secs(12);
 /// How long the mesh may take, once nothing is broken, until every dyno is owned again.
 const RECOVERY: Duration = Duration::from_secs(15);
+/// How long a slot counts at most that nothing proves free: for the longest request that a block runs, a minute, a tenth more, and two
+/// seconds (P10).
+const DOUBT_MAX: Duration = Duration::from_secs(68);
 
 /// What came of a seed.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -115,6 +118,9 @@ fn tell(seed: u64, dir: &Path, plan: &[Planned], told: &mut Told, history: &mut 
     history.exchanges = load.finish();
     let recovered = mesh.await_owned(RECOVERY);
     sleep_until((history.healed.unwrap_or_default() + well(settings)).as_nanos());
+    if settings.serial == Serial::Auto {
+        told.alarms.extend(mesh.await_idle(DOUBT_MAX).err());
+    }
     match mesh.census(now()) {
         Ok(census) => {
             told.alarms.extend(mesh.holds_all(&census).err());
@@ -138,8 +144,9 @@ fn settings(seed: u64) -> Settings {
     Settings { slots, serial }
 }
 
-/// How long after the last fault everything must be as if there had been none; then every slot is asked for. A dyno of which a new leader
-/// has not found out yet that it is serial proves nothing: its slots count until their deadline and the margin that is added to it (P9, P10).
+/// How long after the last fault everything must be as if there had been none; then every slot is asked for. A dyno of which the mesh has
+/// not found out that it is serial, or that is not, proves nothing: an orphan's slot counts until its deadline and the margin that is added
+/// to it (P9, P10), and that of a request which was cut as long as a block runs any; for these it waits before it asks, [`DOUBT_MAX`] at most.
 fn well(settings: Settings) -> Span {
     if settings.serial == Serial::Auto { Span::from_secs(12) } else { Span::from_secs(10) }
 }

@@ -85,6 +85,14 @@ impl Mesh {
         })
     }
 
+    /// Waits until no slot counts as taken, once nobody asks for any.
+    pub(crate) fn await_idle(&self, limit: Duration) -> Result<(), String> {
+        self.until("dynos without a slot that counts as taken", limit, async || {
+            let taken = self.dynos().await?.into_iter().find(|dyno| dyno.in_flight > 0);
+            taken.map_or(Ok(()), |dyno| Err(format!("{dyno:?}")))
+        })
+    }
+
     /// Which replica has which id.
     pub(super) fn learn_ids(&mut self) -> Result<(), String> {
         let answer = self.runtime.block_on(async { self.admin.clone().list_blocks(wire::ListBlocksRequest::default()).await });
