@@ -129,28 +129,21 @@ impl Figures {
             let seen = self.others.to_string();
             judged.push(Judged { name: "other requests lost", expected, seen, is_met, is_timed: true, is_hidden: false });
         }
-        let mut at_most = |name: &'static str, most: Option<Span>, seen: Option<Span>, told: String| {
+        let mut at_most = |name: &'static str, most: Option<Span>, seen: Option<Span>, told: String, recovery: Option<&Recovery>| {
             if let Some(most) = most {
+                let is_hidden = recovery.is_some_and(|recovery| recovery.is_hidden(most));
                 let (expected, is_met) = (format!("at most {most}"), seen.is_some_and(|seen| seen <= most));
-                judged.push(Judged { name, expected, seen: told, is_met, is_timed: true, is_hidden: false });
+                judged.push(Judged { name, expected, seen: told, is_met, is_timed: true, is_hidden });
             }
         };
         let (gap, get) = (self.longest_gap, self.get_added_max);
-        at_most("longest time without an answer", expect.longest_gap, Some(gap), ms(gap));
-        at_most("slowest GET beyond its service time", expect.get_slower_than_service_max, Some(get), ms(get));
-        let nothing = Recovery::default();
-        let carried = self.carried.as_ref().unwrap_or(&nothing);
-        let carried_told = self.carried.as_ref().map_or("no time in which all faults lasted".into(), Recovery::told);
-        at_most("latency back to normal", expect.p99_back_within, self.recovery.after_heal, self.recovery.told());
-        at_most("latency back to normal while it lasts", expect.p99_carried_within, carried.after_heal, carried_told);
-        let waits = [
-            ("latency back to normal", &self.recovery, expect.p99_back_within),
-            ("latency back to normal while it lasts", carried, expect.p99_carried_within),
-        ];
-        for (name, recovery, most) in waits {
-            let one = judged.iter_mut().find(|judged| judged.name == name);
-            one.into_iter().for_each(|judged| judged.is_hidden = most.is_some_and(|most| recovery.is_hidden(most)));
-        }
+        at_most("longest time without an answer", expect.longest_gap, Some(gap), ms(gap), None);
+        at_most("slowest GET beyond its service time", expect.get_slower_than_service_max, Some(get), ms(get), None);
+        let (back, carried) = (&self.recovery, self.carried.as_ref());
+        at_most("latency back to normal", expect.p99_back_within, back.after_heal, back.told(), Some(back));
+        let told = carried.map_or("no time in which all faults lasted".into(), Recovery::told);
+        let soon = carried.and_then(|carried| carried.after_heal);
+        at_most("latency back to normal while it lasts", expect.p99_carried_within, soon, told, carried);
         if let Some(least) = expect.dispatches_min {
             let (expected, seen) = (format!("at least {least}"), self.dispatches.to_string());
             judged.push(Judged {

@@ -33,22 +33,20 @@ pub fn check(history: &History) -> Report {
     let mut report = Report::new("at-most-once");
     let asked: HashMap<&str, &Method> = history.exchanges.iter().map(|exchange| (exchange.key.as_str(), &exchange.method)).collect();
     let all = runs::all(history);
-    let named = |run: &Run<'_>| Some((run.number()?.to_owned(), run.key()?.to_owned()));
-    let names: HashMap<String, String> = all.iter().filter_map(named).collect();
-    let name = |run: &Run<'_>| run.key().map(str::to_owned).or_else(|| names.get(run.number()?).cloned());
+    let names: HashMap<&str, &str> = all.iter().filter_map(|run| Some((run.number()?, run.key()?))).collect();
     let often = |run: &Run<'_>| {
-        let asked = name(run).and_then(|key| asked.get(key.as_str()).copied());
+        let asked = name(run, &names).and_then(|key| asked.get(key).copied());
         how_often(asked.map_or(run.start.method.as_str(), Method::as_str))
     };
-    let mut by_key: HashMap<String, Vec<Run<'_>>> = HashMap::new();
+    let mut by_key: HashMap<&str, Vec<Run<'_>>> = HashMap::new();
     for run in all.iter().copied().filter(|run| often(run) != Often::Any) {
-        match name(&run) {
+        match name(&run, &names) {
             Some(key) => by_key.entry(key).or_default().push(run),
             None => report.unknown += 1,
         }
     }
     let mut again: Vec<(&str, &mut Vec<Run<'_>>)> =
-        by_key.iter_mut().filter(|(_, runs)| runs.len() > 1).map(|(key, runs)| (key.as_str(), runs)).collect();
+        by_key.iter_mut().filter(|(_, runs)| runs.len() > 1).map(|(key, runs)| (*key, runs)).collect();
     again.sort_unstable_by_key(|(key, _)| *key);
     for (key, runs) in again {
         let often = often(&runs[0]);
@@ -69,6 +67,11 @@ pub fn check(history: &History) -> Report {
         }
     }
     report
+}
+
+/// The name of the request of a run: its own, or that of another run of the same number.
+fn name<'a>(run: &Run<'a>, names: &HashMap<&'a str, &'a str>) -> Option<&'a str> {
+    run.key().or_else(|| names.get(run.number()?).copied())
 }
 
 fn judge_again(key: &str, runs: &mut [Run<'_>], often: Often, report: &mut Report) {

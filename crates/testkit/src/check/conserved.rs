@@ -4,7 +4,8 @@
 //! bursts of more requests than there are slots. From [`Limits::recovery`] after the heal on, each dyno that is meant to serve must be
 //! listed as assigned to a block and as owned by it under that epoch, and every request that it gets must come from that block under that
 //! epoch; and it must get some, since a block that only claims a dyno has lost it all the same. A dyno that is not listed was forgotten, for no
-//! harness removes one for good; and one that is drained, and so not meant to serve, gets none after the census. Unknown: dynos that got no request where no burst asked for every slot.
+//! harness removes one for good; and one that is drained, and so not meant to serve, gets none after the census. Unknown: dynos that got no
+//! request where no burst asked for every slot.
 
 use std::collections::BTreeMap;
 
