@@ -50,7 +50,7 @@ impl Fault for Moves {
         let dynos: Vec<String> = mesh.layout.playing(&Role::Dyno).map(|dyno| dyno.name.clone()).collect();
         let blocks = mesh.layout.blocks();
         if let (Some(dyno), Some(block)) = (dynos.choose(&mut mesh.rng).cloned(), blocks.choose(&mut mesh.rng)) {
-            mesh.admin.begin(&["dyno", "move", &dyno, "--to", block, "--timeout", "5s"]);
+            mesh.admin.begin(&["dyno", "move", &dyno, "--to", block, "--timeout", "5s", "-o", "json"]);
             self.begun += 1;
         }
         Ok(())
@@ -65,11 +65,11 @@ impl Fault for Moves {
     }
 
     fn felt(&mut self, mesh: &mut Mesh) -> Result<Felt> {
-        let accepted = mesh.admin.calls()[self.calls..]
-            .iter()
-            .filter(|call| call.answer.is_ok() && call.line.get(1).is_some_and(|verb| verb == "move"))
-            .count();
-        Ok(Felt::when(accepted > 0, format!("{accepted} of {} moves accepted", self.begun)))
+        let moves = mesh.admin.calls()[self.calls..].iter().filter(|call| call.line.get(1).is_some_and(|verb| verb == "move"));
+        // One to where the dyno is already changes nothing.
+        let changed = |said: &String| serde_json::from_str(said).is_ok_and(|told: serde_json::Value| told["changed"] == true);
+        let moved = moves.filter(|call| call.answer.as_ref().is_ok_and(changed)).count();
+        Ok(Felt::when(moved > 0, format!("{moved} of {} commands moved a dyno", self.begun)))
     }
 
     fn hits(&self) -> Vec<Hit> {

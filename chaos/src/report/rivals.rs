@@ -38,6 +38,7 @@ fn column(run: &Run, judgement: &Judgement) -> Vec<Vec<String>> {
         row("safe requests lost", format!("{} of {}", f.safe.lost, f.safe.asked)),
         row("idempotent requests lost", format!("{} of {}", f.idempotent.lost, f.idempotent.asked)),
         row("requests lost that change something", format!("{} of {}", f.others.lost, f.others.asked)),
+        row("repeated by their clients", f.repeated.to_string()),
         row("longest time without an answer", ms(f.longest_gap)),
         row("added p50, p99", format!("{}, {}", ms(f.added_p50), ms(f.added_p99))),
         row("slowest GET beyond its service time", ms(f.get_added_max)),

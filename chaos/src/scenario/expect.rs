@@ -9,12 +9,9 @@ use serde::Deserialize;
 pub(crate) struct Expect {
     /// Least share of safe requests, which change nothing, that the app answers. The mesh repeats these whatever became of them before.
     pub(crate) safe_success: Option<f64>,
-    /// Least share of idempotent requests that the app answers. Of those that are not safe the mesh does not repeat what may still run
+    /// Least share of idempotent requests that the app answers, by the repetition where a client repeats ([`crate::workload`]). Of those that are not safe the mesh does not repeat what may still run
     /// somewhere (P23).
     pub(crate) idempotent_success: Option<f64>,
-    /// Requests that were on their way when a fault began may be lost, idempotent or not: for a killed edge, since nobody is left to
-    /// try them again.
-    pub(crate) in_flight_may_be_lost: bool,
     /// Requests that are not safe fail only if they were on their way when a fault began.
     pub(crate) unsafe_failures_in_flight_only: bool,
     /// Longest time without an answer of the app.

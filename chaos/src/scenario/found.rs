@@ -19,6 +19,7 @@ const BUILT_IN: &[(&str, &str)] = built_in![
     "kill-dyno",
     "kill-block",
     "freeze-leader",
+    "freeze-busy",
     "freeze-follower",
     "freeze-block",
     "freeze-edge",

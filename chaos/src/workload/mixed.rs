@@ -27,6 +27,10 @@ pub(crate) struct Spec {
     put: f64,
     #[serde(default = "deletes")]
     delete: f64,
+    /// Whether clients repeat idempotent requests whose connection to an edge breaks before any of an answer has come, once, as browsers and
+    /// libraries do. Nothing else can answer what was on its way through an edge that died.
+    #[serde(default)]
+    repeats: bool,
 }
 
 fn gets() -> f64 {
@@ -51,12 +55,15 @@ impl Spec {
     pub(super) fn load(&self, place: &Place) -> Load {
         let mut round = Round::new(self.load * place.capacity, place.seed);
         let services = round.services(place.floor, place.mean);
+        let repeats = self.repeats;
         let methods: Vec<Method> = services.iter().map(|_| self.method(round.rng.random())).collect();
         round.load(move |n, nth| {
             let method = &methods[nth];
             let path = format!("/item/{}", n % 1000);
             let ask = Ask::new(method.clone(), &path).service(services[nth]).deadline(DEADLINE);
-            if *method == Method::POST || *method == Method::PUT { ask.body(&format!("what is sent with request {n}")) } else { ask }
+            let has_body = *method == Method::POST || *method == Method::PUT;
+            let ask = if has_body { ask.body(&format!("what is sent with request {n}")) } else { ask };
+            if repeats && method.is_idempotent() { ask.repeated_if_broken() } else { ask }
         })
     }
 
@@ -78,7 +85,7 @@ mod tests {
 
     #[test]
     fn methods_are_drawn_by_their_parts() {
-        let spec = Spec { load: 1.0, get: 1.0, post: 2.0, put: 0.0, delete: 1.0 };
+        let spec = Spec { load: 1.0, get: 1.0, post: 2.0, put: 0.0, delete: 1.0, repeats: false };
         let drawn: Vec<Method> = [0.1, 0.3, 0.7, 0.8].into_iter().map(|drawn| spec.method(drawn)).collect();
         assert_eq!(drawn, [Method::GET, Method::POST, Method::POST, Method::DELETE]);
     }

@@ -1,6 +1,8 @@
 //! Operators that write and read the same things at once: apps, each a register that holds how long its requests may queue.
 //!
-//! They are told of a write's outcome or not; what they are told must fit into one order of all writes and reads.
+//! They are told of a write's outcome or not; what they are told must fit into one order of all writes and reads. Where the control plane has
+//! several replicas, a read may be answered by one that is behind; in the end, when all is healed, each register is read until it shows the
+//! last version that anybody was told of, and that read may not be behind.
 
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
@@ -26,6 +28,10 @@ const ANSWER_MAX: &str = "4s";
 const CHANGED: i32 = 5;
 /// What is said of a register that does not exist.
 const ABSENT: &str = "is not known";
+/// How long replicas may take to show the last version, once all is healed.
+const BEHIND_MAX: Span = Span::from_secs(10);
+/// From one last read to the next.
+const LOOK: Span = Span::from_millis(100);
 /// The shortest time a queue may be told to wait; values count up from here, so that no two writes are the same.
 const FIRST: u64 = 1_000;
 
@@ -43,7 +49,7 @@ pub(crate) struct Spec {
 
 pub(crate) struct Registers {
     stop: Arc<AtomicBool>,
-    operators: Vec<JoinHandle<Vec<Call>>>,
+    operators: Vec<JoinHandle<Operator>>,
 }
 
 /// One operator.
@@ -53,6 +59,8 @@ struct Operator {
     first: Vec<std::ffi::OsString>,
     rng: StdRng,
     values: Arc<AtomicU64>,
+    /// What a read is while faults last.
+    read: Operation,
     /// The version of each register that it was told last.
     known: Vec<u64>,
     calls: Vec<Call>,
@@ -65,6 +73,7 @@ impl Registers {
         let stop = Arc::new(AtomicBool::new(false));
         let values = Arc::new(AtomicU64::new(FIRST));
         let (program, first) = program::mesh()?;
+        let read = if place.admin.contains(',') { Operation::ReadBehind } else { Operation::Read };
         let operator = |n: u32| {
             let mut operator = Operator {
                 admin: place.admin.clone(),
@@ -72,6 +81,7 @@ impl Registers {
                 first: first.clone(),
                 rng: StdRng::seed_from_u64(place.seed ^ u64::from(n)),
                 values: values.clone(),
+                read: read.clone(),
                 known: vec![0; spec.count as usize],
                 calls: Vec::new(),
             };
@@ -81,7 +91,7 @@ impl Registers {
                     operator.call();
                     thread::sleep(interval.to_std());
                 }
-                operator.calls
+                operator
             })
         };
         let operators = (0..spec.operators).map(operator).collect();
@@ -96,13 +106,14 @@ impl Running for Registers {
 
     fn finish(self: Box<Self>) -> Finished {
         self.stop.store(true, Ordering::Relaxed);
-        let mut calls = Vec::new();
-        for operator in self.operators {
-            match operator.join() {
-                Ok(all) => calls.extend(all),
-                Err(panic) => std::panic::resume_unwind(panic),
-            }
+        let joined = self.operators.into_iter().map(|operator| operator.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        let mut operators: Vec<Operator> = joined.collect();
+        let told = |register: usize| operators.iter().map(|operator| operator.told(register)).max().unwrap_or_default();
+        let last: Vec<u64> = (0..operators.first().map_or(0, |operator| operator.known.len())).map(told).collect();
+        if let Some(operator) = operators.first_mut() {
+            operator.read_last(&last);
         }
+        let calls: Vec<Call> = operators.into_iter().flat_map(|operator| operator.calls).collect();
         let ok = calls.iter().filter(|call| matches!(call.returned, Returned::Ok { .. })).count();
         let unknown = calls.iter().filter(|call| matches!(call.returned, Returned::Unknown(_))).count();
         let told = format!("calls of registers: {} made, {ok} answered, {unknown} unknown", calls.len());
@@ -125,7 +136,7 @@ impl Operator {
         let write = ["--host", &host, "--queue-wait", &wait];
         let held = Some(value.to_string());
         let (operation, line) = match self.rng.random_range(0..3) {
-            0 => (Operation::ReadBehind, vec!["app", "get", &name]),
+            0 => (self.read.clone(), vec!["app", "get", &name]),
             _ if self.known[register] == 0 => {
                 let create = [&["app", "create", &name, "--expect", "0"], &write[..]].concat();
                 (Operation::CompareAndSet { expected: 0, value: held }, create)
@@ -151,13 +162,44 @@ impl Operator {
 
     /// Reads what a register holds, which is a call too.
     fn look(&mut self, register: usize, name: &str) {
+        let call = self.read(self.read.clone(), name);
+        if let Returned::Ok { version, .. } = &call.returned {
+            self.known[register] = *version;
+        }
+        self.calls.push(call);
+    }
+
+    fn read(&self, operation: Operation, name: &str) -> Call {
         let begun = clock::now();
         let output = self.run(&["app", "get", name]);
         let returned = output.map_or_else(|error| Returned::Unknown(format!("{error:#}")), |output| returned(&output));
-        if let Returned::Ok { version, .. } = &returned {
-            self.known[register] = *version;
+        Call { register: format!("app/{name}"), operation, begun, ended: clock::now(), returned }
+    }
+
+    /// The latest version of a register that it was ever told of.
+    fn told(&self, register: usize) -> u64 {
+        let name = format!("app/register-{register}");
+        let version = |call: &Call| match call.returned {
+            Returned::Ok { version, .. } if call.register == name => Some(version),
+            _ => None,
+        };
+        self.calls.iter().filter_map(version).max().unwrap_or_default()
+    }
+
+    /// Reads every register until it shows the version that anybody was told of last, and keeps the read that does, or the last one.
+    fn read_last(&mut self, last: &[u64]) {
+        for (register, last) in last.iter().enumerate() {
+            let until = clock::now() + BEHIND_MAX;
+            let call = loop {
+                let call = self.read(Operation::Read, &format!("register-{register}"));
+                let shows = matches!(call.returned, Returned::Ok { version, .. } if version >= *last);
+                if shows || clock::now() > until {
+                    break call;
+                }
+                thread::sleep(LOOK.to_std());
+            };
+            self.calls.push(call);
         }
-        self.calls.push(Call { register: format!("app/{name}"), operation: Operation::ReadBehind, begun, ended: clock::now(), returned });
     }
 
     fn run(&self, line: &[&str]) -> Result<Output> {

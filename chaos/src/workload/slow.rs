@@ -105,7 +105,7 @@ fn exchange(edges: &[SocketAddr], size: u64) -> Exchange {
         },
     };
     let (method, path, deadline) = (Method::POST, "/slow".to_owned(), DEADLINE);
-    Exchange { key, method, path, due: begun, begun, ended: clock::now(), deadline, sent, edge, outcome }
+    Exchange { key, method, path, due: begun, begun, ended: clock::now(), deadline, sent, edge, repeats: None, outcome }
 }
 
 fn talk(mut stream: &TcpStream, key: &str, size: u64, sent: &mut Digest) -> io::Result<Answer> {

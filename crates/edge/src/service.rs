@@ -372,6 +372,8 @@ where
                 attempts: progress.reached,
                 dyno_attempts: progress.dyno_attempts,
                 spills: progress.spills,
+                spilled: failure.spill,
+                had_to_queue: progress.must_queue,
                 left: now.until(deadline),
                 untried,
             },

@@ -1,7 +1,8 @@
 //! Operators: clients of the admin API. Some write and read the same apps, each a register that holds how long its requests may queue;
 //! one moves dynos, or drains them and takes that back, as the seed says.
 //!
-//! What a register's callers are told must fit into one order of all writes and reads, whatever happened to the control plane meanwhile.
+//! What a register's callers are told must fit into one order of all writes and reads, whatever happened to the control plane meanwhile: it
+//! has one replica here, so that nobody's read may be behind.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -170,14 +171,14 @@ impl Writer {
         let known = self.known[register];
         let value = Some(self.values.fetch_add(1, Ordering::Relaxed).to_string());
         let operation = match self.client.rng.random_range(0..3) {
-            0 => Operation::ReadBehind,
+            0 => Operation::Read,
             _ if known == 0 => Operation::CompareAndSet { expected: 0, value },
             1 => Operation::CompareAndSet { expected: known, value },
             _ => Operation::Write { value },
         };
         // Somebody else was faster: look, so that the next one has a chance.
         if matches!(self.call(register, operation), Returned::Stale(_)) {
-            self.call(register, Operation::ReadBehind);
+            self.call(register, Operation::Read);
         }
     }
 

@@ -320,11 +320,7 @@ impl Router {
         self.key += 1;
         let (sender, answer) = oneshot::channel();
         let waiter = Waiter { exclude: ask.exclude.to_vec(), span, answer: sender };
-        let pushed = match ask.must_queue {
-            true => floor.queue.push_must(now, self.key, waiter, ask.deadline),
-            false => floor.queue.push(now, self.key, waiter, ask.deadline),
-        };
-        match pushed {
+        match floor.wait(now, self.key, waiter, ask.deadline, ask.must_queue) {
             Ok(()) => Admission::Wait { key: self.key, answer },
             Err((full, _)) => Admission::Refuse(super::refusal_of(full)),
         }

@@ -144,11 +144,13 @@ impl Running {
         self.begin(&format!("GET {path}"), "connection: close\r\n", "")
     }
 
-    /// Sends a request as an edge does: method and target, more header lines, and what of its body goes with the head.
+    /// Sends a request as an edge does that knows no other block: method and target, more header lines, and what of its body goes with the
+    /// head.
     pub(super) fn begin(&self, line: &str, more: &str, body: &str) -> io::Result<Hop> {
         let mut stream = TcpStream::connect(self.config.http)?;
         stream.set_read_timeout(Some(TEST_TIME_MAX))?;
-        write!(stream, "{line} HTTP/1.1\r\nhost: h\r\nx-dynomesh-app: {APP}\r\nx-dynomesh-deadline-ms: 20000\r\n{more}\r\n{body}")?;
+        let own = format!("x-dynomesh-app: {APP}\r\nx-dynomesh-deadline-ms: 20000\r\nx-dynomesh-must-queue: 1\r\n");
+        write!(stream, "{line} HTTP/1.1\r\nhost: h\r\n{own}{more}\r\n{body}")?;
         Ok(Hop { stream, got: String::new() })
     }
 

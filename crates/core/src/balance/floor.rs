@@ -6,7 +6,7 @@
 use rand::Rng;
 
 use super::ledger::{Ledger, LedgerSettings};
-use super::queue::{Popped, Queue, QueueSettings};
+use super::queue::{Full, Popped, Queue, QueueSettings};
 use crate::id::{DynoId, SlotId};
 use crate::time::Time;
 
@@ -41,6 +41,25 @@ impl<T> Floor<T> {
         Some(dyno)
     }
 
+    /// Lets a request wait for its turn, until `deadline` at most; see [`Queue::push`]. One that has somewhere else to go waits only behind
+    /// requests that end by themselves. A slot in doubt (an orphan, a hold, a dyno in quarantine) comes free when something is proven or a
+    /// time is up, which takes a second or a minute: where all are, the edge finds room elsewhere at once, and where half of them are, half
+    /// as many may wait (P25). One that `must` wait here has been sent away often enough.
+    pub fn wait(&mut self, now: Time, key: u64, item: T, deadline: Time, must: bool) -> Result<(), (Full, T)> {
+        match must {
+            true => self.queue.push_must(now, key, item, deadline),
+            false if self.queue.len() >= self.places() => Err((Full::Length, item)),
+            false => self.queue.push(now, key, item, deadline),
+        }
+    }
+
+    /// The part of the queue's length that stands behind live slots.
+    fn places(&self) -> usize {
+        let slots = self.ledger.slots().max(1) as usize;
+        let live = (self.ledger.live() as usize).min(slots);
+        self.queue.len_max().saturating_mul(live).div_ceil(slots)
+    }
+
     /// The request whose turn it is, taken out of the queue; `None` while nobody waits or no dyno has room. Call it until then after
     /// every change that may have made room.
     pub fn next(&mut self, now: Time) -> Option<Popped<T>> {
@@ -55,7 +74,7 @@ mod tests {
 
     use super::*;
     use crate::app::Phase;
-    use crate::balance::{DynoShape, Outcome};
+    use crate::balance::{DynoShape, Occupied, Outcome};
     use crate::id::{Epoch, Holder, Incarnation, ReplicaId};
     use crate::time::Span;
 
@@ -84,6 +103,23 @@ mod tests {
         assert_eq!(floor.next(Time::ZERO).unwrap().item, Some("first"));
         assert!(floor.pick(&mut rng, slot(3), &[]).is_some());
         assert!(floor.next(Time::ZERO).is_none(), "nobody waits");
+    }
+
+    #[test]
+    fn who_can_go_elsewhere_waits_only_for_what_comes_free_by_itself() {
+        let (mut floor, mut rng) = (floor(3), StdRng::seed_from_u64(7));
+        floor.ledger.occupy(slot(1), &DynoId::new("d0").unwrap(), Occupied::Orphan);
+        floor.ledger.occupy(slot(2), &DynoId::new("d1").unwrap(), Occupied::Orphan);
+        floor.ledger.occupy(slot(3), &DynoId::new("d2").unwrap(), Occupied::Orphan);
+        assert_eq!(floor.wait(Time::ZERO, 1, "first", Time::FAR, false), Err((Full::Length, "first")), "all slots are in doubt");
+        assert_eq!(floor.wait(Time::ZERO, 2, "sent away", Time::FAR, true), Ok(()));
+        floor.ledger.release(slot(3));
+        assert_eq!(floor.next(Time::ZERO).unwrap().item, Some("sent away"));
+        assert!(floor.pick(&mut rng, slot(4), &[]).is_some());
+        for key in 3..6 {
+            assert_eq!(floor.wait(Time::ZERO, key, "behind it", Time::FAR, false), Ok(()), "one of three runs: three of nine may wait");
+        }
+        assert_eq!(floor.wait(Time::ZERO, 6, "too many", Time::FAR, false), Err((Full::Length, "too many")));
     }
 
     #[test]

@@ -65,6 +65,8 @@ pub struct Ledger {
     slots: BTreeMap<SlotId, Slot>,
     holds: Holds,
     seats: Seats,
+    /// Slots in [`SlotState::Live`], over all dynos.
+    live: u32,
 }
 
 // === impl Ledger: dynos ===
@@ -200,10 +202,9 @@ impl Ledger {
         let Slot { dyno: key, state } = self.slots.remove(&slot)?;
         self.unlist(slot, state);
         let dyno = self.at_mut(key);
-        *dyno.counts.of_mut(state) -= 1;
         dyno.health.probe = dyno.health.probe.filter(|probe| *probe != slot);
         let id = dyno.id.clone();
-        self.refresh(key);
+        self.count(key, Some(state), None);
         Some(id)
     }
 
@@ -256,8 +257,7 @@ impl Ledger {
     fn insert(&mut self, id: SlotId, dyno: u32, state: SlotState) {
         let known = self.slots.insert(id, Slot { dyno, state });
         assert!(known.is_none(), "slot {id} is taken twice: it names one grant for ever");
-        *self.at_mut(dyno).counts.of_mut(state) += 1;
-        self.refresh(dyno);
+        self.count(dyno, None, Some(state));
     }
 
     fn set_state(&mut self, id: SlotId, state: SlotState) {
@@ -267,9 +267,20 @@ impl Ledger {
         if let SlotState::Held(hold) = state {
             self.list(id, dyno, hold);
         }
+        self.count(dyno, Some(old), Some(state));
+    }
+
+    /// Counts a slot of the dyno as what it stands for now, no longer as what it stood for; where there is none, it is not taken.
+    fn count(&mut self, dyno: u32, old: Option<SlotState>, new: Option<SlotState>) {
         let counts = &mut self.at_mut(dyno).counts;
-        *counts.of_mut(old) -= 1;
-        *counts.of_mut(state) += 1;
+        let live = counts.live;
+        if let Some(old) = old {
+            *counts.of_mut(old) -= 1;
+        }
+        if let Some(new) = new {
+            *counts.of_mut(new) += 1;
+        }
+        self.live = self.live + self.at(dyno).counts.live - live;
         self.refresh(dyno);
     }
 

@@ -156,6 +156,11 @@ impl<T> Queue<T> {
         self.served += 1;
     }
 
+    /// How many may wait, of those who have somewhere else to go.
+    pub fn len_max(&self) -> usize {
+        self.settings.len_max
+    }
+
     /// How many wait.
     pub fn len(&self) -> usize {
         self.line.len()

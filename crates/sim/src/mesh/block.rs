@@ -289,11 +289,7 @@ impl Block {
             let (giver, turn) = world.promise();
             let waiter = Waiter { exclude: exclude.to_vec(), turn: giver };
             let (now, key) = (world.now(), slot.seq);
-            let pushed = match must_queue {
-                true => floor.queue.push_must(now, key, waiter, Time::FAR),
-                false => floor.queue.push(now, key, waiter, Time::FAR),
-            };
-            pushed.ok()?;
+            floor.wait(now, key, waiter, Time::FAR, must_queue).ok()?;
             turn
         };
         add(&self.counts.queued);

@@ -212,7 +212,8 @@ impl Edge {
 
     /// The retry rule.
     fn next(&self, miss: &Miss, request: Request, progress: &mut Progress) -> Retry {
-        if matches!(miss, Miss::Said(Reply::Spilled)) {
+        let spilled = matches!(miss, Miss::Said(Reply::Spilled));
+        if spilled {
             progress.spills += 1;
             add(&self.counts.spills);
         }
@@ -230,6 +231,8 @@ impl Edge {
             attempts: progress.attempts,
             dyno_attempts: progress.dyno_attempts,
             spills: progress.spills,
+            spilled,
+            had_to_queue: progress.must_queue,
             left: Span::from_secs(60),
             untried: self.usable(request.app).any(|(at, ..)| !progress.tried.contains(&at)),
         };

@@ -29,7 +29,7 @@ impl Default for Limits {
             deadline: Span::from_secs(60),
             late: Span::from_secs(2),
             lease: Span::from_millis(120),
-            slack: Span::from_secs(1),
+            slack: Span::from_millis(250),
             recovery: Span::from_secs(10),
             steps_max: 5_000_000,
         }

@@ -1,6 +1,7 @@
 //! A request to send, with what it asks of a sample dyno.
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -34,6 +35,11 @@ pub struct Ask {
     pub(crate) body: Content,
     pub(crate) deadline: Span,
     pub(crate) expects_content: bool,
+    pub(crate) repeated_if_broken: bool,
+    /// The name of the request that this one repeats.
+    pub(crate) repeats: Option<String>,
+    /// The edge that is asked last.
+    pub(crate) avoid: Option<SocketAddr>,
 }
 
 /// How the end of a body is told.
@@ -70,7 +76,19 @@ impl Ask {
     pub fn new(method: Method, path: &str) -> Self {
         let key = format!("{}-{}", std::process::id(), ASKED.fetch_add(1, Ordering::Relaxed));
         let (headers, body) = (HeaderMap::new(), Content::Text(Bytes::new()));
-        Ask { key, method, path: path.into(), host: None, headers, body, deadline: DEADLINE, expects_content: false }
+        Ask {
+            key,
+            method,
+            path: path.into(),
+            host: None,
+            headers,
+            body,
+            deadline: DEADLINE,
+            expects_content: false,
+            repeated_if_broken: false,
+            repeats: None,
+            avoid: None,
+        }
     }
 
     /// A GET.
@@ -124,6 +142,18 @@ impl Ask {
     pub fn deadline(mut self, deadline: Span) -> Self {
         self.deadline = deadline;
         self
+    }
+
+    /// Has its client ask once more, under another name and at another edge, if its connection breaks before any of an answer has come: what browsers and libraries do by themselves with idempotent requests (RFC 9110, section 9.2.2).
+    pub fn repeated_if_broken(mut self) -> Self {
+        self.repeated_if_broken = true;
+        self
+    }
+
+    /// The same once more, under a name of its own, and not at this edge if there is another.
+    pub(crate) fn again(self, avoid: Option<SocketAddr>) -> Self {
+        let (key, repeats) = (format!("{}-again", self.key), Some(self.key));
+        Ask { key, repeats, avoid, repeated_if_broken: false, ..self }
     }
 
     /// The request on the wire; what is handed over of its body is told in `sent`.

@@ -53,23 +53,31 @@ impl Engine {
         let Due { ask, host, at, outcome: told } = due;
         let place = self.places.acquire().await.expect("the semaphore is never closed");
         let begun = clock::now();
-        let (sent, edge) = (Sent::default(), Cell::new(None));
-        let attempt = self.clone().attempt(&ask, &host, sent.clone(), &edge);
+        let (sent, edge, broken) = (Sent::default(), Cell::new(None), Cell::new(false));
+        let attempt = self.clone().attempt(&ask, &host, sent.clone(), &edge, &broken);
         let outcome = match tokio::time::timeout(ask.deadline.to_std(), attempt).await {
             Ok(outcome) => outcome,
             Err(_) => Outcome::Unknown(format!("no complete answer within {}", ask.deadline)),
         };
         let ended = clock::now();
         drop(place);
+        if broken.get() && ask.repeated_if_broken {
+            let again = Due { ask: ask.clone().again(edge.get()), host, at, outcome: told.clone() };
+            spawn_local(self.exchange(again));
+        }
         let (sent, edge) = (sent.digest(), edge.get());
-        let Ask { key, method, path, deadline, .. } = ask;
+        let Ask { key, method, path, deadline, repeats, .. } = ask;
         // A test that has seen enough does not listen any more.
-        let _ = told.send(Exchange { key, method, path, due: at, begun, ended, deadline, sent, edge, outcome });
+        let _ = told.send(Exchange { key, method, path, due: at, begun, ended, deadline, sent, edge, repeats, outcome });
     }
 
-    /// Sends the request on the first connection that takes it, edge by edge from the one whose turn it is.
-    async fn attempt(self: Rc<Self>, ask: &Ask, host: &str, sent: Sent, asked: &Cell<Option<SocketAddr>>) -> Outcome {
-        let first = self.turn.replace_with(|turn| (*turn + 1) % self.edges.len());
+    /// Sends the request on the first connection that takes it, edge by edge from the one whose turn it is. Tells whether that connection
+    /// broke before an answer came.
+    async fn attempt(self: Rc<Self>, ask: &Ask, host: &str, sent: Sent, asked: &Cell<Option<SocketAddr>>, broken: &Cell<bool>) -> Outcome {
+        let first = match ask.avoid.and_then(|edge| self.edges.iter().position(|known| *known == edge)) {
+            Some(avoid) => avoid + 1,
+            None => self.turn.replace_with(|turn| (*turn + 1) % self.edges.len()),
+        };
         let mut request = ask.request(host, sent);
         for edge in self.edges.iter().cycle().skip(first).take(self.edges.len()) {
             asked.set(Some(*edge));
@@ -79,7 +87,10 @@ impl Engine {
                     Ok(response) => return self.clone().receive(*edge, sender, ask, response).await,
                     Err(mut error) => match error.take_message() {
                         Some(unsent) => request = unsent,
-                        None => return Outcome::Unknown(told(error.error())),
+                        None => {
+                            broken.set(true);
+                            return Outcome::Unknown(told(error.error()));
+                        }
                     },
                 }
             }

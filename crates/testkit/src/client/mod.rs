@@ -2,7 +2,7 @@
 //!
 //! Requests are sent when they are due, whatever became of those before them, and each is timed from that moment: a frozen mesh shows
 //! as every request it delayed, not as the few that were open (coordinated omission). It never repeats a request that may have been
-//! sent; only one that provably was not goes to another connection, or to the next edge if this one refuses connections.
+//! sent, unless it is asked to; only one that provably was not goes to another connection, or to the next edge if this one refuses connections.
 //!
 //! Threads: one engine per client runs all connections; each [`Running`] load has one that keeps its time, and [`Client::replay`] keeps
 //! it on its caller's. They are joined by an unbounded channel of requests that are due, and the engine bounds the connections.

@@ -4,6 +4,8 @@ use dynomesh_agent::demo::digest::Digest;
 use dynomesh_agent::demo::{Config, Demo};
 use dynomesh_core::id::DynoId;
 
+use hyper::Method;
+
 use super::*;
 use crate::history::Outcome;
 use crate::latency::Latencies;
@@ -71,6 +73,24 @@ fn what_is_not_a_complete_answer_is_unknown() {
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let seen = Client::new(vec![silent.local_addr().unwrap()], "x").send(Ask::get("/").deadline(Span::from_millis(50)));
     assert!(matches!(&seen.outcome, Outcome::Unknown(why) if why.contains("50ms")), "{seen}");
+}
+
+#[test]
+fn what_broke_before_an_answer_is_repeated_once_under_another_name_if_so_asked() {
+    let broken = Script::start(|_| Vec::new());
+    let client = Client::new(vec![broken.address(), sample()], "x");
+    let make = |_| Ask::new(Method::PUT, "/first").body("abc").repeated_if_broken();
+    let mut running = client.load(Load { rate: 1000.0, arrivals: Arrivals::Regular, make: Box::new(make) });
+    crate::wait::until("a repetition", Span::from_secs(20), || running.seen().iter().any(|seen| seen.repeats.is_some()).then_some(()));
+    let all = running.finish();
+    let again: Vec<&Exchange> = all.iter().filter(|seen| seen.repeats.is_some()).collect();
+    for seen in &again {
+        let first = all.iter().find(|first| Some(&first.key) == seen.repeats.as_ref()).expect("the first is told too");
+        assert!(matches!(first.outcome, Outcome::Unknown(_)) && first.due == seen.due && first.key != seen.key, "{first}");
+    }
+    assert!(again.iter().all(|seen| seen.ok().is_some()), "not all of {} went elsewhere", again.len());
+    let lost = all.iter().filter(|seen| seen.repeats.is_none() && seen.ok().is_none()).count();
+    assert_eq!(again.len(), lost, "each is repeated once, the repetition never");
 }
 
 #[test]

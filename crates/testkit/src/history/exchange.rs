@@ -41,6 +41,9 @@ pub struct Exchange {
     /// The edge that took it, or that was asked last.
     #[serde(default)]
     pub edge: Option<SocketAddr>,
+    /// The name of the request that its client repeated by it, since the connection of that one broke.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repeats: Option<String>,
     /// What came of it.
     pub outcome: Outcome,
 }

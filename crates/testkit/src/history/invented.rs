@@ -90,7 +90,7 @@ pub(crate) fn answer(error: Option<&str>) -> Answer {
 pub(crate) fn exchange(key: &str) -> Exchange {
     let (at, path, deadline) = (Time::ZERO, "/".to_owned(), Span::from_secs(60));
     let (method, sent, outcome) = (Method::GET, Digest::default(), Outcome::Refused);
-    Exchange { key: key.into(), method, path, due: at, begun: at, ended: at, deadline, sent, edge: None, outcome }
+    Exchange { key: key.into(), method, path, due: at, begun: at, ended: at, deadline, sent, edge: None, repeats: None, outcome }
 }
 
 /// The end of a request without a body that was answered without one.

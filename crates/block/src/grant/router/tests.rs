@@ -141,6 +141,25 @@ fn a_new_leader_counts_the_slots_of_the_old_one() {
     assert_eq!(waiting.try_recv().unwrap().unwrap().dyno, dyno);
 }
 
+/// What a frozen leader holds stays taken for a second at least, while other blocks have room: nobody waits here for that who need not.
+#[test]
+fn where_all_slots_are_in_doubt_a_request_is_sent_elsewhere_unless_it_must_wait() {
+    let (mut router, _) = leading();
+    let app = app();
+    router.lead(at(1), Term(2), ReplicaId(2));
+    let taken = [(0, "d1"), (1, "d2")].map(|(seq, dyno)| (SlotId { holder: holder(2, 9), seq }, DynoId::new(dyno).unwrap()));
+    for (slot, dyno) in &taken {
+        let grant = Command::Grant { slot: *slot, dyno: dyno.clone(), epoch: Epoch(1), span: Span::from_secs(60) };
+        assert_eq!(router.apply(at(2), Index(9 + slot.seq), grant), Reply::Granted);
+    }
+    router.lead(at(3), Term(3), ReplicaId(1));
+    assert!(matches!(router.admit(at(4), &ask(&app)), Admission::Refuse(Refusal::QueueFull)));
+    let mut sent_away = wait(router.admit(at(5), &Ask { must_queue: true, ..ask(&app) }));
+    router.apply(at(6), Index(11), Command::Free { slots: vec![taken[0].0] });
+    assert_eq!(sent_away.try_recv().unwrap().unwrap().dyno, taken[0].1);
+    wait(router.admit(at(7), &ask(&app)));
+}
+
 /// A router that leads term 3 after a leader of term 2 that died with d1 taken, if it was; both dynos are known to be serial.
 fn second(granted: bool) -> Router {
     let (mut router, _) = leading();

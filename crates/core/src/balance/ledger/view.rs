@@ -41,6 +41,11 @@ impl Ledger {
         self.dynos.iter().flatten().fold(Counts::default(), |sum, dyno| sum + dyno.counts)
     }
 
+    /// Slots whose requests this leader sees the end of, over all dynos: what comes free by itself.
+    pub fn live(&self) -> u32 {
+        self.live
+    }
+
     /// One dyno, unless it was removed.
     pub fn dyno(&self, id: &DynoId) -> Option<DynoView<'_>> {
         self.key(id).map(|key| self.at(key)).filter(|dyno| !dyno.gone).map(|dyno| dyno.view())
@@ -67,6 +72,7 @@ impl Ledger {
         self.seats.check_invariants();
         self.check_dynos();
         self.check_holds();
+        assert_eq!(self.live, self.counts().live, "the live slots are not those of the dynos");
     }
 
     fn check_dynos(&self) {

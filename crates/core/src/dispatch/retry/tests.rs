@@ -21,6 +21,8 @@ const FAILED: Attempted = Attempted {
     attempts: 1,
     dyno_attempts: 1,
     spills: 0,
+    spilled: false,
+    had_to_queue: false,
     left: Span::from_secs(50),
     untried: true,
 };
@@ -43,6 +45,9 @@ fn every_request() -> impl Iterator<Item = Attempted> {
     let facts = facts.flat_map(|request| BOTH.map(move |replayable| Attempted { replayable, ..request }));
     let facts = facts.flat_map(|request| BOTH.map(move |answering| Attempted { answering, ..request }));
     let facts = facts.flat_map(|request| BOTH.map(move |untried| Attempted { untried, ..request }));
+    let facts = facts.flat_map(|request| {
+        [(false, false), (true, false), (true, true)].map(move |(spilled, had_to_queue)| Attempted { spilled, had_to_queue, ..request })
+    });
     let counts = facts.flat_map(|request| [1, 2, 4, 5, 6].map(move |attempts| Attempted { attempts, ..request }));
     let counts = counts.flat_map(|request| [0, 5, 6, 7].map(move |dyno_attempts| Attempted { dyno_attempts, ..request }));
     let counts = counts.flat_map(|request| [0, 1, 2, 3].map(move |spills| Attempted { spills, ..request }));
@@ -83,7 +88,8 @@ fn an_idempotent_request_never_runs_beside_itself() {
 fn nothing_is_tried_again_beyond_a_limit_or_without_its_body_or_once_the_client_has_an_answer() {
     for request in every_request() {
         let spent = (request.body_begun || request.earlier) && !request.replayable;
-        let beyond = request.attempts >= 5 || request.dyno_attempts >= 6 || request.spills > 2 || request.left == Span::ZERO;
+        let beyond =
+            request.attempts >= 5 || request.dyno_attempts >= 6 || request.spills > 2 || request.had_to_queue || request.left == Span::ZERO;
         if spent || beyond || request.answering {
             assert!(matches!(decide(request), Retry::Never(_)), "{request:?}");
         }
@@ -98,7 +104,8 @@ fn whatever_no_rule_forbids_is_tried_again() {
         let told = request.earlier && request.verdict == Verdict::Unknown && !request.lost;
         let harmless = (unsent || request.class == Class::Safe || idempotent) && !told;
         let sendable = !(request.body_begun || request.earlier) || request.replayable;
-        let within = request.attempts < 5 && request.dyno_attempts < 6 && request.spills <= 2 && request.left > Span::ZERO;
+        let within =
+            request.attempts < 5 && request.dyno_attempts < 6 && request.spills <= 2 && !request.had_to_queue && request.left > Span::ZERO;
         let again = !matches!(decide(request), Retry::Never(_));
         assert_eq!(again, harmless && sendable && within && !request.answering, "{request:?}");
     }
@@ -208,6 +215,15 @@ fn past_the_deadline_nothing_is_tried_again() {
 fn after_two_spills_the_request_must_queue_and_after_a_third_it_is_refused() {
     let spilled = |spills| decide(Attempted { spills, dyno_attempts: 0, ..after(Class::Unsafe, Verdict::NotDispatched) });
     assert_eq!([1, 2, 3].map(spilled), [Retry::Elsewhere, Retry::MustQueue, Retry::Never(Reason::Full)]);
+}
+
+#[test]
+fn where_no_other_block_is_left_the_first_spill_is_the_last() {
+    let spilled = Attempted { spills: 1, spilled: true, untried: false, dyno_attempts: 0, ..after(Class::Unsafe, Verdict::NotDispatched) };
+    assert_eq!(decide(spilled), Retry::MustQueue);
+    assert_eq!(decide(Attempted { untried: true, ..spilled }), Retry::Elsewhere);
+    assert_eq!(decide(Attempted { spilled: false, ..spilled }), Retry::Again, "the last failed otherwise: after a pause");
+    assert_eq!(decide(Attempted { had_to_queue: true, ..spilled }), Retry::Never(Reason::Full), "it had to queue and could not");
 }
 
 #[test]
