@@ -28,7 +28,7 @@ pub(crate) struct Figures {
     pub(crate) unknown: usize,
     /// Nobody took the connection.
     pub(crate) refused: usize,
-    /// Those that clients repeated since their connections had broken, each counted once and by what came of the repetition.
+    /// Those that clients repeated since a fault had broken their connections, each counted once and by what came of the repetition.
     pub(crate) repeated: usize,
     /// Answers per second while load went on.
     pub(crate) achieved: f64,
@@ -78,10 +78,13 @@ pub(crate) struct Judged {
 
 impl Figures {
     pub(crate) fn new(run: &Run) -> Self {
-        let repeated: HashSet<&str> = run.history.exchanges.iter().filter_map(|exchange| exchange.repeats.as_deref()).collect();
-        let counts = |exchange: &&Exchange| exchange.due < run.ended && !repeated.contains(exchange.key.as_str());
-        let all: Vec<&Exchange> = run.history.exchanges.iter().filter(counts).collect();
         let in_flight = InFlight::new(&run.history, &run.faults, &run.edges);
+        let again: HashSet<&str> = run.history.exchanges.iter().filter_map(|exchange| exchange.repeats.as_deref()).collect();
+        // A connection that broke with no fault to break it is the mesh's own, and its request counts as lost whatever its client did then.
+        let is_repeated = |exchange: &Exchange| again.contains(exchange.key.as_str()) && in_flight.may_excuse(exchange);
+        let repeated = run.history.exchanges.iter().filter(|exchange| is_repeated(exchange)).count();
+        let all: Vec<&Exchange> =
+            run.history.exchanges.iter().filter(|exchange| exchange.due < run.ended && !is_repeated(exchange)).collect();
         let losses = |wanted: fn(&Exchange) -> bool| Losses::of(all.iter().copied().filter(|exchange| wanted(exchange)), &in_flight);
         let count = |wanted: fn(&Outcome) -> bool| all.iter().filter(|exchange| wanted(&exchange.outcome)).count();
         let added = Latencies::added(all.iter().copied());
@@ -100,7 +103,7 @@ impl Figures {
             failed: count(|outcome| matches!(outcome, Outcome::Failed(_))),
             unknown: count(|outcome| matches!(outcome, Outcome::Unknown(_))),
             refused: count(|outcome| matches!(outcome, Outcome::Refused)),
-            repeated: repeated.len(),
+            repeated,
             achieved,
             safe: losses(Exchange::is_safe),
             idempotent: losses(Exchange::is_idempotent),

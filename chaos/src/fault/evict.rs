@@ -33,6 +33,9 @@ pub(super) struct Evict {
     dynos: Vec<String>,
     next: Time,
     calls: usize,
+    /// When the command that is under way was begun.
+    begun: Time,
+    /// When the one was begun that evicted the block.
     evicted: Option<Time>,
 }
 
@@ -44,7 +47,7 @@ fn within() -> Span {
 
 impl Evict {
     pub(super) fn new(spec: &Spec) -> Self {
-        Evict { spec: spec.clone(), names: Vec::new(), dynos: Vec::new(), next: Time::ZERO, calls: 0, evicted: None }
+        Evict { spec: spec.clone(), names: Vec::new(), dynos: Vec::new(), next: Time::ZERO, calls: 0, begun: Time::ZERO, evicted: None }
     }
 
     /// The dynos that the block owns.
@@ -86,9 +89,10 @@ impl Fault for Evict {
         }
         let mut done = mesh.admin.calls()[self.calls..].iter();
         let evict = done.find(|call| call.answer.is_ok() && call.line.get(1).is_some_and(|verb| verb == "evict"));
-        self.evicted = evict.map(|call| call.ended);
+        self.evicted = evict.map(|_| self.begun);
         if self.evicted.is_none() && mesh.admin.under_way() == 0 && clock::now() >= self.next {
-            self.next = clock::now() + AGAIN;
+            self.begun = clock::now();
+            self.next = self.begun + AGAIN;
             mesh.admin.begin(&["block", "evict", block, "--confirm", block, "--timeout", "3s"]);
         }
         Ok(())

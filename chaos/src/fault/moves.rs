@@ -69,7 +69,7 @@ impl Fault for Moves {
         // One to where the dyno is already changes nothing.
         let changed = |said: &String| serde_json::from_str(said).is_ok_and(|told: serde_json::Value| told["changed"] == true);
         let moved = moves.filter(|call| call.answer.as_ref().is_ok_and(changed)).count();
-        Ok(Felt::when(moved > 0, format!("{moved} of {} commands moved a dyno", self.begun)))
+        Ok(Felt::when(moved > 0, format!("{moved} of {} commands gave a dyno another block", self.begun)))
     }
 
     fn hits(&self) -> Vec<Hit> {

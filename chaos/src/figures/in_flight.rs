@@ -1,4 +1,4 @@
-//! Which requests a fault may excuse: those that were on their way when it took hold, and, where processes were killed, through one of them.
+//! Which requests a fault may excuse: those that were on their way when it took hold, and, where processes were killed or frozen, through one of them or its block.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::SocketAddr;
@@ -11,13 +11,13 @@ use crate::run::Told;
 
 /// How long after a fault had taken hold a request may be begun and still have met it.
 const MET: Span = Span::from_millis(100);
-/// The kind of a fault of which is known whom it took away.
-const KILL: &str = "kill";
+/// The kinds of faults of which is known whom they took away.
+const TAKEN: [&str; 3] = ["kill", "freeze", "evict"];
 
 /// What is known of the ways of requests.
 pub(super) struct InFlight<'a> {
     faults: &'a [Told],
-    kills: Vec<&'a Incident>,
+    taken: Vec<&'a Incident>,
     edges: &'a BTreeMap<SocketAddr, String>,
     /// By the names of requests.
     came: HashMap<&'a str, Came<'a>>,
@@ -46,27 +46,27 @@ impl<'a> InFlight<'a> {
                 came.blocks.extend(start.block.as_deref());
             }
         }
-        let kills = history.incidents.iter().filter(|incident| incident.kind == KILL).collect();
-        InFlight { faults, kills, edges, came }
+        let taken = history.incidents.iter().filter(|incident| TAKEN.contains(&incident.kind.as_str())).collect();
+        InFlight { faults, taken, edges, came }
     }
 
     /// Whether a request was on its way when a fault took hold that may have met it.
     pub(super) fn may_excuse(&self, exchange: &Exchange) -> bool {
         let met = self.faults.iter().filter(|fault| exchange.begun <= fault.held + MET && exchange.ended >= fault.began);
         met.into_iter().any(|fault| {
-            let killed: Vec<&Incident> = self.kills.iter().copied().filter(|kill| kill.began == fault.held).collect();
-            killed.is_empty() || killed.iter().any(|kill| self.may_have_gone_through(exchange, kill))
+            let taken: Vec<&Incident> = self.taken.iter().copied().filter(|incident| incident.began == fault.held).collect();
+            taken.is_empty() || taken.iter().any(|incident| self.may_have_gone_through(exchange, incident))
         })
     }
 
     /// Unknown is where a request was that no dyno saw: it may have waited anywhere behind its edge.
-    fn may_have_gone_through(&self, exchange: &Exchange, kill: &Incident) -> bool {
+    fn may_have_gone_through(&self, exchange: &Exchange, taken: &Incident) -> bool {
         let through = |name: &str| exchange.edge.and_then(|edge| self.edges.get(&edge)).is_none_or(|edge| edge == name);
         let came = self.came.get(exchange.key.as_str());
-        match &kill.block {
-            _ if self.edges.values().any(|edge| *edge == kill.target) => through(&kill.target),
+        match &taken.block {
+            _ if self.edges.values().any(|edge| *edge == taken.target) => through(&taken.target),
             Some(block) => came.is_none_or(|came| came.blocks.is_empty() || came.blocks.contains(block.as_str())),
-            None => came.is_none_or(|came| came.dynos.contains(kill.target.as_str())),
+            None => came.is_none_or(|came| came.dynos.contains(taken.target.as_str())),
         }
     }
 }
@@ -89,19 +89,19 @@ mod tests {
     }
 
     /// A request that was on its way through the first edge and that `d1` had from `b1`, when something was killed.
-    fn excused(kill: Incident) -> bool {
+    fn excused(taken: Incident) -> bool {
         let start = Arrival { key: Some("900".into()), block: Some("b1".into()), ..Arrival::default() };
         let dyno = DynoId::new("d1").unwrap();
         let line = Line { boot_ns: 0, wall_ns: 0, dyno: dyno.clone(), event: Event::Start(start) };
-        let mut history = History { incidents: vec![Incident { began: at(1_010), ..kill }], ..History::default() };
+        let mut history = History { incidents: vec![Incident { began: at(1_010), ..taken }], ..History::default() };
         history.dynos.insert(dyno, Diary { max_conns: 1, lines: vec![line] });
         let (faults, edges) = ([fault()], edges());
         let exchange = Exchange { edge: edges.keys().next().copied(), ..get(900, 200) };
         InFlight::new(&history, &faults, &edges).may_excuse(&exchange)
     }
 
-    fn kill(target: &str, block: Option<&str>) -> Incident {
-        Incident { block: block.map(str::to_owned), ..Incident::at(KILL, target, at(0)) }
+    fn taken(kind: &str, target: &str, block: Option<&str>) -> Incident {
+        Incident { block: block.map(str::to_owned), ..Incident::at(kind, target, at(0)) }
     }
 
     #[test]
@@ -113,12 +113,15 @@ mod tests {
     }
 
     #[test]
-    fn only_what_may_have_gone_through_a_killed_process_is_excused_by_its_death() {
-        for (target, block) in [("edge-1", None), ("b1-2", Some("b1")), ("d1", None)] {
-            assert!(excused(kill(target, block)), "{target}");
+    fn only_what_may_have_gone_through_a_process_is_excused_by_its_death_or_sleep() {
+        for kind in TAKEN {
+            for (target, block) in [("edge-1", None), ("b1-2", Some("b1")), ("d1", None)] {
+                assert!(excused(taken(kind, target, block)), "{kind} {target}");
+            }
+            for (target, block) in [("edge-2", None), ("b2-1", Some("b2")), ("d2", None), ("control-1", None)] {
+                assert!(!excused(taken(kind, target, block)), "{kind} {target}");
+            }
         }
-        for (target, block) in [("edge-2", None), ("b2-1", Some("b2")), ("d2", None), ("control-1", None)] {
-            assert!(!excused(kill(target, block)), "{target}");
-        }
+        assert!(excused(taken("partition", "edge-2", None)), "of a cut is not known whom it met");
     }
 }

@@ -83,7 +83,7 @@ fn tables(run: &Run, judgement: &Judgement, beside: &[Beside]) -> [Table; 6] {
             "answered by the app, refused by the mesh, unknown, not taken",
             &format!("{}, {}, {}, {}", f.ok, f.failed, f.unknown, f.refused),
         ]),
-        words(&["repeated by their clients since an edge's connection broke", &f.repeated.to_string()]),
+        words(&["repeated by their clients since a fault broke the connection", &f.repeated.to_string()]),
         words(&["offered and answered rate", &rates(run.offered, f.achieved, &run.scenario.workload)]),
         words(&["processors busy", &percent(run.cpu)]),
         words(&["processors busy by this run", &percent(run.cpu_own)]),

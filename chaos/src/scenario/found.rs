@@ -13,6 +13,7 @@ macro_rules! built_in {
 /// The scenarios of this program, in the order of `run all`.
 const BUILT_IN: &[(&str, &str)] = built_in![
     "kill-leader",
+    "one-block",
     "kill-follower",
     "kill-edge",
     "kill-control",

@@ -1,8 +1,8 @@
 //! Operators that write and read the same things at once: apps, each a register that holds how long its requests may queue.
 //!
 //! They are told of a write's outcome or not; what they are told must fit into one order of all writes and reads. Where the control plane has
-//! several replicas, a read may be answered by one that is behind; in the end, when all is healed, each register is read until it shows the
-//! last version that anybody was told of, and that read may not be behind.
+//! several replicas, a read may be answered by one that is behind; in the end, when all is healed, each replica is asked alone for each
+//! register until it shows the last version that anybody was told of, and that read may not be behind.
 
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
@@ -110,14 +110,12 @@ impl Running for Registers {
         let mut operators: Vec<Operator> = joined.collect();
         let told = |register: usize| operators.iter().map(|operator| operator.told(register)).max().unwrap_or_default();
         let last: Vec<u64> = (0..operators.first().map_or(0, |operator| operator.known.len())).map(told).collect();
-        if let Some(operator) = operators.first_mut() {
-            operator.read_last(&last);
-        }
+        let complaints = operators.first_mut().map(|operator| operator.read_last(&last)).unwrap_or_default();
         let calls: Vec<Call> = operators.into_iter().flat_map(|operator| operator.calls).collect();
         let ok = calls.iter().filter(|call| matches!(call.returned, Returned::Ok { .. })).count();
         let unknown = calls.iter().filter(|call| matches!(call.returned, Returned::Unknown(_))).count();
         let told = format!("calls of registers: {} made, {ok} answered, {unknown} unknown", calls.len());
-        Finished { calls, told: Some(told), ..Finished::default() }
+        Finished { calls, told: Some(told), complaints, ..Finished::default() }
     }
 
     fn rate(&self) -> f64 {
@@ -186,20 +184,30 @@ impl Operator {
         self.calls.iter().filter_map(version).max().unwrap_or_default()
     }
 
-    /// Reads every register until it shows the version that anybody was told of last, and keeps the read that does, or the last one.
-    fn read_last(&mut self, last: &[u64]) {
-        for (register, last) in last.iter().enumerate() {
-            let until = clock::now() + BEHIND_MAX;
-            let call = loop {
-                let call = self.read(Operation::Read, &format!("register-{register}"));
-                let shows = matches!(call.returned, Returned::Ok { version, .. } if version >= *last);
-                if shows || clock::now() > until {
-                    break call;
+    /// Has every replica tell every register until it shows the version that anybody was told of last. Keeps the reads that do; complains of a
+    /// replica that does not in time.
+    fn read_last(&mut self, last: &[u64]) -> Vec<String> {
+        let mut complaints = Vec::new();
+        for address in self.admin.clone().split(',') {
+            self.admin = address.into();
+            for (register, last) in last.iter().enumerate() {
+                let name = format!("register-{register}");
+                let until = clock::now() + BEHIND_MAX;
+                loop {
+                    let call = self.read(Operation::Read, &name);
+                    if matches!(call.returned, Returned::Ok { version, .. } if version >= *last) {
+                        self.calls.push(call);
+                        break;
+                    }
+                    if clock::now() > until {
+                        complaints.push(format!("the replica at {address} told {:?} of {name}, not version {last}", call.returned));
+                        break;
+                    }
+                    thread::sleep(LOOK.to_std());
                 }
-                thread::sleep(LOOK.to_std());
-            };
-            self.calls.push(call);
+            }
         }
+        complaints
     }
 
     fn run(&self, line: &[&str]) -> Result<Output> {

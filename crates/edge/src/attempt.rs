@@ -86,6 +86,8 @@ pub(crate) struct Failure {
     pub(crate) dyno_attempts: u32,
     /// Whether the block was full.
     pub(crate) spill: bool,
+    /// Whether it sent the request away since its slots are in doubt, and would have it wait if it must.
+    pub(crate) doubt: bool,
     /// Whether there was nobody who could have taken the request: no leader, no connection.
     pub(crate) unreached: bool,
     /// Whether a silent block was left, already paid from the budget.
@@ -124,6 +126,7 @@ impl Failure {
             reason: reason.into(),
             dyno_attempts: 0,
             spill: false,
+            doubt: false,
             unreached: false,
             abandoned: false,
             lost: false,
@@ -296,6 +299,7 @@ where
         let failure = Failure {
             dyno_attempts: headers::parsed(told, &headers::DYNO_ATTEMPTS).unwrap_or(0),
             spill: verdict == Verdict::NotDispatched && matches!(reason.as_str(), "queue-full" | "queue-timeout" | "overloaded"),
+            doubt: verdict == Verdict::NotDispatched && reason == "in-doubt",
             unreached: not_leading,
             dyno: headers::text(told, &headers::DYNO).map(str::to_owned),
             ..Failure::new(verdict, gate.0.withdraw(), reason, leader)

@@ -136,7 +136,7 @@ impl Fault {
         match (failure.certain(), failure.reason.as_ref()) {
             (_, "deadline") => Fault::Deadline,
             (Verdict::NotDispatched, _) if failure.unreached => Fault::NoLeader,
-            (Verdict::NotDispatched, _) if failure.spill => Fault::Overloaded,
+            (Verdict::NotDispatched, _) if failure.spill || failure.doubt => Fault::Overloaded,
             (Verdict::NotDispatched, "no-dyno" | "unknown-app" | "refused") => Fault::NoDyno,
             (Verdict::NotDispatched, _) => Fault::NotDispatched,
             (_, "dyno-timeout") => Fault::DynoTimeout,

@@ -104,6 +104,8 @@ struct Progress {
     reached: u32,
     dyno_attempts: u32,
     spills: u32,
+    /// Times a block sent the request away since its slots are in doubt.
+    doubts: u32,
     pauses: u32,
     must_queue: bool,
     /// The block at which an attempt may still run, and the term of the leader that was lost with it.
@@ -372,8 +374,8 @@ where
                 attempts: progress.reached,
                 dyno_attempts: progress.dyno_attempts,
                 spills: progress.spills,
-                spilled: failure.spill,
-                had_to_queue: progress.must_queue,
+                doubts: progress.doubts,
+                doubted: failure.doubt,
                 left: now.until(deadline),
                 untried,
             },
@@ -395,7 +397,8 @@ where
             }
             Retry::MustQueue => {
                 progress.must_queue = true;
-                Next::Attempt
+                // Who could not be reached a moment ago is not asked again in the same one.
+                if failure.unreached { Next::Pause(self.pause(0)) } else { Next::Attempt }
             }
             Retry::Behind => {
                 // Of an attempt that was let go behind another, that other was over.
@@ -480,6 +483,7 @@ impl Progress {
             reached: 0,
             dyno_attempts: 0,
             spills: 0,
+            doubts: 0,
             pauses: 0,
             must_queue: false,
             behind: None,
@@ -494,7 +498,8 @@ impl Progress {
             self.tried.push(block.clone());
         }
         self.avoid = Some(block.clone());
-        self.reached += u32::from(!failure.unreached);
+        self.reached += u32::from(!failure.unreached && !failure.doubt);
+        self.doubts += u32::from(failure.doubt);
         self.dyno_attempts = self.dyno_attempts.saturating_add(failure.dyno_attempts);
         self.spills += u32::from(failure.spill);
         // After an attempt that may have run, one that reached no dyno changes nothing.

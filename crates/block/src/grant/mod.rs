@@ -327,6 +327,7 @@ pub(crate) async fn commit(shared: &Arc<Shared>, claim: Claim) -> Result<Option<
 fn refusal_of(full: Full) -> Refusal {
     match full {
         Full::Length => Refusal::QueueFull,
+        Full::Doubt => Refusal::InDoubt,
         Full::Overload => Refusal::Overloaded,
     }
 }

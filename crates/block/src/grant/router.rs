@@ -79,6 +79,8 @@ pub(crate) enum Refusal {
     UnknownApp,
     NoDyno,
     QueueFull,
+    /// Nobody knows when the slots come free; another block may have room.
+    InDoubt,
     Overloaded,
     QueueTimeout,
     Late,

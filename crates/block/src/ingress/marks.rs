@@ -29,6 +29,7 @@ pub(crate) enum Verdict {
 pub(crate) enum Reason {
     None,
     QueueFull,
+    InDoubt,
     QueueTimeout,
     Overloaded,
     NoDyno,
@@ -62,6 +63,7 @@ impl Reason {
         match self {
             Reason::None => "none",
             Reason::QueueFull => "queue-full",
+            Reason::InDoubt => "in-doubt",
             Reason::QueueTimeout => "queue-timeout",
             Reason::Overloaded => "overloaded",
             Reason::NoDyno => "no-dyno",

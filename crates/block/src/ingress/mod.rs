@@ -268,6 +268,7 @@ impl From<Refusal> for Reason {
             Refusal::UnknownApp => Reason::UnknownApp,
             Refusal::NoDyno => Reason::NoDyno,
             Refusal::QueueFull => Reason::QueueFull,
+            Refusal::InDoubt => Reason::InDoubt,
             Refusal::Overloaded => Reason::Overloaded,
             Refusal::QueueTimeout => Reason::QueueTimeout,
             Refusal::Late => Reason::Late,

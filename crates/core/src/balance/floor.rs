@@ -41,14 +41,14 @@ impl<T> Floor<T> {
         Some(dyno)
     }
 
-    /// Lets a request wait for its turn, until `deadline` at most; see [`Queue::push`]. One that has somewhere else to go waits only behind
-    /// requests that end by themselves. A slot in doubt (an orphan, a hold, a dyno in quarantine) comes free when something is proven or a
-    /// time is up, which takes a second or a minute: where all are, the edge finds room elsewhere at once, and where half of them are, half
-    /// as many may wait (P25). One that `must` wait here has been sent away often enough.
+    /// Lets a request wait for its turn, until `deadline` at most; see [`Queue::push`]. One that may have somewhere else to go waits only
+    /// behind requests whose end this leader sees. A slot in doubt (an orphan, a hold, a dyno in quarantine) comes free when something is
+    /// proven or a time is up, which takes a second or a minute: where all are, the edge looks for room elsewhere at once, and where half of
+    /// them are, half as many may wait (P25). One that `must` wait here has been sent away often enough.
     pub fn wait(&mut self, now: Time, key: u64, item: T, deadline: Time, must: bool) -> Result<(), (Full, T)> {
         match must {
             true => self.queue.push_must(now, key, item, deadline),
-            false if self.queue.len() >= self.places() => Err((Full::Length, item)),
+            false if self.queue.len() < self.queue.len_max() && self.queue.len() >= self.places() => Err((Full::Doubt, item)),
             false => self.queue.push(now, key, item, deadline),
         }
     }
@@ -111,7 +111,7 @@ mod tests {
         floor.ledger.occupy(slot(1), &DynoId::new("d0").unwrap(), Occupied::Orphan);
         floor.ledger.occupy(slot(2), &DynoId::new("d1").unwrap(), Occupied::Orphan);
         floor.ledger.occupy(slot(3), &DynoId::new("d2").unwrap(), Occupied::Orphan);
-        assert_eq!(floor.wait(Time::ZERO, 1, "first", Time::FAR, false), Err((Full::Length, "first")), "all slots are in doubt");
+        assert_eq!(floor.wait(Time::ZERO, 1, "first", Time::FAR, false), Err((Full::Doubt, "first")), "all slots are in doubt");
         assert_eq!(floor.wait(Time::ZERO, 2, "sent away", Time::FAR, true), Ok(()));
         floor.ledger.release(slot(3));
         assert_eq!(floor.next(Time::ZERO).unwrap().item, Some("sent away"));
@@ -119,7 +119,7 @@ mod tests {
         for key in 3..6 {
             assert_eq!(floor.wait(Time::ZERO, key, "behind it", Time::FAR, false), Ok(()), "one of three runs: three of nine may wait");
         }
-        assert_eq!(floor.wait(Time::ZERO, 6, "too many", Time::FAR, false), Err((Full::Length, "too many")));
+        assert_eq!(floor.wait(Time::ZERO, 6, "too many", Time::FAR, false), Err((Full::Doubt, "too many")));
     }
 
     #[test]

@@ -65,7 +65,7 @@ pub struct Ledger {
     slots: BTreeMap<SlotId, Slot>,
     holds: Holds,
     seats: Seats,
-    /// Slots in [`SlotState::Live`], over all dynos.
+    /// See [`Ledger::live`].
     live: u32,
 }
 
@@ -273,14 +273,12 @@ impl Ledger {
     /// Counts a slot of the dyno as what it stands for now, no longer as what it stood for; where there is none, it is not taken.
     fn count(&mut self, dyno: u32, old: Option<SlotState>, new: Option<SlotState>) {
         let counts = &mut self.at_mut(dyno).counts;
-        let live = counts.live;
         if let Some(old) = old {
             *counts.of_mut(old) -= 1;
         }
         if let Some(new) = new {
             *counts.of_mut(new) += 1;
         }
-        self.live = self.live + self.at(dyno).counts.live - live;
         self.refresh(dyno);
     }
 
@@ -297,10 +295,13 @@ impl Ledger {
         }
     }
 
-    /// Brings the seat up to date, and forgets a dyno that is gone and has no slots left.
+    /// Brings seat and sum up to date, and forgets a dyno that is gone and has no slots left.
     fn refresh(&mut self, key: u32) {
         let seat = self.at(key).seat();
         self.seats.set(key, seat);
+        let live = self.at(key).live_places();
+        let counted = std::mem::replace(&mut self.at_mut(key).counted, live);
+        self.live = self.live + live - counted;
         let dyno = &mut self.dynos[key as usize];
         if let Some(forgotten) = dyno.take_if(|dyno| dyno.gone && dyno.counts.all() == 0) {
             self.keys.remove(&forgotten.id);

@@ -27,6 +27,9 @@ pub struct QueueSettings {
 pub enum Full {
     /// As many wait as may.
     Length,
+    /// As many wait as there are slots, in proportion, whose end will be seen: of the others nobody knows when they come free. Never said of
+    /// what must queue.
+    Doubt,
     /// The oldest has waited over half of what this one can, and at the rate at which requests were served meanwhile it would wait in vain.
     Overload,
 }

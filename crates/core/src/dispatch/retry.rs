@@ -71,10 +71,10 @@ pub struct Attempted {
     pub dyno_attempts: u32,
     /// Times a block was full so far.
     pub spills: u32,
-    /// Whether the block of the last attempt was full.
-    pub spilled: bool,
-    /// Whether the last attempt was one that must queue.
-    pub had_to_queue: bool,
+    /// Times a block sent it away since its slots are in doubt, while other blocks may have room. These are neither attempts nor spills.
+    pub doubts: u32,
+    /// Whether the last attempt ended so.
+    pub doubted: bool,
     /// What is left of the request's deadline.
     pub left: Span,
     /// Whether a block with the app is left that this request has not tried.
@@ -139,9 +139,9 @@ pub fn retry(request: &Attempted, limits: &RetryLimits) -> Retry {
         Some(reason) => Retry::Never(reason),
         None if may_run_on(request) => Retry::Behind,
         None if request.spills >= limits.spills && request.spills > 0 => Retry::MustQueue,
+        // No block is left that may have room at once, so it waits for what is in doubt.
+        None if request.doubted && !(request.untried && request.doubts <= limits.spills) => Retry::MustQueue,
         None if request.untried => Retry::Elsewhere,
-        // All that are left are full, and to be sent away once more is of no use.
-        None if request.spilled => Retry::MustQueue,
         None => Retry::Again,
     }
 }
@@ -154,7 +154,7 @@ fn refusal(request: &Attempted, limits: &RetryLimits) -> Option<Reason> {
         (request.left == Span::ZERO, Reason::Deadline),
         (request.attempts >= limits.attempts, Reason::Attempts),
         (request.dyno_attempts >= limits.dyno_attempts, Reason::DynoAttempts),
-        (request.spills > limits.spills || (request.spilled && request.had_to_queue), Reason::Full),
+        (request.spills > limits.spills, Reason::Full),
     ];
     order.into_iter().find_map(|(holds, reason)| holds.then_some(reason))
 }

@@ -165,6 +165,31 @@ fn a_request_spilled_twice_must_be_queued() {
     });
 }
 
+/// Neither is an attempt, nor a spill: it costs the request nothing but the way, wherever slots are in doubt and whatever the limits.
+#[test]
+fn a_request_that_a_block_in_doubt_sends_away_goes_elsewhere_and_waits_where_nowhere_is_left() {
+    run(async {
+        let doubting = |name: &'static str| {
+            PlayedBlock::start(name, move |hop: Hop| async move {
+                match hop.header("x-dynomesh-must-queue") {
+                    Some("1") => Ok(answered(name, "queued")),
+                    _ => Ok(refused("not-dispatched", "in-doubt")),
+                }
+            })
+        };
+        for count in 1..=4 {
+            let mut blocks = Vec::new();
+            for name in ["b1", "b2", "b3", "b4"].into_iter().take(count) {
+                blocks.push(doubting(name).await);
+            }
+            let mesh = Mesh::with(&blocks.iter().collect::<Vec<_>>(), |config| config.retry.attempts = 1).await;
+            let got = mesh.get("/").await;
+            let asked: usize = blocks.iter().map(PlayedBlock::requests).sum();
+            assert_eq!((got.status, &got.body[..], asked), (StatusCode::OK, &b"queued"[..], count.min(3) + 1), "{count} blocks");
+        }
+    });
+}
+
 #[test]
 fn a_request_that_nobody_queues_is_told_to_come_again() {
     run(async {

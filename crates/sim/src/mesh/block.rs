@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use dynomesh_core::app::Phase;
-use dynomesh_core::balance::{DynoShape, Ended, Floor, LedgerSettings, Outcome, QueueSettings};
+use dynomesh_core::balance::{DynoShape, Ended, Floor, Full, LedgerSettings, Outcome, QueueSettings};
 use dynomesh_core::dispatch::{DYNO_ATTEMPTS_PER_BLOCK_MAX, Verdict, another_dyno, told_used};
 use dynomesh_core::id::{DynoId, Epoch, SlotId};
 use dynomesh_core::time::{Span, Time};
@@ -53,6 +53,8 @@ pub(super) enum Reply {
     Served,
     /// The block is full; nothing was dispatched.
     Spilled,
+    /// Its slots are in doubt; nothing was dispatched.
+    Doubted,
     /// Every dyno that was tried refused it.
     Refused,
 }
@@ -208,7 +210,11 @@ impl Block {
         let mut exclude = Vec::new();
         let mut tries = 0;
         loop {
-            let Some((slot, dyno)) = self.acquire(world, request.app, &exclude, visit.must_queue).await else { return Reply::Spilled };
+            let (slot, dyno) = match self.acquire(world, request.app, &exclude, visit.must_queue).await {
+                Ok(taken) => taken,
+                Err(Full::Doubt) => return Reply::Doubted,
+                Err(Full::Length | Full::Overload) => return Reply::Spilled,
+            };
             tries += 1;
             visit.tries.set(visit.tries.get() + 1);
             visit.dispatched.set(true);
@@ -278,22 +284,22 @@ impl Block {
         answer
     }
 
-    async fn acquire(&self, world: &World, app: u32, exclude: &[DynoId], must_queue: bool) -> Option<(SlotId, DynoId)> {
+    async fn acquire(&self, world: &World, app: u32, exclude: &[DynoId], must_queue: bool) -> Result<(SlotId, DynoId), Full> {
         let turn = {
-            let floor = &mut *self.floors.get(&app)?.borrow_mut();
+            let floor = &mut *self.floors.get(&app).ok_or(Full::Length)?.borrow_mut();
             let slot = self.slot();
             let picked = world.chance(|rng| floor.pick_for_newcomer(rng, slot, exclude));
             if let Some(dyno) = picked.or_else(|| self.pick_guest(world, floor, slot, exclude)) {
-                return Some((slot, dyno));
+                return Ok((slot, dyno));
             }
             let (giver, turn) = world.promise();
             let waiter = Waiter { exclude: exclude.to_vec(), turn: giver };
             let (now, key) = (world.now(), slot.seq);
-            floor.wait(now, key, waiter, Time::FAR, must_queue).ok()?;
+            floor.wait(now, key, waiter, Time::FAR, must_queue).map_err(|(full, _)| full)?;
             turn
         };
         add(&self.counts.queued);
-        turn.await
+        turn.await.ok_or(Full::Length)
     }
 
     fn end(&self, world: &World, app: u32, slot: SlotId, outcome: Outcome) {

@@ -71,6 +71,7 @@ struct Progress {
     attempts: u32,
     dyno_attempts: u32,
     spills: u32,
+    doubts: u32,
     pauses: u32,
     must_queue: bool,
     waited: Span,
@@ -212,8 +213,10 @@ impl Edge {
 
     /// The retry rule.
     fn next(&self, miss: &Miss, request: Request, progress: &mut Progress) -> Retry {
-        let spilled = matches!(miss, Miss::Said(Reply::Spilled));
-        if spilled {
+        let doubted = matches!(miss, Miss::Said(Reply::Doubted));
+        progress.doubts += u32::from(doubted);
+        progress.attempts -= u32::from(doubted);
+        if matches!(miss, Miss::Said(Reply::Spilled)) {
             progress.spills += 1;
             add(&self.counts.spills);
         }
@@ -231,8 +234,8 @@ impl Edge {
             attempts: progress.attempts,
             dyno_attempts: progress.dyno_attempts,
             spills: progress.spills,
-            spilled,
-            had_to_queue: progress.must_queue,
+            doubts: progress.doubts,
+            doubted,
             left: Span::from_secs(60),
             untried: self.usable(request.app).any(|(at, ..)| !progress.tried.contains(&at)),
         };

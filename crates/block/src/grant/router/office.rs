@@ -39,7 +39,8 @@ impl Router {
         for (slot, record) in self.state.slots() {
             let app = self.state.dyno(&record.dyno).map(|dyno| &dyno.spec.app);
             let Some(floor) = app.and_then(|app| office.floors.get_mut(app)) else { continue };
-            let kind = if slot.holder == self.me { Occupied::Live } else { Occupied::Orphan };
+            let running = self.own.get(&slot).is_some_and(|own| own.holding == Holding::Running);
+            let kind = if slot.holder == self.me && running { Occupied::Live } else { Occupied::Orphan };
             floor.ledger.occupy(slot, &record.dyno, kind);
         }
         if unsure {

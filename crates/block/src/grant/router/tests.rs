@@ -153,7 +153,7 @@ fn where_all_slots_are_in_doubt_a_request_is_sent_elsewhere_unless_it_must_wait(
         assert_eq!(router.apply(at(2), Index(9 + slot.seq), grant), Reply::Granted);
     }
     router.lead(at(3), Term(3), ReplicaId(1));
-    assert!(matches!(router.admit(at(4), &ask(&app)), Admission::Refuse(Refusal::QueueFull)));
+    assert!(matches!(router.admit(at(4), &ask(&app)), Admission::Refuse(Refusal::InDoubt)));
     let mut sent_away = wait(router.admit(at(5), &Ask { must_queue: true, ..ask(&app) }));
     router.apply(at(6), Index(11), Command::Free { slots: vec![taken[0].0] });
     assert_eq!(sent_away.try_recv().unwrap().unwrap().dyno, taken[0].1);

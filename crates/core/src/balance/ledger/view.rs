@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::super::dyno::{Counts, DynoView};
+use super::super::dyno::{Counts, Dyno, DynoView};
 use super::super::least_conn::Load;
 use super::super::slot::SlotState;
 use super::Ledger;
@@ -41,7 +41,8 @@ impl Ledger {
         self.dynos.iter().flatten().fold(Counts::default(), |sum, dyno| sum + dyno.counts)
     }
 
-    /// Slots whose requests this leader sees the end of, over all dynos: what comes free by itself.
+    /// Slots that come free for the next request when a request ends whose end this leader sees: live ones of dynos that take requests and are
+    /// not down.
     pub fn live(&self) -> u32 {
         self.live
     }
@@ -72,7 +73,8 @@ impl Ledger {
         self.seats.check_invariants();
         self.check_dynos();
         self.check_holds();
-        assert_eq!(self.live, self.counts().live, "the live slots are not those of the dynos");
+        let live: u32 = self.dynos.iter().flatten().map(Dyno::live_places).sum();
+        assert_eq!(self.live, live, "the live slots are not those of the dynos");
     }
 
     fn check_dynos(&self) {

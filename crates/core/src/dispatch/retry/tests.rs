@@ -21,8 +21,8 @@ const FAILED: Attempted = Attempted {
     attempts: 1,
     dyno_attempts: 1,
     spills: 0,
-    spilled: false,
-    had_to_queue: false,
+    doubts: 0,
+    doubted: false,
     left: Span::from_secs(50),
     untried: true,
 };
@@ -46,7 +46,7 @@ fn every_request() -> impl Iterator<Item = Attempted> {
     let facts = facts.flat_map(|request| BOTH.map(move |answering| Attempted { answering, ..request }));
     let facts = facts.flat_map(|request| BOTH.map(move |untried| Attempted { untried, ..request }));
     let facts = facts.flat_map(|request| {
-        [(false, false), (true, false), (true, true)].map(move |(spilled, had_to_queue)| Attempted { spilled, had_to_queue, ..request })
+        [(0, false), (1, false), (1, true), (3, true)].map(move |(doubts, doubted)| Attempted { doubts, doubted, ..request })
     });
     let counts = facts.flat_map(|request| [1, 2, 4, 5, 6].map(move |attempts| Attempted { attempts, ..request }));
     let counts = counts.flat_map(|request| [0, 5, 6, 7].map(move |dyno_attempts| Attempted { dyno_attempts, ..request }));
@@ -88,8 +88,7 @@ fn an_idempotent_request_never_runs_beside_itself() {
 fn nothing_is_tried_again_beyond_a_limit_or_without_its_body_or_once_the_client_has_an_answer() {
     for request in every_request() {
         let spent = (request.body_begun || request.earlier) && !request.replayable;
-        let beyond =
-            request.attempts >= 5 || request.dyno_attempts >= 6 || request.spills > 2 || request.had_to_queue || request.left == Span::ZERO;
+        let beyond = request.attempts >= 5 || request.dyno_attempts >= 6 || request.spills > 2 || request.left == Span::ZERO;
         if spent || beyond || request.answering {
             assert!(matches!(decide(request), Retry::Never(_)), "{request:?}");
         }
@@ -104,8 +103,7 @@ fn whatever_no_rule_forbids_is_tried_again() {
         let told = request.earlier && request.verdict == Verdict::Unknown && !request.lost;
         let harmless = (unsent || request.class == Class::Safe || idempotent) && !told;
         let sendable = !(request.body_begun || request.earlier) || request.replayable;
-        let within =
-            request.attempts < 5 && request.dyno_attempts < 6 && request.spills <= 2 && !request.had_to_queue && request.left > Span::ZERO;
+        let within = request.attempts < 5 && request.dyno_attempts < 6 && request.spills <= 2 && request.left > Span::ZERO;
         let again = !matches!(decide(request), Retry::Never(_));
         assert_eq!(again, harmless && sendable && within && !request.answering, "{request:?}");
     }
@@ -218,12 +216,12 @@ fn after_two_spills_the_request_must_queue_and_after_a_third_it_is_refused() {
 }
 
 #[test]
-fn where_no_other_block_is_left_the_first_spill_is_the_last() {
-    let spilled = Attempted { spills: 1, spilled: true, untried: false, dyno_attempts: 0, ..after(Class::Unsafe, Verdict::NotDispatched) };
-    assert_eq!(decide(spilled), Retry::MustQueue);
-    assert_eq!(decide(Attempted { untried: true, ..spilled }), Retry::Elsewhere);
-    assert_eq!(decide(Attempted { spilled: false, ..spilled }), Retry::Again, "the last failed otherwise: after a pause");
-    assert_eq!(decide(Attempted { had_to_queue: true, ..spilled }), Retry::Never(Reason::Full), "it had to queue and could not");
+fn a_request_sent_away_for_doubt_looks_at_two_other_blocks_and_then_waits() {
+    let doubted = |doubts, untried| decide(Attempted { doubts, doubted: true, untried, ..after(Class::Unsafe, Verdict::NotDispatched) });
+    assert_eq!([1, 2, 3].map(|doubts| doubted(doubts, true)), [Retry::Elsewhere, Retry::Elsewhere, Retry::MustQueue]);
+    assert_eq!(doubted(1, false), Retry::MustQueue, "no other block is left");
+    let since = Attempted { doubts: 1, untried: false, ..after(Class::Unsafe, Verdict::NotDispatched) };
+    assert_eq!(decide(since), Retry::Again, "the last failed otherwise");
 }
 
 #[test]
