@@ -59,6 +59,10 @@ pub(crate) struct Losses {
     pub(crate) in_flight: usize,
     /// And those that the mesh refused for want of room, undispatched.
     pub(crate) shed: usize,
+    /// Those whose connection broke: of no machine is that due to its being busy.
+    pub(crate) broken: usize,
+    /// Of those, the ones that no fault excuses.
+    pub(crate) broken_by_none: usize,
 }
 
 /// An expectation and what became of it.
@@ -129,13 +133,14 @@ impl Figures {
             let answered = share(losses.asked - losses.lost, losses.asked);
             let (expected, told) = (format!("at least {}", percent(least)), format!("{} ({losses})", percent(answered)));
             let is_met = answered >= least && losses.asked > 0;
-            judged.push(Judged { name, expected, seen: told, is_met, is_timed: true, is_hidden: false });
+            let is_timed = share(losses.asked - losses.broken, losses.asked) >= least;
+            judged.push(Judged { name, expected, seen: told, is_met, is_timed, is_hidden: false });
         }
         if expect.unsafe_failures_in_flight_only {
-            let Losses { asked, lost, in_flight, .. } = self.others;
+            let Losses { asked, lost, in_flight, broken_by_none, .. } = self.others;
             let (expected, is_met) = ("only on their way when a fault began".into(), lost == in_flight && asked > 0);
             let seen = self.others.to_string();
-            judged.push(Judged { name: "other requests lost", expected, seen, is_met, is_timed: true, is_hidden: false });
+            judged.push(Judged { name: "other requests lost", expected, seen, is_met, is_timed: broken_by_none == 0, is_hidden: false });
         }
         let mut at_most = |name: &'static str, most: Option<Span>, seen: Option<Span>, told: String, recovery: Option<&Recovery>| {
             if let Some(most) = most {
@@ -175,8 +180,11 @@ impl Losses {
         for exchange in exchanges {
             losses.asked += 1;
             if exchange.ok().is_none() {
+                let (excused, broke) = (in_flight.may_excuse(exchange), has_broken(exchange));
                 losses.lost += 1;
-                losses.in_flight += usize::from(in_flight.may_excuse(exchange));
+                losses.in_flight += usize::from(excused);
+                losses.broken += usize::from(broke);
+                losses.broken_by_none += usize::from(broke && !excused);
                 losses.shed += usize::from(was_shed(exchange));
             }
         }
@@ -192,6 +200,11 @@ impl fmt::Display for Losses {
             self.lost, self.asked, self.in_flight, self.shed
         )
     }
+}
+
+/// Whether a request got no complete answer, and not since its client gave up.
+fn has_broken(exchange: &Exchange) -> bool {
+    matches!(exchange.outcome, Outcome::Unknown(_)) && exchange.ended.since(exchange.begun) < exchange.deadline
 }
 
 /// Whether the mesh refused a request since its queues were full.

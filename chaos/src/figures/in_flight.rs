@@ -29,6 +29,8 @@ struct Came<'a> {
     dynos: HashSet<&'a str>,
     /// The blocks that sent it there; a rival's do not say.
     blocks: HashSet<&'a str>,
+    /// Whether a dyno that ran it was started anew before it was done with it.
+    died: bool,
 }
 
 // === impl InFlight ===
@@ -38,20 +40,34 @@ impl<'a> InFlight<'a> {
     pub(super) fn new(history: &'a History, faults: &'a [Told], edges: &'a BTreeMap<SocketAddr, String>) -> Self {
         let mut came: HashMap<&str, Came<'_>> = HashMap::new();
         for (dyno, diary) in &history.dynos {
+            let mut running: HashMap<u64, &str> = HashMap::new();
             for line in &diary.lines {
-                let Event::Start(start) = &line.event else { continue };
-                let Some(key) = &start.key else { continue };
-                let came = came.entry(key).or_default();
-                came.dynos.insert(dyno.as_str());
-                came.blocks.extend(start.block.as_deref());
+                match &line.event {
+                    Event::Start(start) => {
+                        let Some(key) = &start.key else { continue };
+                        let came = came.entry(key).or_default();
+                        came.dynos.insert(dyno.as_str());
+                        came.blocks.extend(start.block.as_deref());
+                        running.insert(start.n, key);
+                    }
+                    Event::End(end) => drop(running.remove(&end.n)),
+                    Event::Listen { .. } => {
+                        for (_, key) in running.drain() {
+                            came.entry(key).or_default().died = true;
+                        }
+                    }
+                }
             }
         }
         let taken = history.incidents.iter().filter(|incident| TAKEN.contains(&incident.kind.as_str())).collect();
         InFlight { faults, taken, edges, came }
     }
 
-    /// Whether a request was on its way when a fault took hold that may have met it.
+    /// Whether a request was on its way when a fault took hold that may have met it, or ran at a dyno that was restarted under it.
     pub(super) fn may_excuse(&self, exchange: &Exchange) -> bool {
+        if self.came.get(exchange.key.as_str()).is_some_and(|came| came.died) {
+            return true;
+        }
         let met = self.faults.iter().filter(|fault| exchange.begun <= fault.held + MET && exchange.ended >= fault.began);
         met.into_iter().any(|fault| {
             let taken: Vec<&Incident> = self.taken.iter().copied().filter(|incident| incident.began == fault.held).collect();
@@ -73,7 +89,7 @@ impl<'a> InFlight<'a> {
 
 #[cfg(test)]
 mod tests {
-    use dynomesh_agent::demo::journal::{Arrival, Line};
+    use dynomesh_agent::demo::journal::{Arrival, Ending, Line, Outcome};
     use dynomesh_core::id::DynoId;
     use dynomesh_testkit::history::Diary;
 
@@ -110,6 +126,22 @@ mod tests {
         let in_flight = InFlight::new(&history, &faults, &edges);
         assert!(in_flight.may_excuse(&get(900, 200)) && in_flight.may_excuse(&get(1_050, 10)));
         assert!(!in_flight.may_excuse(&get(900, 50)) && !in_flight.may_excuse(&get(1_200, 10)));
+    }
+
+    #[test]
+    fn what_a_dyno_ran_that_was_restarted_under_it_is_excused_at_any_time() {
+        let dyno = DynoId::new("d1").unwrap();
+        let line = |event| Line { boot_ns: 0, wall_ns: 0, dyno: dyno.clone(), event };
+        let start = line(Event::Start(Arrival { n: 1, key: Some("9000".into()), ..Arrival::default() }));
+        let end = line(Event::End(Ending { n: 1, outcome: Outcome::Done, status: None, received: None, sent: None }));
+        let listen = line(Event::Listen { address: "127.0.0.1:1".parse().unwrap(), pid: 1 });
+        let excused = |lines: &[&Line]| {
+            let mut history = History::default();
+            history.dynos.insert(dyno.clone(), Diary { max_conns: 1, lines: lines.iter().map(|line| (*line).clone()).collect() });
+            InFlight::new(&history, &[], &edges()).may_excuse(&get(9_000, 200))
+        };
+        assert!(excused(&[&start, &listen]));
+        assert!(!excused(&[&start, &end, &listen]) && !excused(&[&listen, &start]));
     }
 
     #[test]

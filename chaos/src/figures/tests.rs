@@ -51,9 +51,9 @@ fn expectations_tell_what_was_seen() {
         refused: 0,
         repeated: 0,
         achieved: 100.0,
-        safe: Losses { asked: 5_000, lost: 0, in_flight: 0, shed: 0 },
-        idempotent: Losses { asked: 8_000, lost: 2, in_flight: 2, shed: 0 },
-        others: Losses { asked: 5_000, lost: 3, in_flight: 2, shed: 1 },
+        safe: Losses { asked: 5_000, lost: 0, in_flight: 0, shed: 0, ..Losses::default() },
+        idempotent: Losses { asked: 8_000, lost: 2, in_flight: 2, shed: 0, ..Losses::default() },
+        others: Losses { asked: 5_000, lost: 3, in_flight: 2, shed: 1, ..Losses::default() },
         longest_gap: Span::from_millis(900),
         get_added_max: Span::from_millis(800),
         added_p50: Span::ZERO,
@@ -65,6 +65,11 @@ fn expectations_tell_what_was_seen() {
     let strict =
         Expect { safe_success: Some(0.9999), idempotent_success: Some(0.9999), unsafe_failures_in_flight_only: true, ..Expect::default() };
     assert_eq!(figures.judge(&strict).iter().map(|judged| judged.is_met).collect::<Vec<_>>(), [true, false, false]);
+    // A machine that is busy excuses refusals and late answers, and no connection that broke.
+    assert!(figures.judge(&strict).iter().all(|judged| judged.is_timed));
+    let broken = Losses { broken: 2, broken_by_none: 1, ..figures.idempotent };
+    let figures = Figures { idempotent: broken, others: Losses { broken: 3, broken_by_none: 1, ..figures.others }, ..figures };
+    assert_eq!(figures.judge(&strict).iter().map(|judged| judged.is_timed).collect::<Vec<_>>(), [true, false, false]);
     let others = Expect {
         longest_gap: Some(Span::from_secs(1)),
         p99_back_within: Some(Span::from_secs(10)),

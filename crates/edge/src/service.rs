@@ -104,8 +104,8 @@ struct Progress {
     reached: u32,
     dyno_attempts: u32,
     spills: u32,
-    /// Times a block sent the request away since its slots are in doubt.
-    doubts: u32,
+    /// The blocks that sent the request away since their slots are in doubt. What must wait waits there only if every other is worse.
+    doubting: Vec<BlockName>,
     pauses: u32,
     must_queue: bool,
     /// The block at which an attempt may still run, and the term of the leader that was lost with it.
@@ -332,7 +332,8 @@ where
         let usable: Vec<(&Place, Leader)> = places.filter_map(|place| place.seat.leader().map(|leader| (place, leader))).collect();
         let candidate = |place: &Place| {
             let name = place.seat.name();
-            let tier = Tier::of(progress.avoid.as_ref() != Some(name), progress.tried.contains(name));
+            let healthy = progress.avoid.as_ref() != Some(name) && !progress.doubting.contains(name);
+            let tier = Tier::of(healthy, progress.tried.contains(name));
             Candidate { capacity: place.load.slots(), load: place.load.estimate(), tier }
         };
         let candidates: Vec<Candidate> = usable.iter().map(|(place, _)| candidate(place)).collect();
@@ -374,7 +375,7 @@ where
                 attempts: progress.reached,
                 dyno_attempts: progress.dyno_attempts,
                 spills: progress.spills,
-                doubts: progress.doubts,
+                doubts: u32::try_from(progress.doubting.len()).unwrap_or(u32::MAX),
                 doubted: failure.doubt,
                 left: now.until(deadline),
                 untried,
@@ -397,6 +398,10 @@ where
             }
             Retry::MustQueue => {
                 progress.must_queue = true;
+                // Where all are full, the one that said so last is no worse than the others.
+                if failure.spill {
+                    progress.avoid = None;
+                }
                 // Who could not be reached a moment ago is not asked again in the same one.
                 if failure.unreached { Next::Pause(self.pause(0)) } else { Next::Attempt }
             }
@@ -483,7 +488,7 @@ impl Progress {
             reached: 0,
             dyno_attempts: 0,
             spills: 0,
-            doubts: 0,
+            doubting: Vec::new(),
             pauses: 0,
             must_queue: false,
             behind: None,
@@ -499,7 +504,9 @@ impl Progress {
         }
         self.avoid = Some(block.clone());
         self.reached += u32::from(!failure.unreached && !failure.doubt);
-        self.doubts += u32::from(failure.doubt);
+        if failure.doubt {
+            self.doubting.push(block.clone());
+        }
         self.dyno_attempts = self.dyno_attempts.saturating_add(failure.dyno_attempts);
         self.spills += u32::from(failure.spill);
         // After an attempt that may have run, one that reached no dyno changes nothing.

@@ -191,6 +191,31 @@ fn a_request_that_a_block_in_doubt_sends_away_goes_elsewhere_and_waits_where_now
 }
 
 #[test]
+fn what_must_wait_waits_at_a_full_block_rather_than_at_one_in_doubt() {
+    run(async {
+        let sending = |name: &'static str, reason: &'static str| {
+            PlayedBlock::start(name, move |hop: Hop| async move {
+                match hop.header("x-dynomesh-must-queue") {
+                    Some("1") => Ok(answered(name, name)),
+                    _ => Ok(refused("not-dispatched", reason)),
+                }
+            })
+        };
+        let (b1, b2) = (sending("b1", "in-doubt").await, sending("b2", "queue-full").await);
+        let mesh = Mesh::start(&[&b1, &b2]).await;
+        let mut doubted = 0;
+        for _ in 0..20 {
+            let before = b1.requests();
+            let got = mesh.get("/").await;
+            let is_doubted = b1.requests() > before;
+            doubted += usize::from(is_doubted);
+            assert!(got.status == StatusCode::OK && (!is_doubted || got.body == "b2"), "{:?}", got.body);
+        }
+        assert!(doubted > 0, "none came to the block in doubt");
+    });
+}
+
+#[test]
 fn a_request_that_nobody_queues_is_told_to_come_again() {
     run(async {
         let full = |name| PlayedBlock::start(name, |_| async { Ok(refused("not-dispatched", "queue-full")) });
