@@ -8,8 +8,6 @@ use std::sync::mpsc;
 use std::thread;
 
 use anyhow::{Context, Result, bail};
-use dynomesh_core::time::Time;
-use dynomesh_testkit::clock;
 use serde_json::Value;
 
 use crate::making::spawn;
@@ -29,7 +27,6 @@ pub(crate) struct Admin {
 pub(crate) struct Call {
     /// Its arguments.
     pub(crate) line: Vec<String>,
-    pub(crate) ended: Time,
     /// What it said, or complained of.
     pub(crate) answer: Result<String, String>,
 }
@@ -64,7 +61,7 @@ impl Admin {
         thread::spawn(move || {
             let answer = run(command);
             // A run that is over does not listen any more.
-            let _ = done.send(Call { line, ended: clock::now(), answer });
+            let _ = done.send(Call { line, answer });
         });
     }
 
