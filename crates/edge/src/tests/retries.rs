@@ -151,7 +151,7 @@ fn an_error_of_a_dyno_is_an_answer() {
 async fn sends_away(name: &'static str, reason: &'static str) -> PlayedBlock {
     PlayedBlock::start(name, move |hop: Hop| async move {
         match hop.header("x-dynomesh-must-queue") {
-            Some("1") => Ok(answered(name, name)),
+            Some("1") => Ok(answered(name, "queued")),
             _ => Ok(refused("not-dispatched", reason)),
         }
     })
@@ -165,7 +165,7 @@ fn a_request_spilled_twice_must_be_queued() {
             (sends_away("b1", "queue-full").await, sends_away("b2", "queue-full").await, sends_away("b3", "queue-full").await);
         let mesh = Mesh::start(&[&b1, &b2, &b3]).await;
         let got = mesh.get("/").await;
-        assert_eq!((got.status, got.header("x-dynomesh-attempts")), (StatusCode::OK, "3"));
+        assert_eq!((got.status, got.header("x-dynomesh-attempts"), &got.body[..]), (StatusCode::OK, "3", &b"queued"[..]));
     });
 }
 
@@ -181,7 +181,7 @@ fn a_request_that_a_block_in_doubt_sends_away_goes_elsewhere_and_waits_where_now
             let mesh = Mesh::with(&blocks.iter().collect::<Vec<_>>(), |config| config.retry.attempts = 1).await;
             let got = mesh.get("/").await;
             let asked: usize = blocks.iter().map(PlayedBlock::requests).sum();
-            assert_eq!((got.status, asked), (StatusCode::OK, count.min(3) + 1), "{count} blocks");
+            assert_eq!((got.status, &got.body[..], asked), (StatusCode::OK, &b"queued"[..], count.min(3) + 1), "{count} blocks");
         }
     });
 }
@@ -197,7 +197,8 @@ fn what_must_wait_waits_at_a_full_block_rather_than_at_one_in_doubt() {
             let got = mesh.get("/").await;
             let is_doubted = b1.requests() > before;
             doubted += usize::from(is_doubted);
-            assert!(got.status == StatusCode::OK && (!is_doubted || got.body == "b2"), "{:?}", got.body);
+            assert_eq!((got.status, &got.body[..]), (StatusCode::OK, &b"queued"[..]));
+            assert!(!is_doubted || got.header("x-dynomesh-block") == "b2", "it waits at {}", got.header("x-dynomesh-block"));
         }
         assert!(doubted > 0, "none came to the block in doubt");
     });
