@@ -295,11 +295,14 @@ where
         };
         let reason =
             headers::text(told, &headers::REASON).filter(|reason| reason.len() <= REASON_LEN_MAX).unwrap_or("no-reason").to_owned();
+        let doubt = verdict == Verdict::NotDispatched && reason == "in-doubt";
         let not_leading = verdict == Verdict::NotDispatched && matches!(reason.as_str(), "not-leader" | "electing" | "stopping");
         let failure = Failure {
             dyno_attempts: headers::parsed(told, &headers::DYNO_ATTEMPTS).unwrap_or(0),
-            spill: verdict == Verdict::NotDispatched && matches!(reason.as_str(), "queue-full" | "queue-timeout" | "overloaded"),
-            doubt: verdict == Verdict::NotDispatched && reason == "in-doubt",
+            // A block that has to queue a request and sends it away is full, whatever it says.
+            spill: doubt && terms.must_queue
+                || verdict == Verdict::NotDispatched && matches!(reason.as_str(), "queue-full" | "queue-timeout" | "overloaded"),
+            doubt: doubt && !terms.must_queue,
             unreached: not_leading,
             dyno: headers::text(told, &headers::DYNO).map(str::to_owned),
             ..Failure::new(verdict, gate.0.withdraw(), reason, leader)

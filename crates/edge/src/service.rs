@@ -98,14 +98,18 @@ pub(crate) struct Service<B> {
 /// What the attempts of one request have come to.
 struct Progress {
     tried: Vec<BlockName>,
-    /// The block that failed last; another is better if there is one.
+    /// The block that refused or failed last; another is better if there is one.
     avoid: Option<BlockName>,
+    /// Those that failed the request, or sent it away though it had to wait there. They are the last at which it waits.
+    failed: Vec<BlockName>,
     /// Attempts that reached a block's leader.
     reached: u32,
     dyno_attempts: u32,
     spills: u32,
     /// The blocks that sent the request away since their slots are in doubt. What must wait waits there only if every other is worse.
     doubting: Vec<BlockName>,
+    /// How often they did.
+    doubts: u32,
     pauses: u32,
     must_queue: bool,
     /// The block at which an attempt may still run, and the term of the leader that was lost with it.
@@ -124,6 +128,15 @@ struct Lost {
     group: Option<GroupId>,
     /// The term of the leader that was lost with it.
     term: Term,
+}
+
+/// What a request that must wait knows of a block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum WaitAt {
+    Good,
+    InDoubt,
+    Failed,
+    FailedLast,
 }
 
 /// What to do next.
@@ -330,9 +343,13 @@ where
         let bound = |place: &&Place| progress.behind.as_ref().is_none_or(|lost| lost.was_at(&place.seat));
         let places = app.places.iter().filter(bound);
         let usable: Vec<(&Place, Leader)> = places.filter_map(|place| place.seat.leader().map(|leader| (place, leader))).collect();
+        let good = usable.iter().map(|(place, _)| progress.wait_at(place.seat.name())).min();
         let candidate = |place: &Place| {
             let name = place.seat.name();
-            let healthy = progress.avoid.as_ref() != Some(name) && !progress.doubting.contains(name);
+            let healthy = match progress.must_queue {
+                true => good == Some(progress.wait_at(name)),
+                false => progress.avoid.as_ref() != Some(name) && !progress.doubting.contains(name),
+            };
             let tier = Tier::of(healthy, progress.tried.contains(name));
             Candidate { capacity: place.load.slots(), load: place.load.estimate(), tier }
         };
@@ -375,7 +392,7 @@ where
                 attempts: progress.reached,
                 dyno_attempts: progress.dyno_attempts,
                 spills: progress.spills,
-                doubts: u32::try_from(progress.doubting.len()).unwrap_or(u32::MAX),
+                doubts: progress.doubts,
                 doubted: failure.doubt,
                 left: now.until(deadline),
                 untried,
@@ -398,10 +415,6 @@ where
             }
             Retry::MustQueue => {
                 progress.must_queue = true;
-                // Where all are full, the one that said so last is no worse than the others.
-                if failure.spill {
-                    progress.avoid = None;
-                }
                 // Who could not be reached a moment ago is not asked again in the same one.
                 if failure.unreached { Next::Pause(self.pause(0)) } else { Next::Attempt }
             }
@@ -485,10 +498,12 @@ impl Progress {
         Progress {
             tried: Vec::new(),
             avoid: None,
+            failed: Vec::new(),
             reached: 0,
             dyno_attempts: 0,
             spills: 0,
             doubting: Vec::new(),
+            doubts: 0,
             pauses: 0,
             must_queue: false,
             behind: None,
@@ -499,13 +514,17 @@ impl Progress {
     }
 
     fn note(&mut self, failure: &Failure, class: Class, block: &BlockName, now: Time) {
-        if !self.tried.contains(block) {
-            self.tried.push(block.clone());
-        }
-        self.avoid = Some(block.clone());
+        enlist(&mut self.tried, block);
         self.reached += u32::from(!failure.unreached && !failure.doubt);
+        self.doubts += u32::from(failure.doubt);
         if failure.doubt {
-            self.doubting.push(block.clone());
+            enlist(&mut self.doubting, block);
+        } else {
+            self.avoid = Some(block.clone());
+        }
+        // One that was full when it was asked for room is no worse a place to wait than another.
+        if !failure.doubt && (!failure.spill || self.must_queue) {
+            enlist(&mut self.failed, block);
         }
         self.dyno_attempts = self.dyno_attempts.saturating_add(failure.dyno_attempts);
         self.spills += u32::from(failure.spill);
@@ -516,6 +535,16 @@ impl Progress {
         }
         self.ran |= reached && class != Class::Safe;
         self.stranded = failure.unreached.then(|| self.stranded.unwrap_or((now, Span::ZERO)));
+    }
+
+    /// How good a block is for a request that must wait, best first.
+    fn wait_at(&self, block: &BlockName) -> WaitAt {
+        match self.failed.contains(block) {
+            true if self.avoid.as_ref() == Some(block) => WaitAt::FailedLast,
+            true => WaitAt::Failed,
+            false if self.doubting.contains(block) => WaitAt::InDoubt,
+            false => WaitAt::Good,
+        }
     }
 
     /// Refuses to wait longer than we are patient.
@@ -537,5 +566,11 @@ impl Progress {
             Some(lost) if !app.places.iter().any(|place| lost.was_at(&place.seat)) => Err(self.fault),
             _ => Ok(()),
         }
+    }
+}
+
+fn enlist(list: &mut Vec<BlockName>, block: &BlockName) {
+    if !list.contains(block) {
+        list.push(block.clone());
     }
 }

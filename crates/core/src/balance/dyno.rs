@@ -60,7 +60,7 @@ pub(super) struct Dyno {
     /// Removed, or never added: known only because slots of it are.
     pub(super) gone: bool,
     /// What the ledger's sum holds of it, see [`Dyno::live_places`].
-    pub(super) counted: u32,
+    pub(super) counted: (Standing, u32),
 }
 
 /// Where a probe finds a place.
@@ -71,7 +71,15 @@ pub(super) enum PlaceKind {
 
 impl Dyno {
     pub(super) fn new(id: DynoId, shape: DynoShape) -> Self {
-        Dyno { id, shape, counts: Counts::default(), health: Health::unproven(), quarantined: false, gone: false, counted: 0 }
+        Dyno {
+            id,
+            shape,
+            counts: Counts::default(),
+            health: Health::unproven(),
+            quarantined: false,
+            gone: false,
+            counted: (Standing::Unproven, 0),
+        }
     }
 
     fn takes_requests(&self) -> bool {
@@ -85,10 +93,10 @@ impl Dyno {
         self.takes_requests().then_some(Seat { standing: self.health.standing, used, max })
     }
 
-    /// Places that come free for the next request when a request ends whose end is seen.
-    pub(super) fn live_places(&self) -> u32 {
-        let gives = self.takes_requests() && !self.quarantined && self.health.standing != Standing::Down;
-        if gives { self.counts.live.min(self.shape.max_conns) } else { 0 }
+    /// Places that come free when a request ends whose end is seen, and the standing of the dyno that they are at.
+    pub(super) fn live_places(&self) -> (Standing, u32) {
+        let gives = self.takes_requests() && !self.quarantined;
+        (self.health.standing, if gives { self.counts.live.min(self.shape.max_conns) } else { 0 })
     }
 
     /// Where a probe may run now without adding to a full dyno. Held slots run nothing.

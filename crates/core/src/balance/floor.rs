@@ -74,7 +74,7 @@ mod tests {
 
     use super::*;
     use crate::app::Phase;
-    use crate::balance::{DynoShape, Occupied, Outcome};
+    use crate::balance::{DynoShape, Occupied, Outcome, Probed};
     use crate::id::{Epoch, Holder, Incarnation, ReplicaId};
     use crate::time::Span;
 
@@ -120,6 +120,24 @@ mod tests {
             assert_eq!(floor.wait(Time::ZERO, key, "behind it", Time::FAR, false), Ok(()), "one of three runs: three of nine may wait");
         }
         assert_eq!(floor.wait(Time::ZERO, 6, "too many", Time::FAR, false), Err((Full::Doubt, "too many")));
+    }
+
+    #[test]
+    fn dynos_that_are_all_down_run_requests_and_one_waits_behind_these() {
+        let (mut floor, mut rng) = (floor(2), StdRng::seed_from_u64(7));
+        for (seq, dyno) in ["d0", "d1"].into_iter().enumerate() {
+            let dyno = DynoId::new(dyno).unwrap();
+            assert!(floor.ledger.begin_probe(&dyno, slot(seq as u64), Time::ZERO).is_some());
+            floor.ledger.probed(&dyno, Probed::Failed, Time::ZERO);
+            floor.ledger.end_probe(&dyno);
+        }
+        assert!(floor.pick(&mut rng, slot(11), &[]).is_some() && floor.pick(&mut rng, slot(12), &[]).is_some());
+        assert_eq!(floor.wait(Time::ZERO, 1, "first", Time::FAR, false), Ok(()));
+        let hope = DynoShape { max_conns: 1, epoch: Epoch(1), phase: Phase::Active };
+        floor.ledger.upsert(DynoId::new("new").unwrap(), hope);
+        floor.ledger.occupy(slot(13), &DynoId::new("new").unwrap(), Occupied::Orphan);
+        assert_eq!(floor.wait(Time::ZERO, 2, "next", Time::FAR, false), Err((Full::Doubt, "next")), "the next goes to the new one alone");
+        floor.ledger.check_invariants();
     }
 
     #[test]

@@ -77,7 +77,7 @@ impl Seats {
     }
 
     /// Whether any dyno is not known to be down.
-    fn any_hope(&self) -> bool {
+    pub(super) fn any_hope(&self) -> bool {
         self.totals[Standing::Up as usize].seats + self.totals[Standing::Unproven as usize].seats > 0
     }
 

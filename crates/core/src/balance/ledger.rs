@@ -65,8 +65,8 @@ pub struct Ledger {
     slots: BTreeMap<SlotId, Slot>,
     holds: Holds,
     seats: Seats,
-    /// See [`Ledger::live`].
-    live: u32,
+    /// See [`Ledger::live`], by the standing of the dyno.
+    live: [u32; 3],
 }
 
 // === impl Ledger: dynos ===
@@ -299,9 +299,10 @@ impl Ledger {
     fn refresh(&mut self, key: u32) {
         let seat = self.at(key).seat();
         self.seats.set(key, seat);
-        let live = self.at(key).live_places();
-        let counted = std::mem::replace(&mut self.at_mut(key).counted, live);
-        self.live = self.live + live - counted;
+        let (standing, places) = self.at(key).live_places();
+        let (stood, counted) = std::mem::replace(&mut self.at_mut(key).counted, (standing, places));
+        self.live[stood as usize] -= counted;
+        self.live[standing as usize] += places;
         let dyno = &mut self.dynos[key as usize];
         if let Some(forgotten) = dyno.take_if(|dyno| dyno.gone && dyno.counts.all() == 0) {
             self.keys.remove(&forgotten.id);

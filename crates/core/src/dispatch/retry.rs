@@ -139,11 +139,17 @@ pub fn retry(request: &Attempted, limits: &RetryLimits) -> Retry {
         Some(reason) => Retry::Never(reason),
         None if may_run_on(request) => Retry::Behind,
         None if request.spills >= limits.spills && request.spills > 0 => Retry::MustQueue,
-        // No block is left that may have room at once, so it waits for what is in doubt.
-        None if request.doubted && !(request.untried && request.doubts <= limits.spills) => Retry::MustQueue,
+        None if has_looked_enough(request, limits) => Retry::MustQueue,
         None if request.untried => Retry::Elsewhere,
         None => Retry::Again,
     }
+}
+
+/// Whether a request that a block sent away for doubt waits now. It does when no other block is left that may have room at once, or enough
+/// of them doubted as well; and with its last attempt, or it would be refused for having looked.
+fn has_looked_enough(request: &Attempted, limits: &RetryLimits) -> bool {
+    let nowhere = !request.untried || request.doubted && request.doubts > limits.spills;
+    request.doubts > 0 && (nowhere || request.attempts + 1 >= limits.attempts)
 }
 
 fn refusal(request: &Attempted, limits: &RetryLimits) -> Option<Reason> {

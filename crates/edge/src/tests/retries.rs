@@ -169,19 +169,24 @@ fn a_request_spilled_twice_must_be_queued() {
     });
 }
 
-/// Neither is an attempt, nor a spill: it costs the request nothing but the way, wherever slots are in doubt and whatever the limits.
+/// Neither is an attempt, nor a spill: it costs the request nothing but the way, wherever slots are in doubt and whatever the limits. With
+/// its only attempt it waits.
 #[test]
 fn a_request_that_a_block_in_doubt_sends_away_goes_elsewhere_and_waits_where_nowhere_is_left() {
     run(async {
-        for count in 1..=4 {
+        for (count, attempts, looks) in [(1, 1, 1), (4, 1, 1), (1, 5, 1), (2, 5, 2), (3, 5, 3), (4, 5, 3)] {
             let mut blocks = Vec::new();
             for name in ["b1", "b2", "b3", "b4"].into_iter().take(count) {
                 blocks.push(sends_away(name, "in-doubt").await);
             }
-            let mesh = Mesh::with(&blocks.iter().collect::<Vec<_>>(), |config| config.retry.attempts = 1).await;
+            let mesh = Mesh::with(&blocks.iter().collect::<Vec<_>>(), |config| config.retry.attempts = attempts).await;
             let got = mesh.get("/").await;
             let asked: usize = blocks.iter().map(PlayedBlock::requests).sum();
-            assert_eq!((got.status, &got.body[..], asked), (StatusCode::OK, &b"queued"[..], count.min(3) + 1), "{count} blocks");
+            assert_eq!(
+                (got.status, &got.body[..], asked),
+                (StatusCode::OK, &b"queued"[..], looks + 1),
+                "{count} blocks, {attempts} attempts"
+            );
         }
     });
 }
@@ -201,6 +206,39 @@ fn what_must_wait_waits_at_a_full_block_rather_than_at_one_in_doubt() {
             assert!(!is_doubted || got.header("x-dynomesh-block") == "b2", "it waits at {}", got.header("x-dynomesh-block"));
         }
         assert!(doubted > 0, "none came to the block in doubt");
+    });
+}
+
+/// Whatever comes of the look elsewhere, the request waits at the block in doubt as it would have without that look.
+#[test]
+fn a_request_sent_away_for_doubt_comes_back_where_the_other_block_fails_it() {
+    run(async {
+        for (reason, dyno_attempts, limit) in [("refused", 3, 5), ("overloaded", 0, 5), ("electing", 0, 5), ("queue-full", 0, 3)] {
+            let b1 = sends_away("b1", "in-doubt").await;
+            let b2 = PlayedBlock::start("b2", move |_| async move {
+                let mut response = refused("not-dispatched", reason);
+                response.headers_mut().insert("x-dynomesh-dyno-attempts", dyno_attempts.into());
+                Ok(response)
+            })
+            .await;
+            let mesh = Mesh::with(&[&b1, &b2], |config| config.retry.attempts = limit).await;
+            for _ in 0..20 {
+                let got = mesh.get("/").await;
+                assert_eq!((got.status, &got.body[..]), (StatusCode::OK, &b"queued"[..]), "{reason}: {}", got.header("x-dynomesh-error"));
+            }
+            assert!(b2.requests() > 0, "none came to the block that fails");
+        }
+    });
+}
+
+#[test]
+fn a_block_that_doubts_what_it_must_queue_is_full() {
+    run(async {
+        let b1 = PlayedBlock::start("b1", |_| async { Ok(refused("not-dispatched", "in-doubt")) }).await;
+        let mesh = Mesh::start(&[&b1]).await;
+        let got = mesh.get("/").await;
+        assert_eq!((got.status.as_u16(), got.header("x-dynomesh-error")), (503, "overloaded"));
+        assert!(b1.requests() <= 5, "it was asked {} times", b1.requests());
     });
 }
 

@@ -28,7 +28,7 @@ names! {
     DEADLINE_MS = "x-dynomesh-deadline-ms";
     /// Edge to block: attempts at dynos made so far. Block to edge, where no dyno answered: attempts made in this block.
     DYNO_ATTEMPTS = "x-dynomesh-dyno-attempts";
-    /// Edge to block: `1` where the block must queue instead of spill (P25).
+    /// Edge to block: `1` where the block must queue instead of sending the request away (P25).
     MUST_QUEUE = "x-dynomesh-must-queue";
     /// Edge to block: the term of a leader that may have begun this very request and was lost. It may begin again only when everything that
     /// leader began for the app is over; `unproven` is the reason where the block cannot tell (P23).

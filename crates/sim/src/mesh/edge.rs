@@ -68,6 +68,8 @@ struct Load {
 #[derive(Default)]
 struct Progress {
     tried: Vec<usize>,
+    /// How often a block was asked, for whatever it said.
+    asked: u32,
     attempts: u32,
     dyno_attempts: u32,
     spills: u32,
@@ -119,8 +121,8 @@ impl Edge {
                 world.sleep(span).await;
                 continue;
             };
-            progress.attempts += 1;
-            if progress.attempts > 1 {
+            (progress.asked, progress.attempts) = (progress.asked + 1, progress.attempts + 1);
+            if progress.asked > 1 {
                 add(&self.counts.retries);
             }
             let Err(miss) = self.attempt(world, at, request, &mut progress).await else { return Answer::Served };
@@ -144,7 +146,7 @@ impl Edge {
     fn pinned(&self, request: Request, progress: &Progress) -> Option<usize> {
         let pins = self.pins.as_ref()?;
         let at = pins.block_of(request)?;
-        (pins.strict() || progress.attempts == 0 && !self.seats[at].vacant.get()).then_some(at)
+        (pins.strict() || progress.asked == 0 && !self.seats[at].vacant.get()).then_some(at)
     }
 
     /// The seats whose blocks have dynos of the app and a leader that can be used.

@@ -2,7 +2,8 @@
 //!
 //! Judged by the names that clients gave their requests and dynos wrote down, whatever the clients heard: a request without an answer may
 //! have run once, and no more. PUT and DELETE may run again, but only when the run before is over (P23), or the delayed one would undo
-//! what came after it; the journals of one machine share a clock, so that is seen over several dynos too. Safe requests run as often as
+//! what came after it; the journals of one machine share a clock, so that is seen over several dynos too, and so is one that begins when its
+//! client has its answer already. Safe requests run as often as
 //! they like. What a request is, its client says, not the dyno: one that arrives under another method is no other request. A request that no
 //! edge took must not have run at all, nor one of which the mesh says so, and an answer of the app to one that no dyno ran was made up.
 //! A run that lost its name on the way is found by the number that the edge gave the request.
@@ -15,7 +16,7 @@ use hyper::Method;
 
 use super::Report;
 use super::runs::{self, Run};
-use crate::history::{History, Outcome};
+use crate::history::{Exchange, History, Outcome};
 
 /// How often a request may run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +57,11 @@ pub fn check(history: &History) -> Report {
         let is_told = !matches!(exchange.outcome, Outcome::Unknown(_));
         (report.judged, report.unknown) = (report.judged + usize::from(is_told), report.unknown + usize::from(!is_told));
         let ran = by_key.contains_key(exchange.key.as_str());
+        let late = by_key.get(exchange.key.as_str()).into_iter().flatten().find(|run| run.began > exchange.ended);
+        if let (Outcome::Ok(_), Some(late)) = (&exchange.outcome, late) {
+            let (Exchange { method, key, ended, .. }, dyno) = (exchange, late.dyno);
+            report.violations.push(format!("{method} {key} began at {dyno} {} after its client had the answer", late.began.since(*ended)));
+        }
         match &exchange.outcome {
             Outcome::Ok(_) if !ran => report.violations.push(format!("{} was answered and never ran", exchange.key)),
             Outcome::Refused if ran => report.violations.push(format!("{} ran and was never sent", exchange.key)),
@@ -182,6 +188,16 @@ mod tests {
         let report = check(&died);
         report.assert_holds();
         assert_eq!(report.unknown, 1, "nobody knows when a dyno died");
+    }
+
+    #[test]
+    fn a_put_that_begins_behind_its_own_answer_undoes_what_came_since() {
+        let asked = |ms| two_dynos().asks("d", 1, "PUT", "a", 10..20).asks("e", 1, "PUT", "a", ms..ms + 10);
+        check(&asked(990).asked(Method::PUT, "a", ok())).assert_holds();
+        let late = check(&asked(1_500).asked(Method::PUT, "a", ok()));
+        assert_eq!(late.violations, ["PUT a began at e 500ms after its client had the answer"]);
+        let unheard = asked(1_500).asked(Method::PUT, "a", Outcome::Unknown("reset".into()));
+        assert!(check(&unheard).violations.is_empty(), "its client does not count on anything");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! Judged at the dyno by the block and epoch that each request carries: epochs only grow, also over restarts of the dyno's process;
 //! an epoch belongs to one block; and requests of two blocks are never in flight together, since a block releases a dyno only when
-//! nothing of its own is left there. Unknown: requests without a block or epoch.
+//! nothing of its own is left there. A mesh whose requests carry these marks sends none without them; where none does, all are unknown.
 
 use std::collections::BTreeMap;
 
@@ -16,6 +16,11 @@ pub fn check(history: &History) -> Report {
     let mut report = Report::new("one-owner");
     for (dyno, diary) in &history.dynos {
         judge(dyno.as_str(), diary, &mut report);
+    }
+    if report.judged > 0 {
+        let bare = std::mem::take(&mut report.unknown);
+        report.judged += bare;
+        report.violations.extend((bare > 0).then(|| format!("{bare} requests reached dynos without a block or an epoch")));
     }
     report
 }

@@ -5,7 +5,7 @@
 //! a term has one leader, so its requests carry slots of one replica;
 //! and while the harness knows that a replica, or a whole block, cannot reach a quorum, nothing of it begins, from the end of the lease
 //! that it may have had ([`Limits::lease`] and the slack) until the fault is taken away.
-//! Unknown: requests without term, block or slot, and those that begin at a dyno which was itself frozen or cut off until then, since they may
+//! A mesh whose requests carry these marks sends none without them; where none does, all are unknown. Unknown as well are those that begin at a dyno which was itself frozen or cut off until then, since they may
 //! have lain before its door.
 
 use std::collections::{BTreeMap, HashMap};
@@ -25,12 +25,22 @@ pub fn check(history: &History, limits: &Limits) -> Report {
         at_dynos.entry(incident.target.as_str()).or_default().push(incident);
     }
     let mut blocks: BTreeMap<&str, Vec<(Run<'_>, u64)>> = BTreeMap::new();
+    let mut bare = 0;
     for run in runs::all(history) {
         let lay = at_dynos.get(run.dyno).is_some_and(|faults| faults.iter().any(|fault| lasted(fault, run.began, limits)));
         match (&run.start.block, run.start.term) {
             (Some(block), Some(term)) if !lay && run.start.replica().is_some() => blocks.entry(block).or_default().push((run, term)),
-            _ => report.unknown += 1,
+            (Some(_), Some(_)) if run.start.replica().is_some() => report.unknown += 1,
+            _ => bare += 1,
         }
+    }
+    match blocks.is_empty() {
+        true => report.unknown += bare,
+        false if bare > 0 => {
+            report.judged += bare;
+            report.violations.push(format!("{bare} requests reached dynos without a block, a term or a slot"));
+        }
+        false => {}
     }
     for (block, mut starts) in blocks {
         report.judged += starts.len();

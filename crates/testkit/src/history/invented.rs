@@ -52,9 +52,9 @@ impl History {
         self.start_at(id, ms.start, told).end_at(id, n, ms.end, |_| ())
     }
 
-    /// A client asked.
+    /// A client asked, and knew after a second what came of it.
     pub(crate) fn asked(mut self, method: Method, key: &str, outcome: Outcome) -> Self {
-        self.exchanges.push(Exchange { method, outcome, ..exchange(key) });
+        self.exchanges.push(Exchange { method, outcome, ended: at(1_000), ..exchange(key) });
         self
     }
 

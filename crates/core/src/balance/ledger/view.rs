@@ -41,10 +41,11 @@ impl Ledger {
         self.dynos.iter().flatten().fold(Counts::default(), |sum, dyno| sum + dyno.counts)
     }
 
-    /// Slots that come free for the next request when a request ends whose end this leader sees: live ones of dynos that take requests and are
-    /// not down.
+    /// Slots that come free for the next request when a request ends whose end this leader sees: live ones of dynos that take requests, and
+    /// are not down unless all are.
     pub fn live(&self) -> u32 {
-        self.live
+        let [up, unproven, down] = self.live;
+        if self.seats.any_hope() { up + unproven } else { down }
     }
 
     /// One dyno, unless it was removed.
@@ -73,7 +74,10 @@ impl Ledger {
         self.seats.check_invariants();
         self.check_dynos();
         self.check_holds();
-        let live: u32 = self.dynos.iter().flatten().map(Dyno::live_places).sum();
+        let mut live = [0; 3];
+        for (standing, places) in self.dynos.iter().flatten().map(Dyno::live_places) {
+            live[standing as usize] += places;
+        }
         assert_eq!(self.live, live, "the live slots are not those of the dynos");
     }
 

@@ -221,7 +221,18 @@ fn a_request_sent_away_for_doubt_looks_at_two_other_blocks_and_then_waits() {
     assert_eq!([1, 2, 3].map(|doubts| doubted(doubts, true)), [Retry::Elsewhere, Retry::Elsewhere, Retry::MustQueue]);
     assert_eq!(doubted(1, false), Retry::MustQueue, "no other block is left");
     let since = Attempted { doubts: 1, untried: false, ..after(Class::Unsafe, Verdict::NotDispatched) };
-    assert_eq!(decide(since), Retry::Again, "the last failed otherwise");
+    assert_eq!(decide(since), Retry::MustQueue, "the last failed otherwise, and the one in doubt is not tried twice before it waits there");
+    assert_eq!(decide(Attempted { untried: true, ..since }), Retry::Elsewhere);
+}
+
+#[test]
+fn the_last_attempt_of_a_request_sent_away_for_doubt_is_one_that_waits() {
+    let limits = |attempts| RetryLimits { attempts, ..RetryLimits::default() };
+    let looks = Attempted { doubts: 1, attempts: 0, ..after(Class::Unsafe, Verdict::NotDispatched) };
+    assert_eq!(retry(&Attempted { doubted: true, ..looks }, &limits(1)), Retry::MustQueue, "else another's refusal were its only attempt");
+    assert_eq!(retry(&Attempted { doubted: true, ..looks }, &limits(2)), Retry::Elsewhere);
+    assert_eq!(retry(&Attempted { attempts: 1, spills: 1, ..looks }, &limits(2)), Retry::MustQueue);
+    assert_eq!(retry(&Attempted { attempts: 1, spills: 1, ..looks }, &limits(3)), Retry::Elsewhere);
 }
 
 #[test]
