@@ -238,4 +238,4 @@ fn longest_gap(all: &[&Exchange], from: Time, to: Time) -> Span {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,5 +1,6 @@
 //! One run of a scenario: warm up, break, heal, demand that all is as before, and gather what clients and dynos saw.
 
+mod alone;
 mod owned;
 mod settled;
 
@@ -29,6 +30,8 @@ use owned::Owned;
 const LOOK: Span = Span::from_millis(10);
 /// How often outcomes are fetched.
 const FETCH: Span = Span::from_millis(500);
+/// How long after a fault its clients may notice that their connection is gone.
+const EXPLAINS: Span = Span::from_secs(1);
 /// How long a healed fault may go on to be felt.
 const OVER_MAX: Span = Span::from_secs(30);
 
@@ -63,6 +66,8 @@ pub(crate) struct Run {
 /// A fault that is over.
 #[derive(Debug, Clone)]
 pub(crate) struct Told {
+    /// As [`fault::Spec::kind`] says it.
+    pub(crate) kind: String,
     pub(crate) title: String,
     pub(crate) began: Time,
     /// When it had taken hold.
@@ -208,6 +213,13 @@ impl<'a> Drive<'a> {
         self.mesh.look_for_deaths();
     }
 
+    /// What broke while nothing was broken.
+    fn unexplained(&self, broke: &[Time]) -> Option<String> {
+        let explains = |at: Time| self.over.iter().any(|(running, _, over)| running.began <= at && at <= *over + EXPLAINS);
+        let count = broke.iter().filter(|at| !explains(**at)).count();
+        (count > 0).then(|| format!("{count} WebSockets broke that no fault explains"))
+    }
+
     /// Ends load, and asks for what must be once everything is healed.
     fn end(mut self, scenario: &Scenario, seed: u64, dir: &Path) -> Result<Run> {
         let ended = clock::now();
@@ -223,6 +235,7 @@ impl<'a> Drive<'a> {
         }
         for load in std::mem::take(&mut self.loads) {
             let finished = load.finish();
+            complaints.extend(self.unexplained(&finished.broke));
             self.exchanges.extend(finished.exchanges);
             calls.extend(finished.calls);
             told.extend(finished.told);
@@ -232,8 +245,9 @@ impl<'a> Drive<'a> {
         let incidents = self.over.iter().flat_map(|(running, held, _)| running.incidents(*held, self.mesh)).collect();
         let healed = Some(self.healed).filter(|_| !self.over.is_empty());
         let mut history = History { exchanges: std::mem::take(&mut self.exchanges), incidents, calls, healed, ..History::default() };
-        complaints.extend(settled::ask(self.mesh, &mut history)?);
-        for (role, max_conns) in [(Role::Dyno, 1), (Role::Sockets, SOCKETS_MAX)] {
+        complaints.extend(settled::ask(self.mesh, scenario.mesh.max_conns, &mut history)?);
+        self.mesh.look_for_deaths();
+        for (role, max_conns) in [(Role::Dyno, scenario.mesh.max_conns), (Role::Sockets, SOCKETS_MAX)] {
             for dyno in self.mesh.layout.playing(&role) {
                 let id = DynoId::new(&dyno.name).context("a name of this layout is an id")?;
                 history
@@ -245,6 +259,8 @@ impl<'a> Drive<'a> {
         history.ended = Some(clock::now());
         complaints.append(&mut self.mesh.complaints);
         complaints.extend(self.mesh.deaths.iter().cloned());
+        let edges = self.mesh.layout.playing(&Role::Edge).map(|edge| (edge.socket(), edge.name.clone())).collect();
+        complaints.extend(alone::idle_edges(&history, &edges));
         let calls = self.mesh.admin.calls();
         if !calls.is_empty() {
             let failed = calls.iter().filter(|call| call.answer.is_err()).count();
@@ -252,7 +268,6 @@ impl<'a> Drive<'a> {
         }
         let faults = std::mem::take(&mut self.over).into_iter().map(Told::new).collect();
         let (scenario, dir) = (scenario.clone(), dir.to_owned());
-        let edges = self.mesh.layout.playing(&Role::Edge).map(|edge| (edge.socket(), edge.name.clone())).collect();
         Ok(Run {
             scenario,
             seed,
@@ -280,6 +295,6 @@ impl Told {
         // What goes on after it was taken back, as a deploy does, ends when it is over.
         let lasts = matches!(kind.as_str(), "moves" | "drains" | "deploy");
         let ended = if lasts { over } else { ended.unwrap_or(over) };
-        Told { title, began, held, ended, is_felt, evidence }
+        Told { kind, title, began, held, ended, is_felt, evidence }
     }
 }

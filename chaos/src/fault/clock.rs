@@ -1,16 +1,15 @@
 //! Clocks that step: the time since boot goes ahead as after a suspend, the time of day either way. The former stays: time does not
 //! come back.
 
-use std::fs;
-use std::io::ErrorKind;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use dynomesh_core::time::Span;
 use serde::Deserialize;
+use toml::Value;
 
 use super::leadership::Leadership;
-use super::{Fault, Felt, Hit};
+use super::{Fault, Felt, Hit, file};
 use crate::system::Mesh;
 use crate::system::select::{Choice, Selector};
 
@@ -65,9 +64,11 @@ impl Clock {
         is_ahead && is_wrong
     }
 
-    fn text(&self, wall: bool) -> String {
-        let wall = self.spec.wall.as_ref().filter(|_| wall).map(|wall| format!("wall_offset = \"{wall}\"\n"));
-        format!("clock_ahead = \"{}\"\n{}", self.spec.ahead, wall.unwrap_or_default())
+    /// What a process is told; the time since boot stays ahead.
+    fn tell(&self, mesh: &Mesh, wall: Option<&String>) -> Result<()> {
+        let (ahead, wall) = (self.spec.ahead.to_string(), wall.map(|wall| Value::from(wall.as_str())));
+        let keys = || [("clock_ahead", Some(ahead.as_str().into())), ("wall_offset", wall.clone())];
+        self.names.iter().try_for_each(|name| file::change(&mesh.fault_file(name), keys()))
     }
 }
 
@@ -80,7 +81,7 @@ impl Fault for Clock {
             self.steps.push(self.spec.ahead - ahead_before(&mesh.fault_file(name))?);
         }
         self.leadership.begin();
-        self.names.iter().try_for_each(|name| Ok(fs::write(mesh.fault_file(name), self.text(true))?))
+        self.tell(mesh, self.spec.wall.as_ref())
     }
 
     fn tick(&mut self, mesh: &mut Mesh) -> Result<()> {
@@ -89,7 +90,7 @@ impl Fault for Clock {
     }
 
     fn heal(&mut self, mesh: &mut Mesh) -> Result<()> {
-        self.names.iter().try_for_each(|name| Ok(fs::write(mesh.fault_file(name), self.text(false))?))
+        self.tell(mesh, None)
     }
 
     fn felt(&mut self, mesh: &mut Mesh) -> Result<Felt> {
@@ -117,12 +118,7 @@ impl Fault for Clock {
 
 /// How far ahead a process is by an earlier fault.
 fn ahead_before(file: &Path) -> Result<Span> {
-    let text = match fs::read_to_string(file) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Span::ZERO),
-        read => read.with_context(|| file.display().to_string())?,
-    };
-    let told: toml::Table = text.parse().with_context(|| file.display().to_string())?;
-    told.get("clock_ahead").and_then(toml::Value::as_str).map_or(Ok(Span::ZERO), |ahead| Ok(ahead.parse()?))
+    file::read(file)?.get("clock_ahead").and_then(Value::as_str).map_or(Ok(Span::ZERO), |ahead| Ok(ahead.parse()?))
 }
 
 #[cfg(test)]
@@ -148,7 +144,7 @@ mod tests {
         let file = dir.path().join("b1-1.toml");
         assert_eq!(ahead_before(&file).unwrap(), Span::ZERO);
         for (text, ahead) in [("", 0), ("clock_ahead = \"3s\"\n", 3), ("flush_fails = true", 0)] {
-            fs::write(&file, text).unwrap();
+            std::fs::write(&file, text).unwrap();
             assert_eq!(ahead_before(&file).unwrap(), Span::from_secs(ahead));
         }
     }

@@ -1,13 +1,11 @@
 //! Flushes to disk that are slow, or fail. A process whose flush failed may end, and is then started again.
 
-use std::fs;
-
 use anyhow::Result;
 use dynomesh_core::time::Span;
 use serde::Deserialize;
 
 use super::leadership::Leadership;
-use super::{Fault, Felt, Hit};
+use super::{Fault, Felt, Hit, file};
 use crate::system::Mesh;
 use crate::system::layout::Role;
 use crate::system::select::{Choice, Selector};
@@ -66,7 +64,8 @@ impl Fault for Flush {
         self.leadership.begin();
         for name in &self.names {
             mesh.process(name)?.may_die = self.spec.fails;
-            fs::write(mesh.fault_file(name), format!("flush_delay = \"{}\"\nflush_fails = {}\n", self.spec.delay, self.spec.fails))?;
+            let (delay, fails) = (Some(self.spec.delay.to_string().into()), Some(self.spec.fails.into()));
+            file::change(&mesh.fault_file(name), [("flush_delay", delay), ("flush_fails", fails)])?;
         }
         Ok(())
     }
@@ -79,7 +78,7 @@ impl Fault for Flush {
     fn heal(&mut self, mesh: &mut Mesh) -> Result<()> {
         self.commits[1] = Self::commits(mesh);
         for name in &self.names {
-            fs::write(mesh.fault_file(name), "")?;
+            file::change(&mesh.fault_file(name), [("flush_delay", None), ("flush_fails", None)])?;
             self.ended += usize::from(mesh.process(name)?.has_stopped());
             mesh.start_process(name)?;
         }

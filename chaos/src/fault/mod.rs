@@ -7,6 +7,7 @@ mod deploy;
 mod disk_full;
 mod drains;
 mod evict;
+mod file;
 mod flush;
 mod freeze;
 mod kill;

@@ -45,23 +45,24 @@ impl Partition {
     /// The replicas on both sides, and which of them can reach no quorum of their block.
     fn find_hits(&self, mesh: &Mesh) -> Vec<Hit> {
         let [first, second] = &self.sides;
-        let is_whole = !self.spec.one_way && !self.spec.gossip_only;
         let on =
             |side: &BTreeSet<String>| mesh.layout.members.iter().filter(|member| side.contains(&member.host)).cloned().collect::<Vec<_>>();
         let mut hits = Vec::new();
         for (members, opposite) in [(on(first), second), (on(second), first)] {
             for member in members {
                 let cut_off = match &member.role {
+                    _ if self.spec.gossip_only => false,
+                    // Whoever is not heard, or does not hear, gets no vote and no acknowledgement.
                     Role::Replica(block) => {
                         let group = mesh.layout.replicas(block);
                         let reached = group.iter().filter(|peer| !opposite.contains(&peer.host)).count();
                         reached * 2 <= group.len()
                     }
                     // For those who route it is down.
-                    Role::Control => mesh.layout.playing(&Role::Edge).all(|edge| opposite.contains(&edge.host)),
+                    Role::Control => !self.spec.one_way && mesh.layout.playing(&Role::Edge).all(|edge| opposite.contains(&edge.host)),
                     _ => continue,
                 };
-                hits.push(Hit { name: member.name.clone(), cut_off: is_whole && cut_off });
+                hits.push(Hit { name: member.name.clone(), cut_off });
             }
         }
         hits
@@ -101,7 +102,9 @@ impl Fault for Partition {
         let [first, second] = self.sides.each_ref().map(told);
         let way = if self.spec.one_way { "to" } else { "and" };
         let evidence = format!("{} packets dropped between {first} {way} {second}. {}", self.dropped, self.leadership.told());
-        Ok(Felt::when(self.dropped > 0, evidence))
+        // Who leads and has no quorum is not left alone by the others, if they have one.
+        let lonely: Vec<String> = self.hits.iter().filter(|hit| hit.cut_off).map(|hit| hit.name.clone()).collect();
+        Ok(Felt::when(self.dropped > 0 && self.leadership.has_changed(&lonely), evidence))
     }
 
     fn hits(&self) -> Vec<Hit> {

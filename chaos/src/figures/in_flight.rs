@@ -1,10 +1,13 @@
-//! Which requests a fault may excuse: those that were on their way when it took hold, and, where processes were killed or frozen, through one of them or its block.
+//! Which requests a fault may excuse: those that were on their way when it took hold, and, where processes were killed or frozen, through one
+//! of them or its block. Nobody goes through the control plane, and a move, a drain or a deploy loses nothing but what dynos ran that were
+//! restarted under it.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::SocketAddr;
 
 use dynomesh_agent::demo::journal::Event;
 use dynomesh_core::time::Span;
+use dynomesh_testkit::check::routes_alone::CONTROL_DOWN;
 use dynomesh_testkit::history::{Exchange, History, Incident};
 
 use crate::run::Told;
@@ -12,12 +15,14 @@ use crate::run::Told;
 /// How long after a fault had taken hold a request may be begun and still have met it.
 const MET: Span = Span::from_millis(100);
 /// The kinds of faults of which is known whom they took away.
-const TAKEN: [&str; 3] = ["kill", "freeze", "evict"];
+const TAKEN: [&str; 4] = ["kill", "freeze", "evict", "torn-log"];
+/// Those that take nobody away.
+const HARMLESS: [&str; 3] = ["moves", "drains", "deploy"];
 
 /// What is known of the ways of requests.
 pub(super) struct InFlight<'a> {
     faults: &'a [Told],
-    taken: Vec<&'a Incident>,
+    incidents: &'a [Incident],
     edges: &'a BTreeMap<SocketAddr, String>,
     /// By the names of requests.
     came: HashMap<&'a str, Came<'a>>,
@@ -59,8 +64,7 @@ impl<'a> InFlight<'a> {
                 }
             }
         }
-        let taken = history.incidents.iter().filter(|incident| TAKEN.contains(&incident.kind.as_str())).collect();
-        InFlight { faults, taken, edges, came }
+        InFlight { faults, incidents: &history.incidents, edges, came }
     }
 
     /// Whether a request was on its way when a fault took hold that may have met it, or ran at a dyno that was restarted under it.
@@ -69,9 +73,13 @@ impl<'a> InFlight<'a> {
             return true;
         }
         let met = self.faults.iter().filter(|fault| exchange.begun <= fault.held + MET && exchange.ended >= fault.began);
-        met.into_iter().any(|fault| {
-            let taken: Vec<&Incident> = self.taken.iter().copied().filter(|incident| incident.began == fault.held).collect();
-            taken.is_empty() || taken.iter().any(|incident| self.may_have_gone_through(exchange, incident))
+        met.filter(|fault| !HARMLESS.contains(&fault.kind.as_str())).any(|fault| {
+            let mut of_it = self.incidents.iter().filter(|incident| incident.began == fault.held);
+            match TAKEN.contains(&fault.kind.as_str()) {
+                true => of_it.any(|incident| incident.kind != CONTROL_DOWN && self.may_have_gone_through(exchange, incident)),
+                // Of others is not known whom they met, but for a control plane that was cut from all who route.
+                false => !of_it.any(|incident| incident.kind == CONTROL_DOWN),
+            }
         })
     }
 
@@ -96,8 +104,9 @@ mod tests {
     use super::super::tests::{at, get};
     use super::*;
 
-    fn fault() -> Told {
-        Told { title: String::new(), began: at(1_000), held: at(1_010), ended: at(3_000), is_felt: true, evidence: String::new() }
+    fn fault(kind: &str) -> Told {
+        let (title, evidence) = (String::new(), String::new());
+        Told { kind: kind.into(), title, began: at(1_000), held: at(1_010), ended: at(3_000), is_felt: true, evidence }
     }
 
     fn edges() -> BTreeMap<SocketAddr, String> {
@@ -105,13 +114,13 @@ mod tests {
     }
 
     /// A request that was on its way through the first edge and that `d1` had from `b1`, when something was killed.
-    fn excused(taken: Incident) -> bool {
+    fn excused(kind: &str, taken: Incident) -> bool {
         let start = Arrival { key: Some("900".into()), block: Some("b1".into()), ..Arrival::default() };
         let dyno = DynoId::new("d1").unwrap();
         let line = Line { boot_ns: 0, wall_ns: 0, dyno: dyno.clone(), event: Event::Start(start) };
         let mut history = History { incidents: vec![Incident { began: at(1_010), ..taken }], ..History::default() };
         history.dynos.insert(dyno, Diary { max_conns: 1, lines: vec![line] });
-        let (faults, edges) = ([fault()], edges());
+        let (faults, edges) = ([fault(kind)], edges());
         let exchange = Exchange { edge: edges.keys().next().copied(), ..get(900, 200) };
         InFlight::new(&history, &faults, &edges).may_excuse(&exchange)
     }
@@ -122,7 +131,7 @@ mod tests {
 
     #[test]
     fn only_what_was_on_its_way_has_met_a_fault() {
-        let (history, faults, edges) = (History::default(), [fault()], edges());
+        let (history, faults, edges) = (History::default(), [fault("flush")], edges());
         let in_flight = InFlight::new(&history, &faults, &edges);
         assert!(in_flight.may_excuse(&get(900, 200)) && in_flight.may_excuse(&get(1_050, 10)));
         assert!(!in_flight.may_excuse(&get(900, 50)) && !in_flight.may_excuse(&get(1_200, 10)));
@@ -148,12 +157,17 @@ mod tests {
     fn only_what_may_have_gone_through_a_process_is_excused_by_its_death_or_sleep() {
         for kind in TAKEN {
             for (target, block) in [("edge-1", None), ("b1-2", Some("b1")), ("d1", None)] {
-                assert!(excused(taken(kind, target, block)), "{kind} {target}");
+                assert!(excused(kind, taken(kind, target, block)), "{kind} {target}");
             }
             for (target, block) in [("edge-2", None), ("b2-1", Some("b2")), ("d2", None), ("control-1", None)] {
-                assert!(!excused(taken(kind, target, block)), "{kind} {target}");
+                assert!(!excused(kind, taken(kind, target, block)), "{kind} {target}");
             }
+            assert!(!excused(kind, taken(CONTROL_DOWN, "control", None)), "nobody goes through the control plane");
         }
-        assert!(excused(taken("partition", "edge-2", None)), "of a cut is not known whom it met");
+        assert!(excused("partition", taken("partition", "edge-2", None)), "of a cut is not known whom it met");
+        assert!(!excused("partition", taken(CONTROL_DOWN, "control", None)), "but of this one");
+        for kind in HARMLESS {
+            assert!(!excused(kind, taken(kind, "d1", None)), "{kind}");
+        }
     }
 }

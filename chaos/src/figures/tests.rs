@@ -7,12 +7,12 @@ use hyper::header::HeaderMap;
 
 use super::*;
 
-pub(super) fn at(ms: u64) -> Time {
+pub(crate) fn at(ms: u64) -> Time {
     Time::ZERO + Span::from_millis(ms)
 }
 
 /// A GET that was due at `due` and whose dyno worked 10 ms on it.
-pub(super) fn get(due: u64, took: u64) -> Exchange {
+pub(crate) fn get(due: u64, took: u64) -> Exchange {
     let mut headers = HeaderMap::new();
     headers.insert("x-demo-service-ms", "10".parse().unwrap());
     headers.insert("x-demo-dyno", "d1".parse().unwrap());

@@ -19,8 +19,8 @@ const SETTLE_MAX: Span = Span::from_secs(60);
 /// Bursts that ask for every slot; chance may leave some out.
 const BURSTS_MAX: usize = 5;
 
-/// Waits until the mesh has settled and adds what was seen to the history. Returns what should not be.
-pub(super) fn ask(mesh: &Mesh, history: &mut History) -> Result<Vec<String>> {
+/// Waits until the mesh has settled and adds what was seen to the history. Each dyno runs `max_conns` requests at once. Returns what should not be.
+pub(super) fn ask(mesh: &Mesh, max_conns: u32, history: &mut History) -> Result<Vec<String>> {
     let mut complaints = Vec::new();
     if mesh.kind.is_mesh() {
         if let Err(error) = mesh.await_owned(SETTLE_MAX) {
@@ -28,7 +28,7 @@ pub(super) fn ask(mesh: &Mesh, history: &mut History) -> Result<Vec<String>> {
         }
         history.census = Some(census(mesh)?);
     }
-    let used = bursts(mesh, history).and_then(|used| Ok(fill_sockets(mesh, history)? && used));
+    let used = bursts(mesh, max_conns, history).and_then(|used| Ok(fill_sockets(mesh, history)? && used));
     match used {
         Ok(true) => {}
         Ok(false) => complaints.push(format!("in {BURSTS_MAX} bursts of requests some slots were never used")),
@@ -59,9 +59,10 @@ fn census(mesh: &Mesh) -> Result<Census> {
 }
 
 /// Asks for every slot at once until all are used, and adds the last burst to the history.
-fn bursts(mesh: &Mesh, history: &mut History) -> Result<bool> {
+fn bursts(mesh: &Mesh, max_conns: u32, history: &mut History) -> Result<bool> {
     let client = Client::new(mesh.layout.edges(), HOST);
-    let slots = mesh.layout.playing(&Role::Dyno).count();
+    let dynos = mesh.layout.playing(&Role::Dyno).count();
+    let slots = dynos * max_conns as usize;
     for turn in 1..=BURSTS_MAX {
         mesh.await_idle(SETTLE_MAX)?;
         let began = clock::now();
@@ -69,7 +70,7 @@ fn bursts(mesh: &Mesh, history: &mut History) -> Result<bool> {
         let seen = client.send_all((0..2 * slots).map(|_| Ask::get("/burst").service(Span::from_millis(100))));
         let burst = Burst { began, ended: clock::now() };
         let used: BTreeSet<&str> = seen.iter().filter_map(|exchange| exchange.ok()?.dyno()).collect();
-        let all = used.len() == slots;
+        let all = used.len() == dynos;
         if all || turn == BURSTS_MAX {
             history.bursts.push(burst);
             history.exchanges.extend(seen.into_iter().map(Exchange::light));

@@ -35,6 +35,14 @@ pub(crate) const CPU_MAX: f64 = 0.7;
 // === impl Expect ===
 
 impl Expect {
+    /// Refuses shares that are none: one is always met, the other never.
+    pub(super) fn check(&self) -> Result<(), String> {
+        let shares = [("safe_success", self.safe_success), ("idempotent_success", self.idempotent_success), ("cpu_max", self.cpu_max)];
+        let wrong =
+            shares.into_iter().find_map(|(key, share)| share.filter(|share| !(0.0..=1.0).contains(share)).map(|share| (key, share)));
+        wrong.map_or(Ok(()), |(key, share)| Err(format!("expect.{key} = {share} must be from 0 to 1")))
+    }
+
     /// The limit of the processors, where something is expected that takes time.
     pub(crate) fn cpu_limit(&self) -> Option<f64> {
         let spans = [self.longest_gap, self.get_slower_than_service_max, self.p99_back_within, self.p99_carried_within];

@@ -10,6 +10,13 @@ use crate::system::layout::Layout;
 use crate::system::rival::Kind;
 use crate::workload::{self, rounds::ROUND};
 
+/// Most requests that a dyno may run at once.
+const CONNS_MAX: u32 = 99;
+/// Most dynos that speak WebSocket.
+const SOCKETS_MAX: u16 = 99;
+/// Shortest work of a dyno on average: more requests than that leaves room for are no use.
+const WORK_MIN: Span = Span::from_millis(1);
+
 /// What is run.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -53,8 +60,11 @@ pub(crate) struct Shape {
     pub(crate) replicas: u16,
     /// Replicas of the control plane.
     pub(crate) control: u16,
-    /// Dynos of one request each.
     pub(crate) dynos: u16,
+    /// Requests that each of them runs at once.
+    pub(crate) max_conns: u32,
+    /// What the mesh is told of whether they accept connections one at a time: `yes`, `no`, or `auto`, which leaves it to find out.
+    pub(crate) serial: Serial,
     /// Dynos that speak WebSocket.
     pub(crate) sockets: u16,
     /// A dyno works for this long ...
@@ -69,6 +79,15 @@ pub(crate) struct Shape {
     pub(crate) snapshot_every: Option<u64>,
     /// More arguments of `dynomesh app create`.
     pub(crate) app: Vec<String>,
+}
+
+/// What is said of dynos, as `dynomesh app create --serial` takes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Serial {
+    Yes,
+    No,
+    Auto,
 }
 
 /// When slots count as granted.
@@ -122,13 +141,16 @@ impl Scenario {
 
     /// How many requests the dynos can do in a second.
     pub(crate) fn capacity(&self) -> f64 {
-        f64::from(self.mesh.dynos) / (self.mesh.floor + self.mesh.mean).as_secs_f64()
+        f64::from(self.mesh.dynos) * f64::from(self.mesh.max_conns) / (self.mesh.floor + self.mesh.mean).as_secs_f64()
     }
 
     /// The same for a rival; or why it cannot have it.
     pub(crate) fn against(&self, rival: Kind) -> Result<Self, String> {
         if let Some(fault) = self.faults().find(|fault| !fault.suits_rivals()) {
             return Err(format!("{rival} has no counterpart of {}", fault.told()));
+        }
+        if self.mesh.max_conns > 1 {
+            return Err(format!("{rival} is set up for dynos of one request"));
         }
         let workload: Vec<_> = self.workload.iter().filter(|spec| spec.suits_rivals()).cloned().collect();
         if workload.is_empty() {
@@ -157,15 +179,21 @@ impl Scenario {
                 bail!("mesh.{key} = {value} must be from 1 to {most}");
             }
         }
+        if !(1..=CONNS_MAX).contains(&self.mesh.max_conns) {
+            bail!("mesh.max_conns = {} must be from 1 to {CONNS_MAX}", self.mesh.max_conns);
+        }
+        if self.mesh.sockets > SOCKETS_MAX {
+            bail!("mesh.sockets = {} must be at most {SOCKETS_MAX}", self.mesh.sockets);
+        }
+        if self.mesh.floor + self.mesh.mean < WORK_MIN {
+            bail!("mesh.floor = {} and mesh.mean = {} must be {WORK_MIN} at least together", self.mesh.floor, self.mesh.mean);
+        }
+        self.expect.check().map_err(Error::msg)?;
         if self.workload.is_empty() {
             bail!("there must be a [[workload]]: what nobody asks for shows nothing");
         }
         self.workload.iter().try_for_each(workload::Spec::check).map_err(Error::msg)?;
-        if let Some(drawn) = &self.drawn
-            && drawn.from.is_empty()
-        {
-            bail!("drawn.from must name a fault");
-        }
+        self.drawn.as_ref().map_or(Ok(()), Drawn::check).map_err(Error::msg)?;
         let layout = Layout::new(&self.mesh)?;
         self.faults().try_for_each(|fault| fault.check(&layout)).map_err(Error::msg)?;
         if let Some(within) = self.expect.p99_back_within {
@@ -194,6 +222,8 @@ impl Default for Shape {
             replicas: 3,
             control: 1,
             dynos: 16,
+            max_conns: 1,
+            serial: Serial::Yes,
             sockets: 0,
             floor: Span::from_millis(20),
             mean: Span::from_millis(100),
@@ -208,6 +238,17 @@ impl Default for Shape {
 impl Default for Timing {
     fn default() -> Self {
         Timing { warm: Span::from_secs(12), after: Span::from_secs(17), in_all: true }
+    }
+}
+
+impl Serial {
+    /// As the command line takes it.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Serial::Yes => "yes",
+            Serial::No => "no",
+            Serial::Auto => "auto",
+        }
     }
 }
 
@@ -234,6 +275,38 @@ mod tests {
         assert!(error("title = \"t\"\nworkload = []").contains("[[workload]]"));
         let told = error("title = \"t\"\n[mesh]\nblocks = 0\n[[workload]]\nkind = \"mixed\"\nload = 0.8");
         assert!(told.contains("mesh.blocks = 0 must be from 1"), "{told}");
+    }
+
+    #[test]
+    fn numbers_that_show_nothing_or_are_too_much_are_refused_with_their_range() {
+        let mixed = "[[workload]]\nkind = \"mixed\"\nload = 0.5\n";
+        let registers =
+            |operators, count| format!("[[workload]]\nkind = \"registers\"\noperators = {operators}\ncount = {count}\ninterval = \"1s\"\n");
+        let drawn = |count, overlap| {
+            let from = "from = [{ kind = \"kill\", target = \"edge\" }]";
+            format!("{mixed}[drawn]\ncount = {count}\ngap = \"1s\"\nlasts = \"1s\"\noverlap = {overlap}\n{from}")
+        };
+        for (key, text) in [
+            ("mesh.sockets = 60000", format!("[mesh]\nsockets = 60000\n{mixed}")),
+            ("mesh.max_conns = 0", format!("[mesh]\nmax_conns = 0\n{mixed}")),
+            ("mesh.floor = 0", format!("[mesh]\nfloor = \"0s\"\nmean = \"0s\"\n{mixed}")),
+            ("workload.operators = 0", registers(0, 1)),
+            ("workload.count = 0", registers(1, 0)),
+            ("workload.clients = 0", "[[workload]]\nkind = \"slow\"\nclients = 0\nsize = 9\n".into()),
+            ("workload.connections = 0", "[[workload]]\nkind = \"sockets\"\nconnections = 0\n".into()),
+            ("workload.rate = 1000000000000", "[[workload]]\nkind = \"fast\"\nrate = 1e12\n".into()),
+            ("workload.get = -1", format!("{mixed}get = -1.0\n")),
+            ("more than 0", format!("{mixed}get = 0.0\npost = 0.0\nput = 0.0\ndelete = 0.0\n")),
+            ("`times` = 0", format!("{mixed}[[fault]]\nkind = \"kill\"\ntarget = \"edge\"\ntimes = 0\n")),
+            ("drawn.count = 0", drawn("0", "0.5")),
+            ("drawn.overlap = 1.5", drawn("1", "1.5")),
+            ("drawn.overlap = NaN", drawn("1", "nan")),
+            ("expect.safe_success = -1", format!("{mixed}[expect]\nsafe_success = -1.0\n")),
+            ("expect.cpu_max = NaN", format!("{mixed}[expect]\ncpu_max = nan\n")),
+        ] {
+            let told = format!("{:#}", Scenario::read("x", &format!("title = \"t\"\n{text}")).unwrap_err());
+            assert!(told.contains(key), "{key}: {told}");
+        }
     }
 
     #[test]

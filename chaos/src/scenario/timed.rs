@@ -7,6 +7,8 @@ use toml::{Table, Value};
 
 use crate::fault::Spec;
 
+/// Most faults that are drawn for a run.
+const DRAWN_MAX: u32 = 1_000;
 /// How long a fault lasts unless said otherwise.
 const FOR: Span = Span::from_secs(3);
 
@@ -43,6 +45,18 @@ pub(crate) struct Drawn {
     pub(crate) from: Vec<Spec>,
 }
 
+impl Drawn {
+    /// Refuses what draws nothing.
+    pub(super) fn check(&self) -> Result<(), String> {
+        match self {
+            Drawn { from, .. } if from.is_empty() => Err("drawn.from must name a fault".into()),
+            Drawn { count, .. } if !(1..=DRAWN_MAX).contains(count) => Err(format!("drawn.count = {count} must be from 1 to {DRAWN_MAX}")),
+            Drawn { overlap, .. } if !(0.0..=1.0).contains(overlap) => Err(format!("drawn.overlap = {overlap} must be from 0 to 1")),
+            Drawn { .. } => Ok(()),
+        }
+    }
+}
+
 impl TryFrom<Table> for Timed {
     type Error = String;
 
@@ -51,6 +65,9 @@ impl TryFrom<Table> for Timed {
         let lasts = take(&mut table, "for")?.unwrap_or(FOR);
         let times = take(&mut table, "times")?.unwrap_or(1);
         let every = take(&mut table, "every")?.unwrap_or(lasts.times(2));
+        if times == 0 {
+            return Err("`times` = 0 must be 1 at least: a fault that never happens shows nothing".into());
+        }
         if times > 1 && every < lasts {
             return Err(format!("`every` ({every}) must be at least `for` ({lasts}): a fault ends before it comes again"));
         }

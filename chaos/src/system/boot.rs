@@ -98,7 +98,7 @@ impl Mesh {
             Ok(())
         };
         let more: Vec<&str> = shape.app.iter().map(String::as_str).collect();
-        add(APP, HOST, &Role::Dyno, 1, &[&["--serial", "yes"], &more[..]].concat())?;
+        add(APP, HOST, &Role::Dyno, shape.max_conns, &[&["--serial", shape.serial.word()], &more[..]].concat())?;
         add(SOCKETS_APP, super::SOCKETS_HOST, &Role::Sockets, SOCKETS_MAX, &["--serial", "no"])
     }
 

@@ -12,6 +12,9 @@ use super::rounds::Round;
 /// Longest wait for an answer: the mesh's own deadline, and some more.
 const DEADLINE: Span = Span::from_secs(65);
 
+/// Largest part of a method, beside the others.
+const PART_MAX: f64 = 1e6;
+
 /// How much, and of what.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -52,6 +55,18 @@ fn deletes() -> f64 {
 // === impl Spec ===
 
 impl Spec {
+    /// Refuses parts that are none.
+    pub(super) fn check(&self) -> Result<(), String> {
+        let parts = [("get", self.get), ("post", self.post), ("put", self.put), ("delete", self.delete)];
+        match parts.iter().find(|(_, part)| !(0.0..=PART_MAX).contains(part)) {
+            Some((key, part)) => Err(format!("workload.{key} = {part} must be from 0 to {PART_MAX}: a part of the requests")),
+            None if parts.iter().all(|(_, part)| *part == 0.0) => {
+                Err("one of workload.get, post, put and delete must be more than 0".into())
+            }
+            None => Ok(()),
+        }
+    }
+
     pub(super) fn load(&self, place: &Place) -> Load {
         let mut round = Round::new(self.load * place.capacity, place.seed);
         let services = round.services(place.floor, place.mean);

@@ -12,7 +12,7 @@ pub(crate) mod sockets;
 use std::net::SocketAddr;
 
 use anyhow::Result;
-use dynomesh_core::time::Span;
+use dynomesh_core::time::{Span, Time};
 use dynomesh_testkit::client::{self, Client, Load};
 use dynomesh_testkit::history::{Call, Exchange};
 use serde::Deserialize;
@@ -39,6 +39,11 @@ pub(crate) enum Spec {
 
 /// Most load that may be asked for: half as much again as the dynos can do fills every queue within seconds.
 const LOAD_MAX: f64 = 1.5;
+
+/// Most requests per second that are drawn: far more than one machine asks.
+const RATE_MAX: f64 = 100_000.0;
+/// Most clients or operators of one workload.
+const CROWD_MAX: u32 = 1_000;
 
 /// Where a workload is begun.
 #[derive(Debug, Clone)]
@@ -72,6 +77,8 @@ pub(crate) struct Finished {
     pub(crate) exchanges: Vec<Exchange>,
     /// Of operators.
     pub(crate) calls: Vec<Call>,
+    /// When connections broke that are no requests.
+    pub(crate) broke: Vec<Time>,
     /// In words, where requests do not tell all.
     pub(crate) told: Option<String>,
     /// What should not be.
@@ -95,7 +102,14 @@ impl Spec {
             Spec::Fast(fast::Spec { rate, .. }) | Spec::Bodies(bodies::Spec { rate, .. }) if !(*rate > 0.0 && rate.is_finite()) => {
                 Err(format!("workload.rate = {rate} must be more than 0, and a number: requests per second"))
             }
-            _ => Ok(()),
+            Spec::Fast(fast::Spec { rate, .. }) | Spec::Bodies(bodies::Spec { rate, .. }) if *rate > RATE_MAX => {
+                Err(format!("workload.rate = {rate} must be at most {RATE_MAX}: requests per second"))
+            }
+            Spec::Mixed(spec) => spec.check(),
+            Spec::Registers(spec) => spec.check(),
+            Spec::Slow(spec) => crowd("clients", spec.clients),
+            Spec::Sockets(spec) => crowd("connections", spec.connections),
+            Spec::Fast(_) | Spec::Bodies(_) => Ok(()),
         }
     }
 
@@ -109,6 +123,14 @@ impl Spec {
             Spec::Registers(spec) => Box::new(registers::Registers::start(spec, place)?),
             Spec::Slow(spec) => Box::new(slow::Slow::start(spec, place)),
         })
+    }
+}
+
+/// Refuses a number of clients that asks nothing, or more than one machine can be.
+fn crowd(key: &str, count: u32) -> Result<(), String> {
+    match count {
+        1..=CROWD_MAX => Ok(()),
+        _ => Err(format!("workload.{key} = {count} must be from 1 to {CROWD_MAX}")),
     }
 }
 

@@ -18,7 +18,7 @@ use rand::{RngExt, SeedableRng};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Finished, Place, Running};
+use super::{Finished, Place, Running, crowd};
 use crate::making::spawn;
 use crate::program;
 
@@ -45,6 +45,13 @@ pub(crate) struct Spec {
     count: u32,
     /// From one call of an operator to the next.
     interval: Span,
+}
+
+impl Spec {
+    /// Refuses operators that do nothing.
+    pub(super) fn check(&self) -> Result<(), String> {
+        crowd("operators", self.operators).and_then(|()| crowd("count", self.count))
+    }
 }
 
 pub(crate) struct Registers {

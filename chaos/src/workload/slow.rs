@@ -33,7 +33,7 @@ static ASKED: AtomicU64 = AtomicU64::new(1);
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Spec {
-    clients: u32,
+    pub(super) clients: u32,
     /// Bytes of each body.
     size: u64,
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 
-use dynomesh_core::time::Span;
+use dynomesh_core::time::{Span, Time};
 use dynomesh_testkit::clock;
 use dynomesh_testkit::history::{Burst, Exchange};
 use serde::Deserialize;
@@ -35,7 +35,7 @@ const LENGTH_MAX: u8 = 125;
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Spec {
-    connections: u32,
+    pub(super) connections: u32,
 }
 
 pub(crate) struct Sockets {
@@ -48,7 +48,10 @@ pub(crate) struct Sockets {
 struct Tally {
     opened: u64,
     echoed: u64,
-    broken: u64,
+    /// How often none could be opened.
+    refused: u64,
+    /// When one broke.
+    broke: Vec<Time>,
     wrong: Vec<String>,
 }
 
@@ -79,7 +82,8 @@ impl Running for Sockets {
                 Ok(tally) => {
                     all.opened += tally.opened;
                     all.echoed += tally.echoed;
-                    all.broken += tally.broken;
+                    all.refused += tally.refused;
+                    all.broke.extend(tally.broke);
                     all.wrong.extend(tally.wrong);
                 }
                 Err(panic) => std::panic::resume_unwind(panic),
@@ -88,8 +92,10 @@ impl Running for Sockets {
         if all.echoed == 0 {
             all.wrong.push("no WebSocket ever said anything back".into());
         }
-        let told = format!("WebSockets: {} opened, {} messages came back, {} connections broke", all.opened, all.echoed, all.broken);
-        Finished { told: Some(told), complaints: all.wrong, ..Finished::default() }
+        let Tally { opened, echoed, refused, broke, wrong } = all;
+        let told =
+            format!("WebSockets: {opened} opened, {refused} refused, {echoed} messages came back, {} connections broke", broke.len());
+        Finished { told: Some(told), broke, complaints: wrong, ..Finished::default() }
     }
 
     fn rate(&self) -> f64 {
@@ -111,10 +117,13 @@ impl Tally {
                 Ok(stream) => {
                     tally.opened += 1;
                     if tally.talk(&stream, n, stop).is_err() {
-                        tally.broken += 1;
+                        tally.broke.push(clock::now());
                     }
                 }
-                Err(_) => thread::sleep(PAUSE.to_std()),
+                Err(_) => {
+                    tally.refused += 1;
+                    thread::sleep(PAUSE.to_std());
+                }
             }
         }
         tally

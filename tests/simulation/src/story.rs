@@ -88,6 +88,9 @@ fn inside(mut told: Told, dir: &Path, keep: Option<&Path>, plan: &[Planned]) -> 
     told.requests = history.exchanges.len();
     told.ok = history.exchanges.iter().filter(|exchange| exchange.ok().is_some()).count();
     told.unknown = history.exchanges.iter().filter(|exchange| matches!(exchange.outcome, Outcome::Unknown(_))).count();
+    if told.ok * 2 < told.requests {
+        told.alarms.push(format!("only {} of {} requests were answered by the app", told.ok, told.requests));
+    }
     let limits = Limits { deadline: DEADLINE, recovery: well(settings(seed)), ..Limits::default() };
     told.reports = check::all(&history, &limits);
     told.millis = millis();
@@ -131,6 +134,9 @@ fn tell(seed: u64, dir: &Path, plan: &[Planned], told: &mut Told, history: &mut 
     if recovered.is_ok() {
         burst(&client, history);
     }
+    look_at_ends();
+    let missing = (0..mesh.nodes.len()).filter(|node| !mesh.runs(*node));
+    told.alarms.extend(missing.map(|node| format!("{} did not run any more when all was healed", mesh.nodes[node].name)));
     mesh.read_journals(history)?;
     history.ended = Some(now());
     recovered

@@ -62,9 +62,10 @@ impl Done {
         let ended = now();
         incidents.extend(self.incidents.into_iter().map(|incident| {
             // What was frozen or killed may have been started anew by the end of another fault.
-            let anew = mesh.nodes.iter().find(|node| node.name == incident.target && node.started > incident.began);
+            let starts = mesh.nodes.iter().filter(|node| node.name == incident.target).flat_map(|node| &node.starts);
+            let anew = starts.copied().find(|started| *started > incident.began);
             let anew = anew.filter(|_| matches!(incident.kind.as_str(), KILL | FREEZE | CONTROL_DOWN));
-            Incident { ended: Some(anew.map_or(ended, |node| node.started.min(ended))), ..incident }
+            Incident { ended: Some(anew.map_or(ended, |anew| anew.min(ended))), ..incident }
         }));
         for (node, _) in &self.killed {
             if !mesh.runs(*node) {

@@ -115,6 +115,12 @@ impl Planned {
                 let all: Vec<usize> = (0..mesh.nodes.len()).filter(|node| !dynos.contains(node)).collect();
                 let (from, to): (Vec<usize>, Vec<usize>) = all.iter().partition(|node| self.chance >> **node & 1 == 1);
                 self.cut(mesh, &from, &to, Kind::All, false, done);
+                // Whoever is not heard, or does not hear, gets no vote and no acknowledgement.
+                let lonely = |node: &&usize| {
+                    let group = replicas.iter().filter(|peer| mesh.nodes[**peer].role == mesh.nodes[**node].role);
+                    group.clone().filter(|peer| from.contains(peer) == from.contains(node)).count() * 2 <= group.count()
+                };
+                done.cut_off(mesh, &replicas.iter().filter(lonely).copied().collect::<Vec<_>>());
             }
             F::CutControl => {
                 let others: Vec<usize> = (0..mesh.nodes.len()).filter(|node| !control.contains(node)).collect();

@@ -53,8 +53,8 @@ pub(crate) struct Node {
     pub(crate) id: Option<ReplicaId>,
     /// Its number in the world, while it runs.
     pub(crate) process: usize,
-    /// When its process was started last.
-    pub(crate) started: Time,
+    /// When its processes were started, one after the other.
+    pub(crate) starts: Vec<Time>,
 }
 
 /// What meshes may differ in.
@@ -133,7 +133,7 @@ impl Mesh {
             }
         };
         self.nodes[node].process = process;
-        self.nodes[node].started = started;
+        self.nodes[node].starts.push(started);
     }
 
     pub(crate) fn runs(&self, node: usize) -> bool {
@@ -176,7 +176,7 @@ impl Mesh {
 /// The processes of a mesh with these dynos, none of which runs.
 pub(crate) fn nodes(dynos: &[u32]) -> Vec<Node> {
     let host = |tier: u8, number: u8| u32::from(Ipv4Addr::new(10, 0, tier, number));
-    let node = |name: String, role, host| Node { name, role, host, id: None, process: 0, started: Time::ZERO };
+    let node = |name: String, role, host| Node { name, role, host, id: None, process: 0, starts: Vec::new() };
     let mut nodes = vec![node("control-1".into(), Role::Control, host(3, 1))];
     for block in 1..=2 {
         for replica in 1..=3 {
