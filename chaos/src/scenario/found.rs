@@ -21,6 +21,7 @@ const BUILT_IN: &[(&str, &str)] = built_in![
     "alone",
     "kill-dyno",
     "threads",
+    "threads-unknown",
     "serial-unknown",
     "kill-block",
     "freeze-leader",

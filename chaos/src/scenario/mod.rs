@@ -7,7 +7,7 @@ mod schedule;
 mod timed;
 
 pub(crate) use expect::Expect;
-pub(crate) use file::{Needs, Scenario, Shape};
+pub(crate) use file::{Needs, Scenario, Serial, Shape};
 pub(crate) use found::{all, named};
 pub(crate) use schedule::{Event, Schedule};
 pub(crate) use timed::{Drawn, Timed};

@@ -24,7 +24,7 @@ use rand::rngs::StdRng;
 
 use crate::net::Network;
 use crate::program;
-use crate::scenario::{Needs, Scenario, Shape};
+use crate::scenario::{Needs, Scenario, Serial, Shape};
 use admin::Admin;
 use layout::{Layout, Member, Role};
 pub(crate) use process::Process;
@@ -138,6 +138,8 @@ impl Mesh {
             Role::Dyno => {
                 let listen = member.socket().to_string();
                 args.extend(["agent", "--demo", "--listen", &listen, "--id", name, "--seed", "1"].map(word));
+                let threads = if shape.serial == Serial::Yes { 1 } else { shape.max_conns };
+                args.extend(["--threads", &threads.to_string()].map(word));
                 args.extend(["--floor", &shape.floor.to_string(), "--mean", &shape.mean.to_string(), "--log"].map(word));
                 args.push(self.journal(name).into());
             }

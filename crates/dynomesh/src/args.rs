@@ -105,7 +105,7 @@ pub(crate) struct Bootstrap {
 
 #[derive(Debug, Args)]
 pub(crate) struct Agent {
-    /// Run the sample dyno: one request at a time, 20 ms plus a random time of 100 ms on average
+    /// Run the sample dyno: one request at a time unless it is told otherwise, 20 ms plus a random time of 100 ms on average
     #[arg(long, required = true)]
     pub(crate) demo: bool,
     #[command(flatten)]
@@ -130,6 +130,9 @@ pub(crate) struct Demo {
     /// Mean of the exponential time on top of it
     #[arg(long, value_name = "DURATION", default_value = "100ms")]
     pub(crate) mean: Span,
+    /// Requests that it runs at once
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) threads: u16,
     /// Write one line of JSON per request to this file
     #[arg(long, value_name = "FILE")]
     pub(crate) log: Option<PathBuf>,

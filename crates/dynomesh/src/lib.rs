@@ -61,9 +61,9 @@ fn form(output: dynomesh_ctl::Format) -> dynomesh_sim::cli::Format {
 }
 
 fn demo(settings: args::Demo) -> Result<(), Failure> {
-    let args::Demo { listen, id, seed, floor, mean, log } = settings;
+    let args::Demo { listen, id, seed, floor, mean, threads, log } = settings;
     let seed = seed.unwrap_or_else(rand::random);
-    let config = dynomesh_agent::demo::Config { listen: listen.socket(), id, seed, floor, mean, journal: log };
+    let config = dynomesh_agent::demo::Config { listen: listen.socket(), id, seed, floor, mean, threads, journal: log };
     daemon::serve("agent", async |shutdown| dynomesh_agent::demo::run(config, async { shutdown.wait().await }).await)
 }
 

@@ -1,11 +1,11 @@
-//! The sample dyno: an HTTP server that runs one request at a time and tells on routers that send it more.
+//! The sample dyno: an HTTP server that runs one request at a time, or as many as it has threads, and tells on routers that send it more.
 //!
-//! It refuses to be helpful. It never answers two requests at once, it runs a request to its end though the client left (as a
+//! It refuses to be helpful. It never answers more at once, it runs a request to its end though the client left (as a
 //! synchronous server does), and it neither rejects nor hides a request too many: that one waits, and is counted as an overlap.
 //! Only `GET /demo/stats` is answered at once and not counted.
 //!
-//! Tasks: one accept loop ([`Demo::run`]); one task per connection, ended by its response, its client or [`FIRST_BYTE_MAX`]; one
-//! worker, fed by a channel of [`CONNECTIONS_MAX`] places that the connections share, ended when the last of them is gone.
+//! Tasks: one accept loop ([`Demo::run`]); one task per connection, ended by its response, its client or [`FIRST_BYTE_MAX`]; a
+//! worker per thread, fed by a channel of [`CONNECTIONS_MAX`] places that the connections share, ended when the last of them is gone.
 //!
 //! A connection that closes its sending half without a byte is a question whether the dyno is idle: it waits its turn like a
 //! request and is then closed.
@@ -37,7 +37,8 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::task::JoinSet;
 use tracing::{debug, info};
 
 use ask::Ask;
@@ -68,6 +69,8 @@ pub struct Config {
     pub floor: Span,
     /// Mean of the exponential time on top of the floor.
     pub mean: Span,
+    /// Requests that it runs at once. With more than one it answers a question whether it is idle while it runs others, as threaded servers do.
+    pub threads: u16,
     /// Where the journal is appended, if it is wanted.
     pub journal: Option<PathBuf>,
 }
@@ -75,7 +78,7 @@ pub struct Config {
 impl Config {
     /// The dyno of the reference model: 20 ms and an exponential 100 ms on top.
     pub fn reference(listen: SocketAddr, id: DynoId) -> Self {
-        Config { listen, id, seed: 1, floor: Span::from_millis(20), mean: Span::from_millis(100), journal: None }
+        Config { listen, id, seed: 1, floor: Span::from_millis(20), mean: Span::from_millis(100), threads: 1, journal: None }
     }
 }
 
@@ -107,7 +110,7 @@ pub struct Demo {
     listener: TcpListener,
     address: SocketAddr,
     book: Arc<Book>,
-    worker: Worker,
+    workers: Vec<Worker>,
     work: mpsc::Sender<Work>,
 }
 
@@ -127,9 +130,11 @@ impl Demo {
             Book::open(&config, address).map_err(|cause| DemoError::Journal { path: config.journal.clone().unwrap_or_default(), cause })?;
         let (work, queue) = mpsc::channel(CONNECTIONS_MAX);
         let book = Arc::new(book);
-        let worker = Worker::new(&config, book.clone(), queue);
-        info!(dyno = %config.id, %address, floor = %config.floor, mean = %config.mean, seed = config.seed, "sample dyno listens");
-        Ok(Demo { listener, address, book, worker, work })
+        let queue = Arc::new(Mutex::new(queue));
+        let workers = (0..config.threads).map(|number| Worker::new(&config, number, book.clone(), queue.clone())).collect();
+        let Config { id, floor, mean, seed, threads, .. } = &config;
+        info!(dyno = %id, %address, %floor, %mean, seed, threads, "sample dyno listens");
+        Ok(Demo { listener, address, book, workers, work })
     }
 
     /// Where it listens.
@@ -139,8 +144,8 @@ impl Demo {
 
     /// Serves until `shutdown` is done and what runs then has ended, at most [`DRAIN_MAX`] later.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
-        let Demo { listener, book, worker, work, .. } = self;
-        let worker = tokio::spawn(worker.run());
+        let Demo { listener, book, workers, work, .. } = self;
+        let mut running: JoinSet<()> = workers.into_iter().map(Worker::run).collect();
         let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         tokio::select! {
             () = accept(&listener, &book, &work, &places) => {}
@@ -153,7 +158,7 @@ impl Demo {
         if tokio::time::timeout(DRAIN_MAX.to_std(), places.acquire_many(all)).await.is_err() {
             info!("requests still run after {DRAIN_MAX}: they are cut");
         }
-        worker.abort();
+        running.abort_all();
     }
 }
 

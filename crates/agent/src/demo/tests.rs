@@ -18,8 +18,12 @@ struct Running {
 }
 
 async fn start(journal: Option<PathBuf>) -> Running {
+    start_threads(1, journal).await
+}
+
+async fn start_threads(threads: u16, journal: Option<PathBuf>) -> Running {
     let mut config = Config::reference("127.0.0.1:0".parse().unwrap(), DynoId::new("d1").unwrap());
-    (config.floor, config.mean, config.journal) = (Span::from_millis(1), Span::ZERO, journal);
+    (config.floor, config.mean, config.threads, config.journal) = (Span::from_millis(1), Span::ZERO, threads, journal);
     let demo = Demo::bind(config).await.unwrap();
     let address = demo.address();
     let (stop, stopped) = oneshot::channel::<()>();
@@ -219,7 +223,7 @@ fn service_times_follow_the_seed_and_keep_the_floor() {
         let mut config = Config::reference("127.0.0.1:0".parse().unwrap(), DynoId::new("d1").unwrap());
         config.seed = seed;
         let book = Arc::new(Book::open(&config, config.listen).unwrap());
-        let mut worker = Worker::new(&config, book, mpsc::channel(1).1);
+        let mut worker = Worker::new(&config, 0, book, Arc::new(Mutex::new(mpsc::channel(1).1)));
         (0..2000).map(|_| worker.draw().as_millis_f64()).collect::<Vec<_>>()
     };
     let times = draws(7);
@@ -228,4 +232,20 @@ fn service_times_follow_the_seed_and_keep_the_floor() {
     assert!(times.iter().all(|ms| *ms >= 20.0));
     let mean = times.iter().sum::<f64>() / 2000.0;
     assert!((110.0..130.0).contains(&mean), "mean {mean} ms");
+}
+
+#[tokio::test]
+async fn threads_run_requests_beside_each_other_and_questions_too() {
+    let dyno = start_threads(2, None).await;
+    let long = "GET / HTTP/1.1\r\nhost: x\r\nx-demo-service-ms: 60000\r\n\r\n";
+    let _runs = send(dyno.address, long).await;
+    wait_for(dyno.address, |stats| stats.running == 1).await;
+    assert!(ask(dyno.address, "GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.starts_with("HTTP/1.1 200"), "the other thread answers");
+    let mut question = TcpStream::connect(dyno.address).await.unwrap();
+    question.shutdown().await.unwrap();
+    assert_eq!(question.read(&mut [0]).await.unwrap(), 0, "answered beside what runs");
+    let _runs_too = send(dyno.address, long).await;
+    wait_for(dyno.address, |stats| stats.running == 2).await;
+    let _waits = send(dyno.address, long).await;
+    assert_eq!(wait_for(dyno.address, |stats| stats.running == 3).await.running_max, 3, "one too many waits, and counts");
 }

@@ -1,4 +1,4 @@
-//! The one worker of the sample dyno: takes requests and questions in the order they arrived, one at a time, each to its end.
+//! The workers of the sample dyno: each takes requests and questions in the order they arrived, one at a time, each to its end.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use hyper::{Method, Response};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, mpsc, oneshot};
 
 use super::Config;
 use super::ask::Ask;
@@ -38,26 +38,29 @@ pub(super) struct Job {
     pub(super) reply: oneshot::Sender<Response<Reply>>,
 }
 
-/// The worker.
+/// A worker.
 pub(super) struct Worker {
     id: String,
     floor: Span,
     mean: Span,
     rng: StdRng,
     book: Arc<Book>,
-    queue: mpsc::Receiver<Work>,
+    queue: Queue,
 }
 
+/// What waits, for all workers together.
+pub(super) type Queue = Arc<Mutex<mpsc::Receiver<Work>>>;
+
 impl Worker {
-    /// A worker with service times of its own.
-    pub(super) fn new(config: &Config, book: Arc<Book>, queue: mpsc::Receiver<Work>) -> Self {
-        let rng = StdRng::seed_from_u64(config.seed);
+    /// The worker of this number, with service times of its own.
+    pub(super) fn new(config: &Config, number: u16, book: Arc<Book>, queue: Queue) -> Self {
+        let rng = StdRng::seed_from_u64(config.seed.wrapping_add(number.into()));
         Worker { id: config.id.to_string(), floor: config.floor, mean: config.mean, rng, book, queue }
     }
 
     /// Works until nobody can bring work any more.
     pub(super) async fn run(mut self) {
-        while let Some(work) = self.queue.recv().await {
+        while let Some(work) = self.next().await {
             match work {
                 Work::Request(job) => self.serve(*job).await,
                 Work::Idle(stream, _place) => {
@@ -66,6 +69,10 @@ impl Worker {
                 }
             }
         }
+    }
+
+    async fn next(&self) -> Option<Work> {
+        self.queue.lock().await.recv().await
     }
 
     async fn serve(&mut self, job: Job) {

@@ -1,7 +1,8 @@
 //! `routes-alone`: edges and blocks route with the control plane down.
 //!
 //! Judged second by second of every incident of the kind [`CONTROL_DOWN`] by the idempotent requests that fell due in it. If nothing else
-//! was broken, or had been within [`Limits::recovery`], each of them must be answered by the app; if something was, some of them must be.
+//! was broken, or had been within [`Limits::recovery`], each of them must be answered by the app, unless something breaks that it may have met
+//! before it was late; if something was, some of them must be.
 //! An answer counts if it came before control did, or took hardly longer than its dyno worked ([`Limits::late`]): one that waited for
 //! control to come back shows the opposite. Unknown: seconds without such requests, and the requests that control's return found
 //! unanswered and that had not waited for long.
@@ -29,7 +30,8 @@ pub fn check(history: &History, limits: &Limits) -> Report {
             let until = (from + SECOND).min(ended);
             let due = &asked[asked.partition_point(|exchange| exchange.due < from)..asked.partition_point(|exchange| exchange.due < until)];
             let alone = !history.incidents.iter().any(|other| other.kind != CONTROL_DOWN && disturbs(other, from, until, limits));
-            judge(due, ended, alone, from.since(incident.began), limits, &mut report);
+            let others: Vec<&Incident> = history.incidents.iter().filter(|other| other.kind != CONTROL_DOWN).collect();
+            judge(due, ended, alone.then_some(&others), from.since(incident.began), limits, &mut report);
             from = until;
         }
     }
@@ -40,7 +42,8 @@ fn disturbs(other: &Incident, from: Time, until: Time, limits: &Limits) -> bool 
     other.began < until && other.ended.is_none_or(|ended| from < ended + limits.recovery)
 }
 
-fn judge(due: &[&Exchange], ended: Time, alone: bool, second: Span, limits: &Limits, report: &mut Report) {
+/// Judges a second; if nothing else was broken in it, with what was later.
+fn judge(due: &[&Exchange], ended: Time, alone: Option<&Vec<&Incident>>, second: Span, limits: &Limits, report: &mut Report) {
     let was_answered = |exchange: &Exchange| {
         let at_once = exchange.added().unwrap_or_else(|| exchange.latency()) <= limits.late;
         exchange.ok().is_some() && (exchange.ended <= ended || at_once)
@@ -48,15 +51,23 @@ fn judge(due: &[&Exchange], ended: Time, alone: bool, second: Span, limits: &Lim
     let (answered, rest): (Vec<&Exchange>, Vec<&Exchange>) = due.iter().partition(|exchange| was_answered(exchange));
     let (open, failed): (Vec<&Exchange>, Vec<&Exchange>) =
         rest.into_iter().partition(|exchange| exchange.ended > ended && exchange.due + limits.late > ended);
-    if answered.is_empty() && failed.is_empty() {
+    // Beside another fault some must be answered, and those that are open may have been about to be.
+    let is_open = answered.is_empty() && !open.is_empty() && alone.is_none();
+    if answered.is_empty() && failed.is_empty() || is_open {
         report.unknown += 1;
         return;
     }
     report.judged += 1;
     report.unknown += open.len();
-    if let Some(first) = failed.first().filter(|_| alone || answered.is_empty()) {
-        let of = failed.len() + answered.len();
-        report.violations.push(format!("{} of {of} were not answered, {second} after control went down, first {first}", failed.len()));
+    let met = |exchange: &Exchange, other: &Incident| other.began < exchange.ended && other.began < exchange.due + limits.late;
+    let of = failed.len() + answered.len();
+    let lost: Vec<&Exchange> = match alone {
+        Some(others) => failed.into_iter().filter(|exchange| !others.iter().any(|other| met(exchange, other))).collect(),
+        None if answered.is_empty() => failed,
+        None => Vec::new(),
+    };
+    if let Some(first) = lost.first() {
+        report.violations.push(format!("{} of {of} were not answered, {second} after control went down, first {first}", lost.len()));
     }
 }
 
@@ -115,7 +126,24 @@ mod tests {
         let mut history = asked(asked(down(), 12_000, 10, ok()), 12_500, 10, failed());
         history.incidents.push(Incident { ended: Some(at(11_000)), ..Incident::at("kill", "e1", at(10_500)) });
         assert_eq!(judged(&history).violations.len(), 0);
-        assert_eq!(judged(&asked(history, 14_000, 10, failed())).violations.len(), 1, "a second in which nothing was answered");
+        let silent = asked(history, 14_000, 10, failed());
+        assert_eq!(judged(&silent).violations.len(), 1, "a second in which nothing was answered");
+        let mut open = asked(silent, 14_500, 1_200, failed());
+        open.incidents[0].ended = Some(at(15_600));
+        assert_eq!(judged(&open).violations.len(), 0, "one may have been about to be answered when control came back");
+    }
+
+    #[test]
+    fn what_a_fault_of_the_next_second_broke_is_its_own_affair() {
+        let mut history = asked(asked(down(), 12_000, 10, ok()), 12_500, 600, failed());
+        history.incidents.push(Incident { ended: Some(at(15_000)), ..Incident::at("kill", "e1", at(13_050)) });
+        assert_eq!(judged(&history).violations.len(), 0);
+        history.incidents[1].began = at(13_100);
+        assert_eq!(judged(&history).violations.len(), 1, "it had failed before");
+        let waited = asked(asked(down(), 12_000, 10, ok()), 12_500, 3_000, failed());
+        let later = Incident { ended: Some(at(18_000)), ..Incident::at("kill", "e1", at(15_000)) };
+        let history = History { incidents: waited.incidents.into_iter().chain([later]).collect(), ..waited };
+        assert_eq!(judged(&history).violations.len(), 1, "it was late before");
     }
 
     #[test]

@@ -127,6 +127,7 @@ impl Mesh {
                     seed: 1,
                     floor: Span::from_millis(5),
                     mean: Span::from_millis(15),
+                    threads: 1,
                     journal: Some(self.journal(it)),
                 };
                 run_in(&name, host, move || serve(demo::run(config, std::future::pending())))
