@@ -63,14 +63,14 @@ impl Router {
     pub(crate) fn renewals(&mut self, now: Time) -> BTreeMap<Span, Vec<SlotId>> {
         let mut due: BTreeMap<Span, Vec<SlotId>> = BTreeMap::new();
         for (slot, own) in &mut self.own {
-            if own.holding != Holding::Running || !own.logged {
+            if own.holding != Holding::Running {
                 continue;
             }
             let since = self.seen.get(slot).copied().unwrap_or(own.since).min(now);
             let age = now.since(since);
             if age >= own.span {
                 own.cut.cut();
-            } else if age >= own.span.over(2) {
+            } else if own.logged && age >= own.span.over(2) {
                 due.entry(own.span).or_default().push(*slot);
             }
         }
@@ -95,20 +95,17 @@ impl Router {
         grants
     }
 
-    /// Slots in doubt: those of other holders while leading, and this run's own that were cut with unknown outcome.
+    /// Slots in doubt: those of other holders while leading, and this run's own that were cut with unknown outcome, whether the state knows of
+    /// them or not.
     pub(crate) fn doubts(&self) -> Vec<Doubt> {
         let led_since = self.office.as_ref().map(|office| office.since);
-        let since = |slot: SlotId| {
-            if slot.holder != self.me {
-                return led_since;
-            }
-            match self.own.get(&slot)?.holding {
-                Holding::Doubted(cut) => Some(cut),
-                Holding::Running | Holding::Held(_) => None,
-            }
-        };
-        let in_doubt = self.state.slots().filter_map(|(slot, record)| Some((slot, record, since(slot)?)));
-        in_doubt.filter_map(|(slot, record, since)| self.doubt(slot, &record.dyno, since, record.span)).collect()
+        let others = self.state.slots().filter(|(slot, _)| slot.holder != self.me);
+        let others = others.filter_map(|(slot, record)| self.doubt(slot, &record.dyno, led_since?, record.span));
+        let own = self.own.iter().filter_map(|(slot, own)| match own.holding {
+            Holding::Doubted(cut) => self.doubt(*slot, &own.dyno, cut, own.span),
+            Holding::Running | Holding::Held(_) => None,
+        });
+        others.chain(own).collect()
     }
 
     /// Whether a dyno takes one request at a time, as far as is known.
@@ -125,7 +122,8 @@ impl Router {
         let record = self.state.dyno(dyno)?;
         let app = self.state.app(&record.spec.app)?.spec.clone();
         let serial = self.serial(dyno);
-        let seen = self.seen.get(&slot).copied().unwrap_or(Time::ZERO);
+        let picked = self.own.get(&slot).map_or(Time::ZERO, |own| own.since);
+        let seen = self.seen.get(&slot).copied().unwrap_or(picked);
         let (own, orphans) = (slot.holder == self.me, app.policy.orphans);
         let facts = doubt::Doubt { own, serial, orphans, since, seen, span };
         Some(Doubt { slot, dyno: dyno.clone(), address: record.spec.address, app, facts })

@@ -20,12 +20,19 @@ impl Router {
                 self.close_idle_of(&app);
                 self.sync_app(&app);
             }
-            Touched::Granted(slot, dyno) => {
-                if matches!(reply, Reply::Granted) {
+            Touched::Granted(slot, dyno) => match &reply {
+                Reply::Granted => {
                     self.seen.insert(slot, now);
                     self.count_foreign(slot, &dyno);
                 }
-            }
+                Reply::Refused(dynomesh_core::block::Refusal::DuplicateSlot) => {}
+                // The state does not know of it after all. A leased slot runs nevertheless, and until it is over its dyno stays here.
+                _ => {
+                    if let Some(own) = self.own.get_mut(&slot) {
+                        own.logged = false;
+                    }
+                }
+            },
             Touched::Renewed(slots) => {
                 for slot in slots {
                     if let Some(seen) = self.seen.get_mut(&slot) {
@@ -150,16 +157,19 @@ impl Router {
         }
     }
 
-    /// Before a change of a dyno's ownership is proposed: nothing more is picked there, and what was picked is in the log first (P14).
-    /// False if the change must wait, because slots may run that the state does not know of.
+    /// Before a change of a dyno's ownership is proposed: nothing is picked there any more that the change forbids, and what was picked is in
+    /// the log first (P14), where it would be refused behind the change. False if the change must wait, because slots may run that the state
+    /// does not know of.
     pub(crate) fn prepare(&mut self, command: &Command) -> bool {
-        let (dyno, releases) = match command {
-            Command::Drain { dyno, .. } => (dyno, false),
-            Command::Release { dyno, .. } => (dyno, true),
+        let (dyno, drains, releases, most) = match command {
+            Command::Drain { dyno, .. } => (dyno, true, false, u32::MAX),
+            Command::Release { dyno, .. } => (dyno, true, true, u32::MAX),
+            Command::Adopt(adopt) => (&adopt.spec.id, adopt.drain, false, adopt.spec.max_conns),
             _ => return true,
         };
         let Some(record) = self.state.dyno(dyno) else { return true };
-        let shape = DynoShape { max_conns: record.spec.max_conns, epoch: record.epoch, phase: Phase::Draining };
+        let phase = if drains { Phase::Draining } else { record.phase };
+        let shape = DynoShape { max_conns: record.spec.max_conns.min(most), epoch: record.epoch, phase };
         let Some(floor) = self.office.as_mut().and_then(|office| office.floors.get_mut(&record.spec.app)) else { return false };
         floor.ledger.upsert(dyno.clone(), shape);
         self.idle.close(dyno);

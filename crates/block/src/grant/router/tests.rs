@@ -254,6 +254,79 @@ fn a_long_request_is_renewed_and_cut_when_that_fails() {
     assert!(pick.cut.is_cut());
 }
 
+/// The same with leased slots, and both dynos known to be serial.
+fn leasing() -> Router {
+    let proposer = Proposer::default();
+    let wanted = BlockSettings { slots: SlotsMode::Leased, ..BlockSettings::default() };
+    let mut router = Router::new(limits(), wanted, proposer, Metrics::new(&Registry::new("block", "t")), 7);
+    router.set_right(Right::Full);
+    router.identify(at(0), holder(1, 1));
+    let serial = AppSpec { policy: Policy { serial: Serial::Yes, ..spec().policy }, ..spec() };
+    let set = Command::SetApp { spec: Box::new(serial), version: Version(1) };
+    for (index, command) in [Command::Configure(wanted), set, adopt(1, 2), adopt(2, 1)].into_iter().enumerate() {
+        router.apply(at(0), Index(index as u64 + 1), command);
+    }
+    router.lead(at(0), Term(1), ReplicaId(1));
+    for dyno in ["d1", "d2"] {
+        router.clear_quarantine(at(0), &app(), &DynoId::new(dyno).unwrap());
+    }
+    router
+}
+
+/// A newer word about d1.
+fn word(drain: bool, max_conns: u32) -> Command {
+    let Command::Adopt(word) = adopt(1, max_conns) else { panic!("an adoption") };
+    Command::Adopt(AdoptDyno { epoch: Epoch(2), drain, ..word })
+}
+
+#[test]
+fn a_leased_slot_is_in_the_log_before_a_word_that_would_refuse_it() {
+    for (change, left) in [(word(true, 2), 1), (word(false, 1), 2)] {
+        let mut router = leasing();
+        assert!(router.prepare(&change) && router.checkpoint().is_empty());
+        let mut picks = Vec::new();
+        while let Admission::Go(pick) = router.admit(at(1), &ask(&app())) {
+            assert!(!pick.commit_first);
+            picks.push(pick);
+        }
+        assert_eq!(picks.len(), left, "{change:?}");
+    }
+    let mut router = leasing();
+    let picks: Vec<Pick> = (0..3).map(|_| go(router.admit(at(1), &ask(&app())))).collect();
+    assert!(router.prepare(&word(true, 2)));
+    let grants = router.checkpoint();
+    assert_eq!(grants.len(), picks.len());
+    for grant in grants {
+        assert_eq!(router.apply(at(2), Index(9), grant), Reply::Granted);
+    }
+    assert_eq!(router.apply(at(3), Index(10), word(true, 2)), Reply::Done);
+    let release = Command::Release { dyno: d1(), epoch: Epoch(2) };
+    assert!(matches!(router.apply(at(4), Index(11), release), Reply::Refused(_)), "slots remain, and the state knows");
+}
+
+#[test]
+fn a_leased_slot_that_the_log_refuses_keeps_its_dyno_here_and_is_settled_all_the_same() {
+    let mut router = leasing();
+    let picks: Vec<Pick> = (0..3).map(|_| go(router.admit(at(1), &ask(&app())))).filter(|pick| pick.dyno == d1()).collect();
+    assert_eq!(router.apply(at(2), Index(9), word(true, 2)), Reply::Done, "a word that came behind the slots and before their grants");
+    for grant in router.checkpoint() {
+        router.apply(at(3), Index(10), grant);
+    }
+    let release = Command::Release { dyno: d1(), epoch: Epoch(2) };
+    assert!(!router.prepare(&release), "requests run there");
+    assert!(router.renewals(at(59_000)).values().flatten().all(|slot| picks.iter().all(|pick| pick.slot != *slot)));
+    router.end(at(4), picks[0].slot, Outcome::Done);
+    router.end(at(5), picks[1].slot, Outcome::Unknown);
+    assert!(!router.prepare(&release), "one is in doubt");
+    let doubts = router.doubts();
+    assert_eq!(
+        doubts.iter().map(|doubt| (doubt.slot, doubt.facts.since, doubt.facts.seen)).collect::<Vec<_>>(),
+        [(picks[1].slot, at(5), at(1))]
+    );
+    router.settle(at(6), picks[1].slot);
+    assert!(router.prepare(&release) && router.doubts().is_empty());
+}
+
 // === the sweep ===
 
 struct Replica {
