@@ -78,7 +78,8 @@ pub(crate) async fn run(shared: Arc<Shared>, ticks: Ticks) {
             changed = role.changed() => if changed.is_err() { return },
         }
         let now = shared.clock.now();
-        watch_office(&shared, now, matches!(role.borrow_and_update().state, State::Leader { .. }));
+        let leads = role.borrow_and_update().is_leader();
+        watch_office(&shared, now, leads);
         // Who was late itself cannot tell whether others were.
         if now.since(looked_at) < pause.times(3) {
             wedged = watch_threads(&shared, &ticks, now, wedged);

@@ -215,17 +215,20 @@ impl Sight {
     fn look(&self, directory: &Directory, gossip: &Gossip, watch: &Watch) {
         let (now, mesh) = (self.now(), self.mesh(gossip));
         let (term, standing) = (watch.role().term, watch.now());
-        let mut seen = self.seen();
-        if seen.term != term {
-            (seen.term, seen.led) = (term, Some(now));
-        }
+        // Always the directory before what was seen, as all do who look at both: a change of the directory that waits between the two
+        // would else hold up each for the other, for ever.
         directory.read(|state| {
+            let mut seen = self.seen();
+            if seen.term != term {
+                (seen.term, seen.led) = (term, Some(now));
+            }
             for block in state.blocks() {
                 seen.look_at_block(block, &mesh, now, self.0.started);
             }
             seen.look_at_dynos(state, now);
             seen.blocks.retain(|name, _| state.block(name).is_some());
         });
+        let mut seen = self.seen();
         seen.begun |= matches!(standing, Standing::Follows | Standing::Leads);
         seen.measure(&mesh.view, now);
         seen.look_at_loads(&mesh.view, now);

@@ -53,8 +53,9 @@ impl Watch {
 
     /// The standing now.
     pub(crate) fn now(&self) -> Standing {
-        let role = self.role.borrow();
-        standing(!self.replica.is_pristine(), role.state, role.leader.is_some(), role.term, self.progress.borrow().led)
+        let role = self.role();
+        let led = self.progress.borrow().led;
+        standing(!self.replica.is_pristine(), role.state, role.leader.is_some(), role.term, led)
     }
 
     /// Whether it leads now.

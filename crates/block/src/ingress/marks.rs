@@ -163,7 +163,9 @@ fn refer(into: &mut HeaderMap, shared: &Shared) {
 pub(crate) fn beat(shared: &Shared) -> Response<DynoBody> {
     let mut response = Response::new(upstream::whole(b""));
     *response.status_mut() = StatusCode::NO_CONTENT;
-    let role = match shared.replica().role().borrow().state {
+    // A copy: what is asked below takes locks, and a change of role waits for who looks at it.
+    let state = shared.replica().role().borrow().state;
+    let role = match state {
         _ if shared.router().stopping() => "stopping",
         State::Leader { ready: true } if shared.router().right() != Right::Unheard && shared.lease().valid(shared.clock.now()) => "leader",
         State::Follower | State::Learner => "follower",

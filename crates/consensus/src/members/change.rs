@@ -69,7 +69,7 @@ impl<M: Machine> Inner<M> {
         self.leads().ok_or_else(|| self.not_leader())?;
         let mut role = self.role.clone();
         let _ = timeout(READY_MAX, role.wait_for(|role| role.is_ready_leader() || !role.is_leader())).await;
-        match self.role.borrow().is_ready_leader() {
+        match self.role_now().is_ready_leader() {
             true => Ok(()),
             false => Err(self.not_leader()),
         }

@@ -115,12 +115,13 @@ impl<M: Machine> Inner<M> {
 
     pub(super) fn not_leader(&self) -> MembersError {
         let me = self.identity.replica();
-        MembersError::NotLeader { leader: self.role.borrow().leader.clone().filter(|leader| leader.id != me) }
+        MembersError::NotLeader { leader: self.role_now().leader.filter(|leader| leader.id != me) }
     }
 
     /// Everybody and how they are doing.
     pub(crate) fn members(&self) -> Members {
-        let (role, voters, leads) = (self.role.borrow().clone(), self.voters(), self.leads().is_some());
+        let (role, voters) = (self.role_now(), self.voters());
+        let leads = role.is_leader();
         let (kind, name) = self.identity.purpose();
         let me = self.identity.replica();
         let state = |member: Member| MemberState {

@@ -34,7 +34,7 @@ use crate::members::{Change, Members, MembersError, Order};
 use crate::metrics::{Counters, Metrics};
 use crate::options::{Member, Options};
 use crate::payload::{decode_one, encode_one};
-use crate::role::{Role, State};
+use crate::role::Role;
 use crate::transport::{self, Peers};
 
 /// The service to mount on the gRPC server that peers reach at [`Options::grpc`].
@@ -139,8 +139,7 @@ impl<M: Machine> Replica<M> {
     }
 
     fn leader_elsewhere(&self) -> Option<Member> {
-        let role = self.0.role.borrow();
-        role.leader.clone().filter(|leader| leader.id != self.id())
+        self.0.role_now().leader.filter(|leader| leader.id != self.id())
     }
 
     async fn forward(&self, leader: &Member, command: &M::Command) -> Result<M::Reply, ProposeError> {
@@ -252,7 +251,7 @@ impl<M: Machine> Replica<M> {
 
     /// What it answers to whoever asks who listens here.
     pub(crate) fn describe(&self) -> wire::IdentityResponse {
-        let role = self.0.role.borrow().clone();
+        let role = self.0.role_now();
         let member = |m: &Member| wire::Member { id: m.id.0, http: m.http.to_string(), grpc: m.grpc.to_string() };
         wire::IdentityResponse {
             version: transport::VERSION,
@@ -273,8 +272,14 @@ impl<M: Machine> Replica<M> {
 }
 
 impl<M: Machine> Inner<M> {
+    /// What it is now. A copy: to look a second time while the first look still holds its lock would wait for ever where a change of
+    /// role has come to wait between the two.
+    pub(crate) fn role_now(&self) -> Role {
+        self.role.borrow().clone()
+    }
+
     pub(crate) fn leads(&self) -> Option<Term> {
         let role = self.role.borrow();
-        matches!(role.state, State::Leader { .. }).then_some(role.term)
+        role.is_leader().then_some(role.term)
     }
 }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails as a test does")]
 
 use std::future::Future;
+use std::io::Write as _;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,6 +20,8 @@ use tokio::sync::oneshot;
 
 /// Longest wait for anything that should happen.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+/// A cluster that still lives after so long hangs where no other bound reaches, a thread in a lock for one. The process ends then.
+const LIFE_MAX: Duration = Duration::from_secs(240);
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) enum Command {
@@ -100,6 +103,8 @@ pub(crate) struct Cluster {
     pub(crate) addresses: Vec<Address>,
     pub(crate) nodes: Vec<Option<Node>>,
     pub(crate) tune: fn(&mut Options),
+    /// Dropped last, when no thread of a replica is left.
+    _alive: std::sync::mpsc::Sender<()>,
 }
 
 impl Drop for Cluster {
@@ -123,7 +128,7 @@ impl Cluster {
         let free = || TcpListener::bind("127.0.0.1:0").unwrap();
         let listeners: Vec<TcpListener> = (0..count).map(|_| free()).collect();
         let addresses = listeners.iter().map(|l| Address::new(l.local_addr().unwrap()).unwrap()).collect();
-        let mut cluster = Cluster { dir: TempDir::new().unwrap(), addresses, nodes: Vec::new(), tune };
+        let mut cluster = Cluster { dir: TempDir::new().unwrap(), addresses, nodes: Vec::new(), tune, _alive: watched() };
         for (at, listener) in listeners.into_iter().enumerate() {
             let node = cluster.launch(at, listener);
             cluster.nodes.push(Some(node));
@@ -211,6 +216,20 @@ impl Cluster {
     pub(crate) async fn converge(&self, expected: &[u64]) {
         until("all replicas to agree", || self.alive().all(|(_, n)| n.numbers() == expected).then_some(())).await;
     }
+}
+
+/// Ends the process unless what it returns is dropped in time.
+fn watched() -> std::sync::mpsc::Sender<()> {
+    let (alive, watch) = std::sync::mpsc::channel();
+    let test = std::thread::current().name().unwrap_or("a test").to_owned();
+    std::thread::spawn(move || {
+        if watch.recv_timeout(LIFE_MAX) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+            // Past the capture of what tests print.
+            let _ = writeln!(std::io::stderr(), "{test} hangs: its replicas still live after {LIFE_MAX:?}");
+            std::process::abort();
+        }
+    });
+    alive
 }
 
 /// Starts one replica on a thread of its own.

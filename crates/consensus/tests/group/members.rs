@@ -176,6 +176,34 @@ async fn a_new_replica_gets_a_snapshot_with_all_it_needs_where_the_log_is_purged
     until("the ids that are spent", || (cluster.node(new).replica.members().retired == [(dead, None)]).then_some(())).await;
 }
 
+/// Who asks looks at the role more than once, and a change of role that comes between two looks waits for the first to end. With the
+/// first still held at the second, both wait for ever.
+#[tokio::test]
+async fn who_asks_for_the_members_holds_up_no_change_of_role() {
+    let cluster = Cluster::group(3, |_| {}).await;
+    let enough = Arc::new(AtomicBool::new(false));
+    let ask = |replica: Replica<Journal>, enough: Arc<AtomicBool>| {
+        std::thread::spawn(move || {
+            let mut asked = 0_u64;
+            while !enough.load(Ordering::Relaxed) {
+                assert_eq!(replica.members().seen_by, replica.id());
+                asked += 1;
+            }
+            asked
+        })
+    };
+    let askers: Vec<_> = cluster.alive().map(|(_, node)| ask(node.replica.clone(), enough.clone())).collect();
+    for _ in 0..20 {
+        let leader = cluster.leader().await;
+        soon(transfer_leadership(&cluster.addresses, None)).await.unwrap();
+        until("another leader", || (!cluster.node(leader).role().is_leader()).then_some(())).await;
+    }
+    enough.store(true, Ordering::Relaxed);
+    for asker in askers {
+        assert!(asker.join().unwrap() > 0);
+    }
+}
+
 #[tokio::test]
 async fn an_old_disk_that_comes_back_after_its_removal_is_refused_and_harmless() {
     let mut cluster = Cluster::group(3, |_| {}).await;
