@@ -73,6 +73,8 @@ pub(crate) struct Told {
     /// When it had taken hold.
     pub(crate) held: Time,
     pub(crate) ended: Time,
+    /// Chance put it where it was.
+    pub(crate) is_drawn: bool,
     pub(crate) is_felt: bool,
     pub(crate) evidence: String,
 }
@@ -148,10 +150,11 @@ impl<'a> Drive<'a> {
             while let Some(event) = waiting.front().filter(|event| now >= self.warm + event.begins).cloned() {
                 waiting.pop_front();
                 let running = fault::Running::start(&event.what, event.ends - event.begins, self.mesh);
-                let Some(running) = running.with_context(|| format!("begin {:?}", event.what))? else {
+                let Some(mut running) = running.with_context(|| format!("begin {:?}", event.what))? else {
                     self.miss(&event);
                     continue;
                 };
+                running.is_drawn = event.is_drawn;
                 eprintln!("  {:>6.1} s  {}", running.began.since(self.began).as_secs_f64(), running.title);
                 self.active.push((running, clock::now()));
             }
@@ -290,11 +293,11 @@ impl<'a> Drive<'a> {
 
 impl Told {
     fn new((running, held, over): (fault::Running, Time, Time)) -> Self {
-        let fault::Running { kind, title, began, ended, felt, .. } = running;
+        let fault::Running { kind, title, began, ended, is_drawn, felt, .. } = running;
         let (is_felt, evidence) = felt.map_or((false, String::new()), |felt| (felt.is_felt, felt.evidence));
         // What goes on after it was taken back, as a deploy does, ends when it is over.
         let lasts = matches!(kind.as_str(), "moves" | "drains" | "deploy");
         let ended = if lasts { over } else { ended.unwrap_or(over) };
-        Told { kind, title, began, held, ended, is_felt, evidence }
+        Told { kind, title, began, held, ended, is_drawn, is_felt, evidence }
     }
 }

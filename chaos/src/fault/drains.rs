@@ -50,7 +50,7 @@ impl Drains {
 impl Fault for Drains {
     fn start(&mut self, mesh: &mut Mesh) -> Result<()> {
         self.calls = mesh.admin.calls().len();
-        Ok(())
+        self.tick(mesh)
     }
 
     fn tick(&mut self, mesh: &mut Mesh) -> Result<()> {

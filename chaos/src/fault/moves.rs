@@ -39,7 +39,7 @@ impl Moves {
 impl Fault for Moves {
     fn start(&mut self, mesh: &mut Mesh) -> Result<()> {
         self.calls = mesh.admin.calls().len();
-        Ok(())
+        self.tick(mesh)
     }
 
     fn tick(&mut self, mesh: &mut Mesh) -> Result<()> {

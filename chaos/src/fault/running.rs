@@ -16,6 +16,8 @@ pub(crate) struct Running {
     /// In words, with what was drawn.
     pub(crate) title: String,
     pub(crate) fault: Box<dyn Fault>,
+    /// Chance put it where it is.
+    pub(crate) is_drawn: bool,
     pub(crate) began: Time,
     pub(crate) ended: Option<Time>,
     pub(crate) felt: Option<Felt>,
@@ -44,6 +46,7 @@ impl Running {
             kind: spec.kind().into(),
             title: title.trim().into(),
             fault,
+            is_drawn: false,
             began,
             ended: None,
             felt: None,
@@ -56,7 +59,7 @@ impl Running {
     pub(crate) fn missed(spec: &Spec) -> Self {
         let (fault, began, felt) = (spec.fault(), clock::now(), Some(Felt::when(false, "nothing was left to be struck")));
         let (kind, title) = (spec.kind().into(), spec.told());
-        Running { kind, title, fault, began, ended: Some(began), felt, heal_at: began, hits: Vec::new() }
+        Running { kind, title, fault, is_drawn: false, began, ended: Some(began), felt, heal_at: began, hits: Vec::new() }
     }
 
     /// Takes it back.

@@ -106,7 +106,7 @@ mod tests {
 
     fn fault(kind: &str) -> Told {
         let (title, evidence) = (String::new(), String::new());
-        Told { kind: kind.into(), title, began: at(1_000), held: at(1_010), ended: at(3_000), is_felt: true, evidence }
+        Told { kind: kind.into(), title, began: at(1_000), held: at(1_010), ended: at(3_000), is_drawn: false, is_felt: true, evidence }
     }
 
     fn edges() -> BTreeMap<SocketAddr, String> {

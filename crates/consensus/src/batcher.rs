@@ -288,8 +288,10 @@ impl<M: Machine> Batcher<M> {
     fn start_round(&mut self) {
         let Some(term) = self.leads.filter(|_| self.round.is_none() && !*self.closed.borrow()) else { return };
         if self.said != Some(term) {
+            // Tried again for as long as it leads. Who waits behind it is answered each time: a leader that was cut off before its lease
+            // came would else keep them for as long as it takes itself for one.
             let payload = Payload::lead(self.raft.node_id().to_owned());
-            let outcome = write_until_done(self.raft.clone(), payload);
+            let outcome = write(self.raft.clone(), payload);
             self.round = Some(self.round_of(term, Arc::new(Waiters(Mutex::new(None))), 0, Box::pin(outcome)));
             return;
         }
@@ -377,16 +379,6 @@ impl<M: Machine> Batcher<M> {
 /// proxying a request does, however few commands it holds; who comes alone is not held up for that.
 fn pace(urgent: usize) -> Duration {
     if urgent >= LOADED { LOADED_PACE } else { PACE }
-}
-
-/// Appends a leader's first entry, however long its lease takes to come.
-async fn write_until_done<M: Machine>(raft: openraft::Raft<Engine, Keeper<M>>, payload: Payload) -> Result<(), ProposeError> {
-    loop {
-        match write(raft.clone(), payload.clone()).await {
-            Err(ProposeError::NotAppended(_)) => {}
-            outcome => return outcome,
-        }
-    }
 }
 
 /// Appends one entry and waits until it is applied.

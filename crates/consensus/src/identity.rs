@@ -49,10 +49,14 @@ pub(crate) enum Stranger {
 #[derive(Debug)]
 pub(crate) struct Identity {
     dir: PathBuf,
+    replica: ReplicaId,
     incarnation: Incarnation,
     /// The longest lease this replica may have promised before this start; `None` on a disk that never voted.
     promised: Option<Span>,
+    /// As the disk has it. Held for a look or a change in memory, never while the disk is written: every thread looks.
     card: Mutex<Card>,
+    /// Held by who changes the card, the disk's part included.
+    changing: Mutex<()>,
     removed: watch::Sender<bool>,
     _lock: File,
 }
@@ -84,12 +88,13 @@ impl Identity {
         };
         write(dir, &card).map_err(StartError::disk(dir.join(FILE)))?;
         let incarnation = Incarnation(rng.next_u64());
-        let removed = watch::channel(card.removed).0;
-        Ok(Identity { dir: dir.clone(), incarnation, promised, card: Mutex::new(card), removed, _lock: lock })
+        let (replica, removed) = (card.replica, watch::channel(card.removed).0);
+        let (card, changing) = (Mutex::new(card), Mutex::new(()));
+        Ok(Identity { dir: dir.clone(), replica, incarnation, promised, card, changing, removed, _lock: lock })
     }
 
     pub(crate) fn replica(&self) -> ReplicaId {
-        self.card().replica
+        self.replica
     }
 
     pub(crate) fn incarnation(&self) -> Incarnation {
@@ -126,11 +131,10 @@ impl Identity {
 
     /// Remembers, durably, that its group removed this replica.
     pub(crate) fn dismiss(&self) -> io::Result<()> {
-        let mut card = self.card();
+        let _turn = self.change();
+        let card = self.card().clone();
         if !card.removed {
-            let dismissed = Card { removed: true, ..card.clone() };
-            write(&self.dir, &dismissed)?;
-            *card = dismissed;
+            self.put(Card { removed: true, ..card })?;
         }
         self.removed.send_replace(true);
         Ok(())
@@ -138,17 +142,24 @@ impl Identity {
 
     /// Joins `group`, durably, before anything is promised in its name. Refused once the disk belongs to another.
     pub(crate) fn join(&self, group: GroupId) -> io::Result<()> {
-        let mut card = self.card();
+        let _turn = self.change();
+        let card = self.card().clone();
         match card.group {
             Some(has) if has == group => Ok(()),
             Some(has) => Err(io::Error::other(format!("this replica belongs to group {has}, not to {group}"))),
-            None => {
-                let joined = Card { group: Some(group), ..card.clone() };
-                write(&self.dir, &joined)?;
-                *card = joined;
-                Ok(())
-            }
+            None => self.put(Card { group: Some(group), ..card }),
         }
+    }
+
+    /// The new card, on disk before anybody sees it.
+    fn put(&self, card: Card) -> io::Result<()> {
+        write(&self.dir, &card)?;
+        *self.card() = card;
+        Ok(())
+    }
+
+    fn change(&self) -> std::sync::MutexGuard<'_, ()> {
+        self.changing.lock().expect("nothing panics while it changes the identity")
     }
 
     fn card(&self) -> std::sync::MutexGuard<'_, Card> {

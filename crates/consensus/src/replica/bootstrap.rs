@@ -1,6 +1,7 @@
 //! Making a group: one explicit act, on pristine disks only (P5).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use dynomesh_core::id::{Address, GroupId, ReplicaId};
 use dynomesh_proto::raft::v1 as wire;
@@ -15,6 +16,9 @@ use crate::error::BootstrapError;
 use crate::machine::Machine;
 use crate::options::Member;
 use crate::transport::{RARE_MAX, VERSION, channel, client};
+
+/// How long the first replica of a group may take to begin it: a few writes to its disk.
+const BOOTSTRAP_MAX: Duration = Duration::from_secs(30);
 
 pub(super) async fn initialize<M: Machine>(inner: &Inner<M>, members: Vec<Member>, group: GroupId) -> Result<(), BootstrapError> {
     let me = inner.identity.replica();
@@ -68,7 +72,10 @@ pub async fn bootstrap_group(addresses: &[Address]) -> Result<GroupId, Bootstrap
     };
     let unreachable = |problem: String| BootstrapError::Unreachable { address: *address, problem };
     let mut peer = client(channel(&address.to_string()).map_err(unreachable)?);
-    peer.bootstrap(request).await.map_err(|status| BootstrapError::Failed(status.message().to_owned()))?;
+    let answer = timeout(BOOTSTRAP_MAX, peer.bootstrap(request)).await;
+    let answer =
+        answer.map_err(|_| BootstrapError::Failed(format!("{address} did not answer within {BOOTSTRAP_MAX:?}; ask who leads it")))?;
+    answer.map_err(|status| BootstrapError::Failed(status.message().to_owned()))?;
     Ok(group)
 }
 

@@ -78,7 +78,8 @@ impl Admin {
 async fn answer_all(listener: std::net::TcpListener, registry: Registry, ready: watch::Receiver<Readiness>, stopped: Shutdown) {
     let listener = tokio::net::TcpListener::from_std(listener).expect("a listener that was just opened can be watched");
     let answer = service_fn(move |request: Request<()>| {
-        let response = answer(&request, &registry, &ready.borrow());
+        let ready = ready.borrow().clone();
+        let response = answer(&request, &registry, &ready);
         async move { Ok::<_, Infallible>(response) }
     });
     let bounded = ServiceBuilder::new().load_shed().concurrency_limit(CONCURRENCY_MAX).timeout(ANSWER_MAX).service(answer);

@@ -11,7 +11,7 @@ use dynomesh_core::time::Span;
 use crate::wait;
 
 /// How long a test waits for its turn: behind all tests of a slow machine.
-const WAIT_MAX: Span = Span::from_secs(3600);
+const WAIT_MAX: Span = Span::from_secs(2400);
 /// Most clusters at once that can be asked for.
 const TURNS_MAX: usize = 64;
 

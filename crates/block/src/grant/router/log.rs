@@ -15,10 +15,12 @@ impl Router {
             Touched::Dyno(dyno) => {
                 self.note_ownership(now, &dyno, owned);
                 self.sync_dyno(now, &dyno);
+                self.past.look();
             }
             Touched::App(app) => {
                 self.close_idle_of(&app);
                 self.sync_app(&app);
+                self.past.look();
             }
             Touched::Granted(slot, dyno) => match &reply {
                 Reply::Granted => {
