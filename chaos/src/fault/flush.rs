@@ -1,5 +1,7 @@
 //! Flushes to disk that are slow, or fail. A process whose flush failed may end, and is then started again.
 
+use std::collections::BTreeSet;
+
 use anyhow::Result;
 use dynomesh_core::time::Span;
 use serde::Deserialize;
@@ -7,7 +9,7 @@ use serde::Deserialize;
 use super::leadership::Leadership;
 use super::{Fault, Felt, Hit, file};
 use crate::system::Mesh;
-use crate::system::layout::Role;
+use crate::system::layout::{Member, Role};
 use crate::system::select::{Choice, Selector};
 
 /// Whose flushes, and what becomes of them.
@@ -40,9 +42,12 @@ impl Flush {
         Flush { spec: spec.clone(), names: Vec::new(), leadership: Leadership::default(), commits, ended: 0 }
     }
 
-    /// How long all replicas together have waited for commits, and how often; one that does not answer has not waited.
-    fn commits(mesh: &Mesh) -> (f64, f64) {
-        let replicas = mesh.layout.members.iter().filter(|member| matches!(member.role, Role::Replica(_)));
+    /// How long the replicas of the blocks that are struck have waited for commits, and how often; one that does not answer has not waited.
+    fn commits(&self, mesh: &Mesh) -> (f64, f64) {
+        let block = |member: &Member| if let Role::Replica(block) = &member.role { Some(block.clone()) } else { None };
+        let struck: BTreeSet<String> =
+            mesh.layout.members.iter().filter(|member| self.names.contains(&member.name)).filter_map(block).collect();
+        let replicas = mesh.layout.members.iter().filter(|member| block(member).is_some_and(|block| struck.contains(&block)));
         let count = |name: &str, metric: &str| mesh.metric(name, metric).unwrap_or(0.0);
         let each =
             replicas.map(|member| (count(&member.name, "block_commit_seconds_sum"), count(&member.name, "block_commit_seconds_count")));
@@ -60,7 +65,7 @@ impl Fault for Flush {
     fn start(&mut self, mesh: &mut Mesh) -> Result<()> {
         self.names = mesh.select(&self.spec.target, &mut Choice::default())?;
         self.leadership = Leadership::note(mesh, &self.names);
-        self.commits[0] = Self::commits(mesh);
+        self.commits[0] = self.commits(mesh);
         self.leadership.begin();
         for name in &self.names {
             mesh.process(name)?.may_die = self.spec.fails;
@@ -76,7 +81,7 @@ impl Fault for Flush {
     }
 
     fn heal(&mut self, mesh: &mut Mesh) -> Result<()> {
-        self.commits[1] = Self::commits(mesh);
+        self.commits[1] = self.commits(mesh);
         for name in &self.names {
             file::change(&mesh.fault_file(name), [("flush_delay", None), ("flush_fails", None)])?;
             self.ended += usize::from(mesh.process(name)?.has_stopped());
