@@ -1,5 +1,7 @@
 //! Who leads, when that changes, and what must not change it.
 
+use std::time::Instant;
+
 use dynomesh_consensus::*;
 use dynomesh_core::id::ReplicaId;
 use dynomesh_core::time::Time;
@@ -213,4 +215,29 @@ async fn a_restarted_leader_does_not_resume() {
     alone.restart(0);
     alone.leader().await;
     assert!(alone.node(0).role().term > term);
+}
+
+/// It cannot say in the log that it leads, and holds itself for the leader for as long as nobody reaches it.
+#[tokio::test]
+async fn a_leader_that_is_cut_off_before_its_lease_comes_keeps_nobody_waiting() {
+    let cluster = Cluster::group(3, |_| {}).await;
+    let leader = cluster.leader().await;
+    cluster.add(1).await;
+    let next = (leader + 1) % 3;
+    let (mut role, cut) = (cluster.node(next).replica.role(), cluster.node(next).cut.clone());
+    // On a thread of its own: the lease comes within a millisecond.
+    let cutter = std::thread::spawn(move || {
+        let begun = Instant::now();
+        while !role.borrow_and_update().is_leader() {
+            assert!(begun.elapsed() < PATIENCE, "it was not made the leader");
+            std::thread::yield_now();
+        }
+        cut.set(true);
+    });
+    // Whether it hears that it was taken over matters little.
+    let _ = soon(cluster.node(leader).replica.transfer(Some(cluster.node(next).replica.id()))).await;
+    tokio::task::spawn_blocking(move || cutter.join().unwrap()).await.unwrap();
+    assert!(cluster.node(next).role().is_leader());
+    let error = soon(cluster.node(next).replica.propose(Command::Add(2))).await.unwrap_err();
+    assert!(matches!(error, ProposeError::NotAppended(_)), "{error}");
 }
