@@ -56,18 +56,23 @@ pub(crate) type Waiter<M> = oneshot::Sender<Reply<M>>;
 type Commands<M> = Vec<(<M as Machine>::Command, Option<Waiter<M>>)>;
 
 /// The commands of a round that was proposed here, and whom to answer; taken when they are applied.
-pub(crate) struct Waiters<M: Machine>(Mutex<Option<Commands<M>>>);
+pub(crate) struct Waiters<M: Machine> {
+    commands: Mutex<Option<Commands<M>>>,
+    begun: Time,
+    clock: Clock,
+    counters: Arc<Counters>,
+}
 
 impl<M: Machine> Waiters<M> {
-    pub(crate) fn take(&self) -> Option<Commands<M>> {
-        self.0.lock().expect("nothing panics while it holds the waiters").take()
+    /// Takes the commands because they are committed, and counts them before anybody is answered: whoever has an answer finds it counted.
+    pub(crate) fn take_committed(&self) -> Option<Commands<M>> {
+        let commands = self.take()?;
+        self.counters.committed(commands.len(), self.clock.now().since(self.begun));
+        Some(commands)
     }
 
-    /// Answers everybody the same, unless the round was applied meanwhile.
-    fn answer(&self, error: &ProposeError) {
-        for (_, waiter) in self.take().into_iter().flatten() {
-            answer(waiter, error);
-        }
+    fn take(&self) -> Option<Commands<M>> {
+        self.commands.lock().expect("nothing panics while it holds the waiters").take()
     }
 }
 
@@ -167,10 +172,18 @@ pub(crate) struct Batcher<M: Machine> {
 /// What is in flight.
 struct Round<M: Machine> {
     term: Term,
-    waiters: Arc<Waiters<M>>,
-    begun: Time,
-    ops: usize,
+    /// None of the entry with which a leader says that it leads.
+    waiters: Option<Arc<Waiters<M>>>,
     outcome: Pin<Box<dyn Future<Output = Result<(), ProposeError>> + Send>>,
+}
+
+impl<M: Machine> Round<M> {
+    /// Answers everybody the same, unless the round was applied meanwhile.
+    fn answer(&self, error: &ProposeError) {
+        for (_, waiter) in self.waiters.iter().filter_map(|waiters| waiters.take()).flatten() {
+            answer(waiter, error);
+        }
+    }
 }
 
 enum Event<M: Machine> {
@@ -291,8 +304,8 @@ impl<M: Machine> Batcher<M> {
             // Tried again for as long as it leads. Who waits behind it is answered each time: a leader that was cut off before its lease
             // came would else keep them for as long as it takes itself for one.
             let payload = Payload::lead(self.raft.node_id().to_owned());
-            let outcome = write(self.raft.clone(), payload);
-            self.round = Some(self.round_of(term, Arc::new(Waiters(Mutex::new(None))), 0, Box::pin(outcome)));
+            let outcome = Box::pin(write(self.raft.clone(), payload));
+            self.round = Some(Round { term, waiters: None, outcome });
             return;
         }
         let now = Instant::now();
@@ -315,30 +328,20 @@ impl<M: Machine> Batcher<M> {
         if commands.is_empty() {
             return;
         }
-        let ops = commands.len();
-        let waiters = Arc::new(Waiters(Mutex::new(Some(commands))));
+        let (clock, counters) = (self.clock.clone(), self.counters.clone());
+        let waiters = Arc::new(Waiters { commands: Mutex::new(Some(commands)), begun: clock.now(), clock, counters });
         let payload = encoder.finish(waiters.clone());
         let outcome = Box::pin(write(self.raft.clone(), payload));
-        self.round = Some(self.round_of(term, waiters, ops, outcome));
-    }
-
-    fn round_of(
-        &self,
-        term: Term,
-        waiters: Arc<Waiters<M>>,
-        ops: usize,
-        outcome: Pin<Box<dyn Future<Output = Result<(), ProposeError>> + Send>>,
-    ) -> Round<M> {
-        Round { term, waiters, begun: self.clock.now(), ops, outcome }
+        self.round = Some(Round { term, waiters: Some(waiters), outcome });
     }
 
     fn finish(&mut self, outcome: Result<(), ProposeError>) {
         let Some(round) = self.round.take() else { return };
         match outcome {
-            Ok(()) if round.ops == 0 => self.said = Some(round.term),
-            Ok(()) => self.counters.committed(round.ops, self.clock.now().since(round.begun)),
+            Ok(()) if round.waiters.is_none() => self.said = Some(round.term),
+            Ok(()) => {}
             Err(error) => {
-                round.waiters.answer(&error);
+                round.answer(&error);
                 if matches!(error, ProposeError::NotAppended(_)) {
                     // The lease has been gone for a while; those behind would only wait as long.
                     self.refuse(&error);
@@ -370,7 +373,7 @@ impl<M: Machine> Batcher<M> {
 
     fn abandon(&mut self, error: &ProposeError) {
         if let Some(round) = self.round.take() {
-            round.waiters.answer(error);
+            round.answer(error);
         }
     }
 }

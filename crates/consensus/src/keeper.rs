@@ -78,7 +78,7 @@ impl<M: Machine> Keeper<M> {
         let mut machine = self.machine.lock().expect("a machine that panicked ends the consensus thread");
         let (term, index) = (term_of(id), Index(id.index));
         let waiters = payload.local().and_then(|local| local.downcast_ref::<Waiters<M>>());
-        if let Some(commands) = waiters.and_then(Waiters::take) {
+        if let Some(commands) = waiters.and_then(Waiters::take_committed) {
             self.watched.commands.fetch_add(commands.len() as u64, Ordering::Relaxed);
             for (command, waiter) in commands {
                 let reply = machine.apply(index, command);
