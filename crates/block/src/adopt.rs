@@ -86,14 +86,9 @@ async fn follow(shared: &Shared, gossip: &Gossip) {
         steps_of_group(&gossip.view(), &shared.block, shared.replica().group(), router.state())
     };
     for command in steps {
-        let (ready, unlogged) = {
-            let mut router = shared.router();
-            (router.prepare(&command), router.checkpoint())
-        };
-        if !ready {
-            continue;
-        }
-        for grant in unlogged {
+        let prepared = shared.router().prepare(shared.clock.now(), &command);
+        let Some(grants) = prepared else { continue };
+        for grant in grants {
             shared.proposer.lazily(grant);
         }
         let told = format!("{command:?}");

@@ -164,7 +164,8 @@ pub(crate) async fn checkpoint(shared: Arc<Shared>) {
     let mut tick = every(CHECKPOINT);
     loop {
         tick.tick().await;
-        for grant in shared.router().checkpoint() {
+        let grants = shared.router().checkpoint(shared.clock.now());
+        for grant in grants {
             shared.proposer.lazily(grant);
         }
     }

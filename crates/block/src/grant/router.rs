@@ -164,12 +164,21 @@ enum Holding {
     Doubted(Time),
 }
 
+/// What the log knows of a slot of this run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Logged {
+    Nothing,
+    /// Its grant was proposed then, and nobody waits for the answer: it may have been lost on the way.
+    Proposed(Time),
+    /// Its grant, or whoever proposed that waits for the answer.
+    Granted,
+}
+
 struct Own {
     app: AppName,
     dyno: DynoId,
     holding: Holding,
-    /// Whether a grant of this slot was proposed, so that a free must follow it.
-    logged: bool,
+    logged: Logged,
     since: Time,
     span: Span,
     cut: Arc<Cut>,
@@ -206,6 +215,8 @@ impl Manner {
     }
 }
 
+/// A leased grant that is not in the log after this long is proposed again: what nobody waits for is lost when a round fails.
+const GRANT_AGAIN: Span = Span::from_millis(100);
 /// Slots freed in one go by a sweep.
 const SWEEP_MAX: usize = 1024;
 
@@ -378,7 +389,7 @@ impl Router {
             (Outcome::Done, _) | (_, Ended::Freed) => {
                 let logged = own.logged;
                 self.own.remove(&slot);
-                if logged {
+                if logged != Logged::Nothing {
                     self.free_in_log(vec![slot]);
                 }
                 self.pump(now, &app);
@@ -424,7 +435,8 @@ impl Router {
             manner,
             link,
         };
-        let own = Own { app: app.clone(), dyno, holding: Holding::Running, logged: !leased, since: now, span, cut };
+        let logged = if leased { Logged::Nothing } else { Logged::Granted };
+        let own = Own { app: app.clone(), dyno, holding: Holding::Running, logged, since: now, span, cut };
         self.own.insert(slot, own);
         pick
     }

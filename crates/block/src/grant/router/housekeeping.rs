@@ -46,7 +46,7 @@ impl Router {
         if let Some(floor) = self.office.as_mut().and_then(|office| office.floors.get_mut(&own.app)) {
             floor.ledger.release(slot);
         }
-        if own.logged {
+        if own.logged != Logged::Nothing {
             self.free_in_log(vec![slot]);
         }
         self.pump(now, &own.app);
@@ -70,25 +70,28 @@ impl Router {
             let age = now.since(since);
             if age >= own.span {
                 own.cut.cut();
-            } else if own.logged && age >= own.span.over(2) {
+            } else if own.logged == Logged::Granted && age >= own.span.over(2) {
                 due.entry(own.span).or_default().push(*slot);
             }
         }
         due
     }
 
-    /// Leased slots that still run and are not in the log yet (P14).
-    pub(crate) fn checkpoint(&mut self) -> Vec<Command> {
+    /// Leased slots that still run and are not in the log yet (P14). All of them are to be proposed.
+    #[must_use]
+    pub(crate) fn checkpoint(&mut self, now: Time) -> Vec<Command> {
         let mut grants = Vec::new();
         if self.office.is_none() {
             return grants;
         }
         for (slot, own) in &mut self.own {
-            if own.logged {
-                continue;
-            }
-            if let Some(record) = self.state.dyno(&own.dyno) {
-                own.logged = true;
+            let due = match own.logged {
+                Logged::Nothing => true,
+                Logged::Proposed(then) => now.since(then) >= GRANT_AGAIN,
+                Logged::Granted => false,
+            };
+            if let Some(record) = self.state.dyno(&own.dyno).filter(|_| due) {
+                own.logged = Logged::Proposed(now);
                 grants.push(Command::Grant { slot: *slot, dyno: own.dyno.clone(), epoch: record.epoch, span: own.span });
             }
         }

@@ -26,14 +26,11 @@ impl Router {
                 Reply::Granted => {
                     self.seen.insert(slot, now);
                     self.count_foreign(slot, &dyno);
+                    self.note_log(slot, Logged::Granted);
                 }
-                Reply::Refused(dynomesh_core::block::Refusal::DuplicateSlot) => {}
+                Reply::Refused(dynomesh_core::block::Refusal::DuplicateSlot) => self.note_log(slot, Logged::Granted),
                 // The state does not know of it after all. A leased slot runs nevertheless, and until it is over its dyno stays here.
-                _ => {
-                    if let Some(own) = self.own.get_mut(&slot) {
-                        own.logged = false;
-                    }
-                }
+                _ => self.note_log(slot, Logged::Nothing),
             },
             Touched::Renewed(slots) => {
                 for slot in slots {
@@ -68,6 +65,12 @@ impl Router {
         }
         if let Some(took) = drained {
             self.metrics.drain_seconds.observe(took.as_secs_f64());
+        }
+    }
+
+    fn note_log(&mut self, slot: SlotId, logged: Logged) {
+        if let Some(own) = self.own.get_mut(&slot) {
+            own.logged = logged;
         }
     }
 
@@ -160,24 +163,25 @@ impl Router {
     }
 
     /// Before a change of a dyno's ownership is proposed: nothing is picked there any more that the change forbids, and what was picked is in
-    /// the log first (P14), where it would be refused behind the change. False if the change must wait, because slots may run that the state
-    /// does not know of.
-    pub(crate) fn prepare(&mut self, command: &Command) -> bool {
+    /// the log first (P14), where it would be refused behind the change: the grants to be proposed before it. None if the change must wait,
+    /// because slots may run that the state does not know of.
+    pub(crate) fn prepare(&mut self, now: Time, command: &Command) -> Option<Vec<Command>> {
         let (dyno, drains, releases, most) = match command {
             Command::Drain { dyno, .. } => (dyno, true, false, u32::MAX),
             Command::Release { dyno, .. } => (dyno, true, true, u32::MAX),
             Command::Adopt(adopt) => (&adopt.spec.id, adopt.drain, false, adopt.spec.max_conns),
-            _ => return true,
+            _ => return Some(Vec::new()),
         };
-        let Some(record) = self.state.dyno(dyno) else { return true };
+        let Some(record) = self.state.dyno(dyno) else { return Some(Vec::new()) };
         let phase = if drains { Phase::Draining } else { record.phase };
         let shape = DynoShape { max_conns: record.spec.max_conns.min(most), epoch: record.epoch, phase };
-        let Some(floor) = self.office.as_mut().and_then(|office| office.floors.get_mut(&record.spec.app)) else { return false };
+        let Some(floor) = self.office.as_mut().and_then(|office| office.floors.get_mut(&record.spec.app)) else { return None };
         floor.ledger.upsert(dyno.clone(), shape);
         self.idle.close(dyno);
         let unsure = floor.ledger.dyno(dyno).is_some_and(|view| view.quarantined);
-        let unlogged = self.own.values().any(|own| own.dyno == *dyno && !own.logged);
-        !(releases && (unsure || unlogged))
+        // Whatever the log knows of them: what was proposed may be lost.
+        let runs = self.own.values().any(|own| own.dyno == *dyno);
+        if releases && (unsure || runs) { None } else { Some(self.checkpoint(now)) }
     }
 }
 

@@ -36,6 +36,15 @@ impl Router {
         for floor in office.floors.values_mut() {
             floor.ledger.assume_up();
         }
+        // Nothing of an earlier term is on its way into the log any more: what is not in the state will not come.
+        for (slot, own) in &mut self.own {
+            own.logged = if self.state.slot(*slot).is_some() { Logged::Granted } else { Logged::Nothing };
+            let app = self.state.dyno(&own.dyno).map(|dyno| &dyno.spec.app).filter(|_| own.logged == Logged::Nothing);
+            if let Some(floor) = app.and_then(|app| office.floors.get_mut(app)) {
+                let kind = if own.holding == Holding::Running { Occupied::Live } else { Occupied::Orphan };
+                floor.ledger.occupy(*slot, &own.dyno, kind);
+            }
+        }
         for (slot, record) in self.state.slots() {
             let app = self.state.dyno(&record.dyno).map(|dyno| &dyno.spec.app);
             let Some(floor) = app.and_then(|app| office.floors.get_mut(app)) else { continue };
