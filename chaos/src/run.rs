@@ -247,7 +247,8 @@ impl<'a> Drive<'a> {
         self.mesh.look_for_deaths();
         let incidents = self.over.iter().flat_map(|(running, held, _)| running.incidents(*held, self.mesh)).collect();
         let healed = Some(self.healed).filter(|_| !self.over.is_empty());
-        let mut history = History { exchanges: std::mem::take(&mut self.exchanges), incidents, calls, healed, ..History::default() };
+        let exchanges = std::mem::take(&mut self.exchanges);
+        let mut history = History { exchanges, whole: true, incidents, calls, healed, ..History::default() };
         complaints.extend(settled::ask(self.mesh, scenario.mesh.max_conns, &mut history)?);
         self.mesh.look_for_deaths();
         for (role, max_conns) in [(Role::Dyno, scenario.mesh.max_conns), (Role::Sockets, SOCKETS_MAX)] {

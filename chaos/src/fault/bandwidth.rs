@@ -13,7 +13,7 @@ use crate::system::select::{Choice, Selector};
 pub(crate) struct Spec {
     pub(super) target: Selector,
     /// As `tc` takes it, for example `1mbit`.
-    rate: String,
+    pub(super) rate: String,
 }
 
 pub(super) struct Bandwidth {

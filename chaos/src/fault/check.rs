@@ -41,7 +41,14 @@ impl Spec {
     }
 
     fn check_effect(&self) -> Result<(), String> {
+        let keeps_nothing =
+            self.target().is_some_and(|target| matches!(target, Selector::Edge | Selector::Edges | Selector::Dyno | Selector::Dynos));
         match self {
+            Spec::DiskFull(_) | Spec::Flush(_) | Spec::TornLog(_) if keeps_nothing => {
+                Err("edges and dynos keep nothing on a disk; it must strike a replica of a block or of control".into())
+            }
+            Spec::Bandwidth(spec) => check_amount("rate", &spec.rate, &["bit", "kbit", "mbit", "gbit"]),
+            Spec::DiskFull(spec) => check_amount("size", &spec.size, &["k", "m", "g"]),
             Spec::Packets(spec) => check_packets(spec),
             Spec::Flush(spec) if spec.delay == Span::ZERO && !spec.fails => Err("it must set `delay` or `fails`".into()),
             Spec::Clock(spec) if spec.ahead == Span::ZERO && spec.wall.is_none() => Err("it must set `ahead` or `wall`".into()),
@@ -51,6 +58,16 @@ impl Spec {
             }
             _ => Ok(()),
         }
+    }
+}
+
+/// A number with one of these units, as the tools of the kernel take it.
+fn check_amount(key: &str, text: &str, units: &[&str]) -> Result<(), String> {
+    let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    match number.parse::<u32>() {
+        Ok(1..) if units.contains(&unit) => Ok(()),
+        _ => Err(format!("`{key}` = {text:?} must be a number from 1 on and one of {}, such as 1{}", units.join(", "), units[1])),
     }
 }
 
@@ -108,6 +125,12 @@ mod tests {
             ("kind = \"clock\"\ntarget = \"block b1\"", "`ahead`"),
             ("kind = \"clock\"\ntarget = \"block b1\"\nwall = \"soon\"", "soon"),
             ("kind = \"starve\"\ntarget = \"block b1\"\nshare = 7", "0.01 to 1"),
+            ("kind = \"bandwidth\"\ntarget = \"edge\"\nrate = \"garbage\"", "garbage"),
+            ("kind = \"bandwidth\"\ntarget = \"edge\"\nrate = \"0mbit\"", "1kbit"),
+            ("kind = \"disk-full\"\ntarget = \"b1-1\"\nsize = \"lots\"", "lots"),
+            ("kind = \"disk-full\"\ntarget = \"edge\"", "keep nothing"),
+            ("kind = \"torn-log\"\ntarget = \"dyno\"", "keep nothing"),
+            ("kind = \"flush\"\ntarget = \"edges\"\nfails = true", "keep nothing"),
         ] {
             let told = read(fault).unwrap_err();
             assert!(told.contains(right), "{told}");

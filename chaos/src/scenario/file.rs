@@ -298,6 +298,7 @@ mod tests {
             ("workload.get = -1", format!("{mixed}get = -1.0\n")),
             ("more than 0", format!("{mixed}get = 0.0\npost = 0.0\nput = 0.0\ndelete = 0.0\n")),
             ("`times` = 0", format!("{mixed}[[fault]]\nkind = \"kill\"\ntarget = \"edge\"\ntimes = 0\n")),
+            ("`times` = 4294967295", format!("{mixed}[[fault]]\nkind = \"kill\"\ntarget = \"edge\"\ntimes = 4294967295\n")),
             ("drawn.count = 0", drawn("0", "0.5")),
             ("drawn.overlap = 1.5", drawn("1", "1.5")),
             ("drawn.overlap = NaN", drawn("1", "nan")),

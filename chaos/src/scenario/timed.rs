@@ -9,6 +9,8 @@ use crate::fault::Spec;
 
 /// Most faults that are drawn for a run.
 const DRAWN_MAX: u32 = 1_000;
+/// Most times that a fault comes.
+const TIMES_MAX: u32 = 1_000;
 /// How long a fault lasts unless said otherwise.
 const FOR: Span = Span::from_secs(3);
 
@@ -67,6 +69,9 @@ impl TryFrom<Table> for Timed {
         let every = take(&mut table, "every")?.unwrap_or(lasts.times(2));
         if times == 0 {
             return Err("`times` = 0 must be 1 at least: a fault that never happens shows nothing".into());
+        }
+        if times > TIMES_MAX {
+            return Err(format!("`times` = {times} must be {TIMES_MAX} at most"));
         }
         if times > 1 && every < lasts {
             return Err(format!("`every` ({every}) must be at least `for` ({lasts}): a fault ends before it comes again"));

@@ -141,9 +141,7 @@ impl Mesh {
                 until(&format!("{} to be ready", edge.name), STEP_MAX, || get(edge, ADMIN, "/readyz").ok())?;
             }
             let client = Client::new(vec![edge.socket()], HOST);
-            until(&format!("{} to route", edge.name), STEP_MAX, || {
-                client.send(Ask::get("/up").deadline(Span::from_secs(5))).ok().map(drop)
-            })?;
+            until(&format!("{} to route", edge.name), STEP_MAX, || client.send(Ask::probe().deadline(Span::from_secs(5))).ok().map(drop))?;
         }
         Ok(())
     }

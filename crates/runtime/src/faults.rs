@@ -20,6 +20,8 @@ use std::time::Duration;
 use dynomesh_core::time::Span;
 use serde::Deserialize;
 
+use crate::clock::Clock;
+
 /// Environment variable that names the file.
 pub const FILE_ENV: &str = "DYNOMESH_FAULTS";
 
@@ -64,7 +66,13 @@ pub(crate) fn present() -> Option<&'static Faults> {
         let reader = std::thread::Builder::new().name("faults".into()).spawn(move || {
             loop {
                 std::thread::sleep(LOOK);
+                let before = last.clone();
                 last = faults.read(&file, last.take());
+                if last != before {
+                    // Whoever changed them sees by this what the process reads from them.
+                    let clock = Clock::system();
+                    tracing::warn!(since_boot_ns = clock.now().as_nanos(), wall_ms = clock.wall_millis(), "clocks read");
+                }
             }
         });
         reader.expect("a thread can be started");

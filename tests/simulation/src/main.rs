@@ -33,13 +33,13 @@ struct Args {
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
     jobs: Option<u16>,
     /// Runs this seed alone and tells what came of it
-    #[arg(long, conflicts_with = "seeds")]
+    #[arg(long, conflicts_with_all = ["seeds", "from"])]
     seed: Option<u64>,
     /// With --seed: what the daemons log, with the simulated time and the process
-    #[arg(long, requires = "seed")]
+    #[arg(long)]
     trace: bool,
     /// With --seed: the file that the history is written to
-    #[arg(long, requires = "seed")]
+    #[arg(long)]
     history: Option<PathBuf>,
     /// The faults to make, from a file as those in `pinned`, instead of those that each seed draws
     #[arg(long, value_name = "FILE")]
@@ -67,6 +67,11 @@ fn refuse(problem: String) -> ExitCode {
 
 /// Looks at what was given before any seed runs.
 fn check(args: &Args) -> Result<(), String> {
+    // Of a `requires` beside `conflicts_with` the library forgets the former.
+    let alone = [("--trace", args.trace), ("--history", args.history.is_some())];
+    if let Some((flag, _)) = alone.into_iter().find(|(_, given)| *given && args.seed.is_none()) {
+        return Err(format!("{flag} is of one seed: say which, by --seed N"));
+    }
     if args.from.checked_add(args.seeds).is_none() {
         return Err(format!("there are no {} seeds from {} on: the last is {}", args.seeds, args.from, u64::MAX));
     }

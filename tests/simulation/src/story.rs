@@ -83,7 +83,7 @@ pub(crate) fn run(seed: u64, dir: &Path, keep: Option<&Path>, plan: Option<Vec<P
 
 fn inside(mut told: Told, dir: &Path, keep: Option<&Path>, plan: &[Planned]) -> Told {
     let seed = told.seed;
-    let mut history = History::default();
+    let mut history = History { whole: true, ..History::default() };
     if let Err(problem) = tell(seed, dir, plan, &mut told, &mut history) {
         told.alarms.push(problem);
     }
@@ -189,7 +189,7 @@ fn watch_panics() {
 fn await_routes(client: &Client) -> Result<(), String> {
     let mut good = 0;
     for _ in 0..200 {
-        let exchange = client.send(Ask::get("/up").service(Span::from_millis(1)).deadline(PATIENCE));
+        let exchange = client.send(Ask::probe().service(Span::from_millis(1)).deadline(PATIENCE));
         good = if exchange.ok().is_some() { good + 1 } else { 0 };
         if good >= 4 {
             return Ok(());

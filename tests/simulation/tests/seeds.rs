@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Seeds that are run twice.
 const SEEDS: std::ops::Range<u64> = 1..21;
+/// Seeds that each pinned story is run with: one of them, 28, met the bug of `grants-dropped-at-a-wait`.
+const PINNED_SEEDS: &str = "30";
 
 fn run(seed: u64, history: &Path) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_dynomesh-simulation"));
@@ -36,7 +38,7 @@ fn pinned_bugs_do_not_come_back() {
     let mut ran = 0;
     for file in fs::read_dir(pinned).unwrap() {
         let mut command = Command::new(env!("CARGO_BIN_EXE_dynomesh-simulation"));
-        let output = command.args(["--seeds", "8", "--faults"]).arg(file.unwrap().path()).output().unwrap();
+        let output = command.args(["--seeds", PINNED_SEEDS, "--faults"]).arg(file.unwrap().path()).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
         ran += 1;
     }

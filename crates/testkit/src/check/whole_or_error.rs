@@ -5,17 +5,20 @@
 //! status, to its last byte; the dyno must have received what the client sent; and the answer says the name of its asker again, so that
 //! one meant for another is found out though it is the same text. An answer that no dyno says it gave was made up. A dyno that took a body
 //! for complete must have all of it and no more, whatever its client heard, and the request must have arrived under its own method and path. An error of the mesh is
-//! explicit, so it is judged to hold, unless something in it is of an answer of the app or says that all is well.
+//! explicit, so it is judged to hold, unless something in it is of an answer of the app or says that all is well. What a dyno runs, somebody
+//! has asked: in a history of all clients, a run under a name that none gave is a violation, but for the questions whether an app is [up](PROBE_PATH).
 //! Unknown: requests without a complete answer, those to pages that the sample dyno does not write down, and journals without digests.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use dynomesh_agent::demo::STATS_PATH;
 use dynomesh_agent::demo::digest::Digest;
-use dynomesh_agent::demo::journal::{Ending, Outcome as End};
+use dynomesh_agent::demo::journal::{Arrival, Ending, Outcome as End};
+use hyper::Method;
 
 use super::Report;
 use super::runs::{self, Run};
+use crate::client::PROBE_PATH;
 use crate::history::{Answer, Exchange, History, Outcome};
 
 /// Judges every request of the history, which holds the journals of all dynos.
@@ -58,7 +61,24 @@ pub fn check(history: &History) -> Report {
             }
         }
     }
+    let asked: HashSet<&str> = history.exchanges.iter().map(|exchange| exchange.key.as_str()).collect();
+    let mut foreign: Vec<&Run<'_>> = by_key
+        .iter()
+        .filter(|(key, _)| history.whole && !asked.contains(*key))
+        .flat_map(|(_, runs)| runs)
+        .filter(|run| !is_probe(run))
+        .collect();
+    foreign.sort_by_key(|run| run.began);
+    for run in foreign {
+        let (key, Arrival { method, path, .. }) = (run.key().unwrap_or_default(), run.start);
+        report.judged += 1;
+        report.violations.push(format!("{method} {path} ({key}) ran at {}, and nobody had asked it", run.dyno));
+    }
     report
+}
+
+fn is_probe(run: &Run<'_>) -> bool {
+    run.start.method == Method::GET.as_str() && run.start.path.split('?').next() == Some(PROBE_PATH)
 }
 
 enum Judged {
@@ -125,9 +145,6 @@ fn told(ends: &[&Ending]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use dynomesh_agent::demo::journal::Arrival;
-    use hyper::Method;
-
     use super::*;
     use crate::history::invented::{answer, exchange};
 
@@ -145,6 +162,7 @@ mod tests {
 
     fn heard(mut history: History, outcome: Outcome) -> Report {
         history.exchanges.push(Exchange { method: Method::POST, sent: Digest::of(SENT), outcome, ..exchange("a") });
+        history.whole = true;
         check(&history)
     }
 
@@ -259,6 +277,18 @@ mod tests {
             let report = heard(history, Outcome::Ok(whole()));
             assert!(report.violations.iter().any(|told| told.contains("it arrived at d as ")), "{report}");
         }
+    }
+
+    #[test]
+    fn a_run_that_nobody_asked_for_is_a_violation() {
+        let report = heard(ran(|_| ()).start("d", 2, "x", None), Outcome::Ok(whole()));
+        assert!(report.violations[0].contains("(x) ran at d, and nobody had asked it"), "{report}");
+        assert_eq!(report.violations.len(), 1, "{report}");
+        check(&ran(|_| ())).assert_holds();
+        let up = |start: &mut Arrival| {
+            (start.n, start.key, start.method, start.path) = (2, Some("x".into()), "GET".into(), PROBE_PATH.into());
+        };
+        heard(ran(|_| ()).start_at("d", 3, up), Outcome::Ok(whole())).assert_holds();
     }
 
     #[test]

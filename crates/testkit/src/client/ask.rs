@@ -17,6 +17,8 @@ use hyper::{Method, Request};
 
 use super::DEADLINE;
 
+/// What is asked until an app answers; such questions stand in no history.
+pub const PROBE_PATH: &str = "/up";
 /// Size of a piece of content on its way.
 const PIECE_LEN: usize = 64 << 10;
 
@@ -94,6 +96,11 @@ impl Ask {
     /// A GET.
     pub fn get(path: &str) -> Self {
         Self::new(Method::GET, path)
+    }
+
+    /// A question whether the app answers yet; see [`PROBE_PATH`].
+    pub fn probe() -> Self {
+        Self::get(PROBE_PATH)
     }
 
     /// A POST with a short body.

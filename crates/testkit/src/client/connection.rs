@@ -42,14 +42,26 @@ pub(super) fn run(edges: Vec<SocketAddr>, connections_max: usize, mut requests: 
     let places = Semaphore::new(connections_max);
     let engine = Rc::new(Engine { edges, turn: RefCell::new(0), idle: RefCell::default(), places });
     LocalSet::new().block_on(&runtime, async {
+        // Nothing is sent here: it closes when the last request has told its outcome, which may be after the last client is gone.
+        let (asked, mut over) = tokio::sync::mpsc::channel::<()>(1);
         while let Some(due) = requests.recv().await {
-            spawn_local(engine.clone().exchange(due));
+            let (engine, asked) = (engine.clone(), asked.clone());
+            spawn_local(async move {
+                let mut next = Some(due);
+                while let Some(due) = next {
+                    next = engine.clone().exchange(due).await;
+                }
+                drop(asked);
+            });
         }
+        drop(asked);
+        over.recv().await;
     });
 }
 
 impl Engine {
-    async fn exchange(self: Rc<Self>, due: Due) {
+    /// Asks once and tells the outcome; what is to be asked again then, if anything is.
+    async fn exchange(self: Rc<Self>, due: Due) -> Option<Due> {
         let Due { ask, host, at, outcome: told } = due;
         let place = self.places.acquire().await.expect("the semaphore is never closed");
         let begun = clock::now();
@@ -61,14 +73,13 @@ impl Engine {
         };
         let ended = clock::now();
         drop(place);
-        if broken.get() && ask.repeated_if_broken {
-            let again = Due { ask: ask.clone().again(edge.get()), host, at, outcome: told.clone() };
-            spawn_local(self.exchange(again));
-        }
+        let again =
+            (broken.get() && ask.repeated_if_broken).then(|| Due { ask: ask.clone().again(edge.get()), host, at, outcome: told.clone() });
         let (sent, edge) = (sent.digest(), edge.get());
         let Ask { key, method, path, deadline, repeats, .. } = ask;
         // A test that has seen enough does not listen any more.
         let _ = told.send(Exchange { key, method, path, due: at, begun, ended, deadline, sent, edge, repeats, outcome });
+        again
     }
 
     /// Sends the request on the first connection that takes it, edge by edge from the one whose turn it is. Tells whether that connection

@@ -54,6 +54,21 @@ fn answers_of_a_dyno_are_ok_and_content_is_compared() {
 }
 
 #[test]
+fn load_tells_the_outcome_of_what_is_on_its_way_when_it_ends() {
+    let (told, asked) = mpsc::channel();
+    let make = move |n| {
+        // Nobody listens any more to what is asked as the load ends.
+        let _ = told.send(n);
+        Ask::get("/").service(Span::from_millis(300))
+    };
+    let running = Client::new(vec![sample()], "shop.test").load(Load { rate: 1000.0, arrivals: Arrivals::Regular, make: Box::new(make) });
+    let first = asked.iter().nth(20).unwrap();
+    let seen = running.finish();
+    assert_eq!((first, seen.len() as u64), (20, asked.iter().last().unwrap_or(first) + 1));
+    assert!(seen.iter().all(|seen| seen.ok().is_some()), "{seen:?}");
+}
+
+#[test]
 fn an_edge_that_refuses_is_passed_over_and_none_is_told() {
     let client = Client::new(vec![refusing(), sample()], "shop.test");
     assert!(client.send_all((0..4).map(|_| Ask::get("/"))).iter().all(|seen| seen.ok().is_some()));

@@ -55,7 +55,7 @@ impl Cluster {
     pub fn await_routed(&self, host: &str) {
         for edge in self.ready().edges {
             let client = Client::new(vec![edge.http], host);
-            let answered = || client.send(Ask::get("/up").deadline(Span::from_secs(5))).ok().map(drop);
+            let answered = || client.send(Ask::probe().deadline(Span::from_secs(5))).ok().map(drop);
             wait::until(&format!("{} routes {host}", edge.name), SETTLE_MAX, answered);
         }
     }

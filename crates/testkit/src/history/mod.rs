@@ -31,6 +31,8 @@ pub use incident::{Burst, Incident};
 pub struct History {
     /// What clients asked and were answered, in the order they were done.
     pub exchanges: Vec<Exchange>,
+    /// Whether these are all requests of all clients, but for questions whether an app is up.
+    pub whole: bool,
     /// What each dyno wrote down, in the order it did.
     pub dynos: BTreeMap<DynoId, Diary>,
     /// What was done to the mesh.

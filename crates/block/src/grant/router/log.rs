@@ -175,7 +175,7 @@ impl Router {
         let Some(record) = self.state.dyno(dyno) else { return Some(Vec::new()) };
         let phase = if drains { Phase::Draining } else { record.phase };
         let shape = DynoShape { max_conns: record.spec.max_conns.min(most), epoch: record.epoch, phase };
-        let Some(floor) = self.office.as_mut().and_then(|office| office.floors.get_mut(&record.spec.app)) else { return None };
+        let floor = self.office.as_mut()?.floors.get_mut(&record.spec.app)?;
         floor.ledger.upsert(dyno.clone(), shape);
         self.idle.close(dyno);
         let unsure = floor.ledger.dyno(dyno).is_some_and(|view| view.quarantined);

@@ -126,8 +126,8 @@ struct Search {
     done: Vec<Op>,
     maybe: Vec<Op>,
     groups: Vec<Group>,
-    /// When the first call began that may have changed the register unseen.
-    unseen: u64,
+    /// All that are unknown, whether anybody saw what they may have done or not.
+    unseen: Vec<Op>,
     state: State,
     ordered: Vec<bool>,
     used: Vec<bool>,
@@ -140,7 +140,7 @@ struct Search {
 
 /// Searches for an order of the calls in `done`, and of any of those in `maybe`.
 pub(super) fn run(mut done: Vec<Op>, mut maybe: Vec<Op>, steps_max: usize) -> Found {
-    let unseen = maybe.iter().map(|op| op.begin).min().unwrap_or(u64::MAX);
+    let unseen = maybe.clone();
     let groups = groups(&done);
     // A version that no answer tells of is as good as any: nobody can say when it was there.
     let is_told = |version: u64| version == NONE || groups.iter().any(|group| group.version == version);
@@ -297,10 +297,21 @@ impl Search {
             Deed::Write { version: NONE, .. } => false,
             Deed::Read { value, version } | Deed::Write { value, version } => is_told(value, version),
             Deed::Swap { expected, value, version } => is_told(value, version) && expected == version,
-            // What nobody saw may have changed it for a moment.
-            Deed::Stale { expected } => !self.state.shows(expected) || self.unseen <= op.end,
+            Deed::Stale { expected } => !self.state.shows(expected) || self.may_have_left(expected, op.end),
             Deed::MayWrite { .. } | Deed::MaySwap { .. } => false,
         }
+    }
+
+    /// Whether the register may have had another version than this by then, unseen. A version does not come back: whoever is told of it in a
+    /// call that began later shows that it had not gone. What is gone may be made and go again.
+    fn may_have_left(&self, version: u64, by: u64) -> bool {
+        let may = |op: &Op| match op.deed {
+            Deed::MaySwap { expected, .. } => expected == version,
+            _ => true,
+        };
+        let tells = |op: &Op| op.seen().is_some_and(|(_, seen)| seen == version) || needs(op) == Some(version);
+        self.unseen.iter().any(|op| op.begin <= by && may(op))
+            && (version == NONE || !self.done.iter().any(|op| op.begin > by && tells(op)))
     }
 
     /// The earliest end of a call that is not in the order: what is next takes effect before it.

@@ -134,7 +134,14 @@ fn a_swap_is_refused_only_if_the_version_was_another() {
     let stale = || Returned::Stale("version 4".into());
     breaks(vec![call(0..1, write("a"), ok("a", 4)), call(2..3, swap(4, "b"), stale()), call(4..5, READ, ok("a", 4))]);
     holds(vec![call(0..1, write("a"), ok("a", 4)), call(2..9, swap(4, "b"), stale()), call(2..9, write("c"), ok("c", 5))]);
-    holds(vec![call(0..1, write("a"), ok("a", 4)), call(2..3, write("x"), unknown()), call(4..5, swap(4, "b"), stale())]);
+    let lost = |seen: Vec<Call>| [vec![call(0..1, write("a"), ok("a", 4)), call(2..3, write("x"), unknown())], seen].concat();
+    holds(lost(vec![call(4..5, swap(4, "b"), stale())]));
+    holds(lost(vec![call(4..7, swap(4, "b"), stale()), call(6..9, READ, ok("a", 4))]));
+    // A version does not come back.
+    breaks(lost(vec![call(4..5, READ, ok("a", 4)), call(6..7, swap(4, "b"), stale()), call(8..9, READ, ok("a", 4))]));
+    breaks(lost(vec![call(6..7, swap(4, "b"), stale()), call(8..9, swap(4, "c"), ok("c", 5))]));
+    // One that may take effect elsewhere only changes nothing here.
+    breaks(vec![call(0..1, write("a"), ok("a", 4)), call(2..3, swap(3, "x"), unknown()), call(4..5, swap(4, "b"), stale())]);
 }
 
 #[test]
@@ -296,8 +303,10 @@ fn the_search_finds_what_trying_every_order_finds() {
         if calls.iter().any(is_wild) {
             continue;
         }
-        // Beside unknown writes a refused swap is always believed.
-        let refused = calls.iter().any(|call| matches!(call.returned, Returned::Stale(_)));
+        // Beside unknown writes a refused swap of a register that is gone is always believed.
+        let refused = calls
+            .iter()
+            .any(|call| matches!((&call.operation, &call.returned), (Operation::CompareAndSet { expected: 0, .. }, Returned::Stale(_))));
         if refused && calls.iter().any(|call| call.operation != READ && matches!(call.returned, Returned::Unknown(_))) {
             continue;
         }
