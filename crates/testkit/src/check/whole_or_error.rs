@@ -284,7 +284,7 @@ mod tests {
         let report = heard(ran(|_| ()).start("d", 2, "x", None), Outcome::Ok(whole()));
         assert!(report.violations[0].contains("(x) ran at d, and nobody had asked it"), "{report}");
         assert_eq!(report.violations.len(), 1, "{report}");
-        check(&ran(|_| ())).assert_holds();
+        assert!(check(&ran(|_| ())).violations.is_empty(), "a history of some clients only");
         let up = |start: &mut Arrival| {
             (start.n, start.key, start.method, start.path) = (2, Some("x".into()), "GET".into(), PROBE_PATH.into());
         };
