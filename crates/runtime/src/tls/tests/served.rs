@@ -20,8 +20,6 @@ use crate::shutdown::{Trigger, channel};
 use crate::tls::ServerTls;
 
 const HEAD_TIMEOUT: Span = Span::from_millis(300);
-/// Who is still borne after this long would be for ever. A busy machine takes its time.
-const BORNE_MAX: Duration = Duration::from_secs(30);
 
 /// Answers with what the service knows of the connection.
 fn start(tls: &ServerTls) -> (SocketAddr, Trigger) {
@@ -90,7 +88,7 @@ fn who_says_nothing_or_stops_half_way_is_cut_and_counted() {
         for sent in [&[][..], &hello[..3], &hello[..hello.len() / 2], &hello] {
             let borne = borne(address, sent).await;
             let limit = HEAD_TIMEOUT.to_std();
-            assert!((limit * 8 / 10..BORNE_MAX).contains(&borne), "after {} bytes it was borne for {borne:?}", sent.len());
+            assert!((limit * 8 / 10..limit * 5).contains(&borne), "after {} bytes it was borne for {borne:?}", sent.len());
         }
         assert_eq!(tls.0.counts.handshake_failures.get() - failed, 4);
 
@@ -98,7 +96,7 @@ fn who_says_nothing_or_stops_half_way_is_cut_and_counted() {
         let began = Instant::now();
         let mut silent = authority.client().connect(address).await.unwrap();
         assert!(silent.read_u8().await.is_err());
-        assert!(began.elapsed() < BORNE_MAX);
+        assert!(began.elapsed() < HEAD_TIMEOUT.to_std() * 5);
     });
 }
 
