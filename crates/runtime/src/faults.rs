@@ -65,13 +65,13 @@ pub(crate) fn present() -> Option<&'static Faults> {
         let mut last = faults.read(&file, None);
         let reader = std::thread::Builder::new().name("faults".into()).spawn(move || {
             loop {
-                std::thread::sleep(LOOK);
+                // Whoever changed them sees by this what the process reads from them.
+                let clock = Clock::system();
+                tracing::warn!(since_boot_ns = clock.now().as_nanos(), wall_ms = clock.wall_millis(), "clocks read");
                 let before = last.clone();
-                last = faults.read(&file, last.take());
-                if last != before {
-                    // Whoever changed them sees by this what the process reads from them.
-                    let clock = Clock::system();
-                    tracing::warn!(since_boot_ns = clock.now().as_nanos(), wall_ms = clock.wall_millis(), "clocks read");
+                while last == before {
+                    std::thread::sleep(LOOK);
+                    last = faults.read(&file, last.take());
                 }
             }
         });
