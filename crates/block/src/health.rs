@@ -10,12 +10,10 @@ use dynomesh_core::balance::{Outcome, Probed};
 use dynomesh_core::block::{Command, Lessons};
 use dynomesh_core::id::{Address, DynoId, Epoch, SlotId};
 use dynomesh_core::time::Span;
-use http::Request;
-use http_body_util::Empty;
 use tracing::{debug, info};
 
 use crate::grant::{Claim, DueProbe, Question, Shared, commit};
-use crate::upstream::probe;
+use crate::upstream::probe::{self, Got};
 
 /// How often due probes are looked for.
 const LOOK: Span = Span::from_millis(25);
@@ -61,49 +59,43 @@ fn lock(lessons: &Mutex<Lessons>) -> MutexGuard<'_, Lessons> {
 }
 
 async fn ask(shared: Arc<Shared>, due: DueProbe) {
-    let (app, dyno) = (due.app.name.clone(), due.dyno.clone());
-    let passed = match due.app.policy.probe.clone() {
+    let probing = due.probing.clone();
+    let passed = match due.probe.clone() {
         Probe::Connect if due.is_open => Some(true),
         Probe::Connect => Some(probe::accepts(due.address, PROBE_LIMIT).await),
         Probe::Get(path) => get(&shared, due, &path).await,
     };
-    debug!(%dyno, ?passed, "probed");
-    let now = shared.clock.now();
-    match passed {
-        Some(true) => shared.router().probed(now, &app, &dyno, Probed::Passed),
-        Some(false) => shared.router().probed(now, &app, &dyno, Probed::Failed),
-        // Nothing was asked, so nothing is said.
-        None => shared.router().unprobed(&app, &dyno),
-    }
+    debug!(dyno = %probing.dyno, ?passed, "probed");
+    let probed = passed.map(|passed| if passed { Probed::Passed } else { Probed::Failed });
+    // None: nothing was asked, so nothing is said.
+    shared.router().probed(shared.clock.now(), &probing, probed);
 }
 
 /// A GET with a slot of its own, or in the place of one that is held. `None`: it could not be asked.
 async fn get(shared: &Arc<Shared>, due: DueProbe, path: &str) -> Option<bool> {
+    let path = path.parse().ok()?;
     let mut claim = match due.pick {
         Some(pick) => Some(commit(shared, Claim::new(shared.clone(), pick)).await.ok().flatten()?),
         None => None,
     };
     // The connection of a probe is its slot's, and only that.
     drop(claim.as_mut().and_then(Claim::take_link));
-    let Ok(stream) = dynomesh_runtime::net::connect(due.address, PROBE_LIMIT).await else {
-        return Some(false);
-    };
-    if !shared.lease().valid_in(due.term, shared.clock.now()) {
-        return None;
-    }
     if let Some(claim) = claim.as_mut() {
         claim.dispatched();
     }
-    let mut request = Request::new(Empty::new());
-    *request.uri_mut() = path.parse().ok()?;
-    let answered = tokio::time::timeout(PROBE_LIMIT.to_std(), probe::request(stream, due.address, request)).await;
-    // Answered in full or ended by the dyno: it is done with it. Otherwise dropping the claim leaves the slot in doubt.
-    if answered.is_ok()
-        && let Some(claim) = claim
-    {
-        claim.end(Outcome::Done);
+    let got = probe::get(shared, &due.probing, due.address, path, PROBE_LIMIT).await;
+    match (got, claim) {
+        // It may run on. The claim leaves its slot in doubt when it is dropped.
+        (Got::Unknown, None) => shared.router().probe_lost(shared.clock.now(), &due.probing),
+        (Got::Unknown, Some(_)) | (_, None) => {}
+        // Not asked, answered in full or ended by the dyno: it is done with it.
+        (_, Some(claim)) => claim.end(Outcome::Done),
     }
-    Some(answered.ok().flatten().is_some_and(|(status, _)| !status.is_server_error()))
+    match got {
+        Got::Late => None,
+        Got::Answer(status) => Some(!status.is_server_error()),
+        Got::NoAnswer | Got::Unknown => Some(false),
+    }
 }
 
 /// Sends one idle question behind a running request and sees which ends first. A dyno that takes several at a time answers while the

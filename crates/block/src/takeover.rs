@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 
 use dynomesh_core::block::Command;
 use dynomesh_core::block::doubt::{self, Asked, DoubtLimits, Known, Verdict, Why};
-use dynomesh_core::id::{Address, DynoId, Holder, Incarnation, SlotId};
+use dynomesh_core::id::{Address, DynoId, Holder, Incarnation, ReplicaId, SlotId, Term};
 use dynomesh_core::time::{Span, Time};
 use dynomesh_proto::raft::v1::IdentityRequest;
 use dynomesh_proto::raft::v1::peer_client::PeerClient;
@@ -37,6 +37,10 @@ const IDLE_LIMIT: Span = Span::from_secs(30);
 #[derive(Default)]
 struct Findings {
     holders: BTreeMap<Holder, Known>,
+    /// The term in which this replica leads and asks its peers.
+    term: Option<Term>,
+    /// Peers that were asked in that term, and whether one answered or is dead.
+    peers: BTreeMap<ReplicaId, bool>,
     dynos: BTreeMap<DynoId, Asked>,
 }
 
@@ -51,13 +55,13 @@ pub(crate) async fn run(shared: Arc<Shared>) {
             changed = role.changed() => if changed.is_err() { return },
         }
         let now = shared.clock.now();
-        let (doubts, quarantined, unproven, leads) = {
+        let (doubts, quarantined, unproven, term) = {
             let router = shared.router();
-            (router.doubts(), router.quarantined(), router.unproven(now, SILENT_HOLD), router.leads().is_some())
+            (router.doubts(), router.quarantined(), router.unproven(now, SILENT_HOLD), router.leads())
         };
         if doubts.is_empty() && quarantined.is_empty() && unproven.is_empty() {
             *lock(&findings) = Findings::default();
-            pause = if leads { IDLE_LOOK } else { FOLLOWER_LOOK };
+            pause = if term.is_some() { IDLE_LOOK } else { FOLLOWER_LOOK };
             continue;
         }
         pause = LOOK;
@@ -68,9 +72,10 @@ pub(crate) async fn run(shared: Arc<Shared>) {
                 free.push(doubt.slot);
             }
         }
+        let all_known = quarantined.is_empty() || peers_known(&shared, &findings, term);
         for doubt in &quarantined {
             let asked = lock(&findings).dynos.get(&doubt.dyno).copied();
-            let verdict = doubt::quarantine_verdict(&doubt.facts, asked, now);
+            let verdict = doubt::quarantine_verdict(&doubt.facts, all_known, asked, now, limits(&shared));
             if follow(&shared, &findings, doubt, verdict).is_some() {
                 shared.router().clear_quarantine(now, &doubt.app.name, &doubt.dyno);
             }
@@ -90,9 +95,12 @@ pub(crate) async fn run(shared: Arc<Shared>) {
 fn judge(shared: &Arc<Shared>, findings: &Arc<Mutex<Findings>>, doubt: &Doubt, now: Time) -> Option<Why> {
     let known = if doubt.facts.own { Known::Dead(doubt.facts.since) } else { holder(shared, findings, doubt.slot.holder) };
     let asked = lock(findings).dynos.get(&doubt.dyno).copied();
-    let limits = DoubtLimits { orphan_hold: shared.limits.orphan_hold, silent_hold: SILENT_HOLD };
-    let verdict = doubt::verdict(&doubt.facts, known, asked, now, limits);
+    let verdict = doubt::verdict(&doubt.facts, known, asked, now, limits(shared));
     follow(shared, findings, doubt, verdict)
+}
+
+fn limits(shared: &Shared) -> DoubtLimits {
+    DoubtLimits { orphan_hold: shared.limits.orphan_hold, silent_hold: SILENT_HOLD }
 }
 
 fn me(shared: &Shared) -> Holder {
@@ -126,6 +134,39 @@ fn ask_dyno(shared: &Arc<Shared>, findings: &Arc<Mutex<Findings>>, doubt: &Doubt
         let asked = if answer.is_ok() { Asked::IdleSince(asked) } else { Asked::Failed };
         lock(&findings).dynos.insert(dyno, asked);
     });
+}
+
+/// Whether every other replica of the group answers or is dead; asks on the way.
+fn peers_known(shared: &Arc<Shared>, findings: &Arc<Mutex<Findings>>, term: Option<Term>) -> bool {
+    let members = shared.replica().role().borrow().members.clone();
+    let mut found = lock(findings);
+    if std::mem::replace(&mut found.term, term) != term {
+        found.peers.clear();
+    }
+    let mut all = true;
+    for member in members.iter().filter(|member| member.id != shared.replica().id()) {
+        let known = *found.peers.entry(member.id).or_insert_with(|| {
+            tokio::spawn(meet(findings.clone(), member.id, member.grpc));
+            false
+        });
+        all &= known;
+    }
+    all
+}
+
+/// Asks until a replica answers or is dead, or nobody wants to know any more.
+async fn meet(findings: Arc<Mutex<Findings>>, replica: ReplicaId, address: Address) {
+    loop {
+        let met = match incarnation_at(address).await {
+            Ok(answer) => answer.is_some(),
+            Err(error) => error.kind() == std::io::ErrorKind::ConnectionRefused,
+        };
+        let Some(()) = lock(&findings).peers.get_mut(&replica).map(|known| *known = met) else { return };
+        if met {
+            return;
+        }
+        tokio::time::sleep(LOOK.to_std()).await;
+    }
 }
 
 /// What is known of a holder; asks it on the way.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use dynomesh_core::time::{Span, Time};
 use dynomesh_proto::admin::v1::Serial;
 use dynomesh_testkit::check::{self, Limits, Report};
-use dynomesh_testkit::client::{Arrivals, Ask, Client, Framing, Load};
+use dynomesh_testkit::client::{Arrivals, Ask, Client, Framing, Load, PROBE_PATH};
 use dynomesh_testkit::history::{Burst, History, Outcome};
 use hyper::Method;
 use rand::rngs::StdRng;
@@ -108,7 +108,8 @@ fn inside(mut told: Told, dir: &Path, keep: Option<&Path>, plan: &[Planned]) -> 
 
 fn tell(seed: u64, dir: &Path, plan: &[Planned], told: &mut Told, history: &mut History) -> Result<(), String> {
     let settings = settings(seed);
-    told.faults.push(format!("slots are {}, {}", settings.slots, settings.serial.as_str_name()));
+    let probes = settings.probe.map_or("connects".into(), |path| format!("GET {path}"));
+    told.faults.push(format!("slots are {}, {}, probes are {probes}", settings.slots, settings.serial.as_str_name()));
     let mut mesh = Mesh::start(dir, &DYNOS, settings)?;
     let client = Client::new(mesh.edges(), HOST);
     await_routes(&client)?;
@@ -149,7 +150,9 @@ fn settings(seed: u64) -> Settings {
     let slots = if seed.is_multiple_of(4) { "leased" } else { "committed" };
     // Not with leased slots: a quarantine of dynos that prove nothing lasts for the longest request that a block may run (P14), a minute.
     let serial = if slots == "committed" && seed % 5 == 4 { Serial::Auto } else { Serial::Yes };
-    Settings { slots, serial }
+    // Each of them a request in a place of its dyno.
+    let probe = (seed % 3 == 2).then_some(PROBE_PATH);
+    Settings { slots, serial, probe }
 }
 
 /// How long after the last fault everything must be as if there had been none; then every slot is asked for. A dyno of which the mesh has

@@ -19,7 +19,7 @@ use http::HeaderValue;
 use tokio::sync::oneshot;
 use tracing::debug;
 
-pub(crate) use router::{Admission, Ask, Behind, Doubt, DueProbe, DynoReport, Load, Manner, Pick, Refusal, Right, Router};
+pub(crate) use router::{Admission, Ask, Behind, Doubt, DueProbe, DynoReport, Load, Manner, Pick, Probing, Refusal, Right, Router};
 
 use crate::config::Limits;
 use crate::machine::BlockMachine;

@@ -136,14 +136,23 @@ pub(crate) struct Doubt {
     pub(crate) facts: doubt::Doubt,
 }
 
-/// A dyno whose probe is due, its place already taken in the ledger.
-pub(crate) struct DueProbe {
-    pub(crate) app: AppSpec,
+/// Which probe an answer is of.
+#[derive(Debug, Clone)]
+pub(crate) struct Probing {
+    pub(crate) app: AppName,
     pub(crate) dyno: DynoId,
-    pub(crate) address: Address,
+    /// The slot in whose place it runs.
+    pub(crate) place: SlotId,
     /// The term in which it was allowed.
     pub(crate) term: Term,
-    /// The slot of a probe that is a request; its grant is to be committed first.
+}
+
+/// A dyno whose probe is due, its place already taken in the ledger.
+pub(crate) struct DueProbe {
+    pub(crate) probing: Probing,
+    pub(crate) probe: Probe,
+    pub(crate) address: Address,
+    /// The slot of a probe that is a request and found a free place; its grant is to be committed first.
     pub(crate) pick: Option<Pick>,
     /// Whether an idle connection shows that it accepts them.
     pub(crate) is_open: bool,
@@ -180,6 +189,12 @@ struct Own {
     holding: Holding,
     logged: Logged,
     since: Time,
+    /// Its span counts from here: from before its grant, or what renewed it, was proposed (P10).
+    counts_from: Time,
+    /// When the first of the renewals was proposed of which nothing is known.
+    renewing: Option<Time>,
+    /// Whether a probe runs in its place, under which it may not lapse.
+    is_probed: bool,
     span: Span,
     cut: Arc<Cut>,
 }
@@ -187,6 +202,8 @@ struct Own {
 struct Office {
     term: Term,
     since: Time,
+    /// When the group was last asked for this process's settings.
+    configured: Option<Time>,
     /// Took over from another leader: its first second is gentle.
     ramps: bool,
     leased: bool,
@@ -217,6 +234,8 @@ impl Manner {
 
 /// A leased grant that is not in the log after this long is proposed again: what nobody waits for is lost when a round fails.
 const GRANT_AGAIN: Span = Span::from_millis(100);
+/// Settings that the group has not agreed on after this long are proposed again.
+const CONFIGURE_AGAIN: Span = Span::from_secs(1);
 /// Slots freed in one go by a sweep.
 const SWEEP_MAX: usize = 1024;
 
@@ -399,6 +418,8 @@ impl Router {
                 own.holding = Holding::Held(until);
                 self.metrics.holds.inc();
             }
+            // Nobody asks such a dyno: it was released, and not before this was known to be over.
+            (Outcome::Unknown, _) if self.state.dyno(&own.dyno).is_none() => drop(self.own.remove(&slot)),
             (Outcome::Unknown, _) => own.holding = Holding::Doubted(now),
         }
     }
@@ -436,8 +457,8 @@ impl Router {
             link,
         };
         let logged = if leased { Logged::Nothing } else { Logged::Granted };
-        let own = Own { app: app.clone(), dyno, holding: Holding::Running, logged, since: now, span, cut };
-        self.own.insert(slot, own);
+        let (holding, since, counts_from, renewing, is_probed) = (Holding::Running, now, now, None, false);
+        self.own.insert(slot, Own { app: app.clone(), dyno, holding, logged, since, counts_from, renewing, is_probed, span, cut });
         pick
     }
 

@@ -8,7 +8,7 @@ use dynomesh_runtime::http::headers::{self, value};
 use http::header::{CONTENT_LENGTH, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 
-use crate::grant::{Claim, Right, Shared, Waited};
+use crate::grant::{Right, Shared, Waited};
 use crate::upstream::{self, DynoBody};
 
 /// What became of a request (P21).
@@ -195,12 +195,4 @@ pub(crate) fn bad_request(shared: &Shared, problem: &'static str) -> Response<Dy
     into.insert(headers::REASON, HeaderValue::from_static("bad-request"));
     identify(into, shared);
     response
-}
-
-/// What a dyno is told (P28), and nothing of what the tiers say to each other.
-pub(crate) fn for_dyno(into: &mut HeaderMap, shared: &Shared, claim: &Claim) {
-    into.insert(headers::BLOCK, shared.block_header.clone());
-    into.insert(headers::EPOCH, HeaderValue::from(claim.pick.epoch.0));
-    into.insert(headers::TERM, HeaderValue::from(claim.pick.term.0));
-    into.insert(headers::SLOT, value(claim.pick.slot));
 }

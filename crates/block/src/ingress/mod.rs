@@ -153,7 +153,9 @@ impl Ingress {
         let abandon_by = shared.clock.now() + shared.limits.first_byte.min(shared.limits.abandon_limit);
         let manner = claim.pick.manner;
         let (sending, may_switch) = (outbound.sending(&manner), outbound.may_switch(&manner));
-        let request = outbound.into_request(first, &manner, |words| marks::for_dyno(words, shared, &claim));
+        let request = outbound.into_request(first, &manner, |words| {
+            upstream::sign(words, shared, claim.pick.slot, claim.pick.term, claim.pick.epoch);
+        });
         let dispatch = Dispatch { claim, way, host: self.host.clone(), request, sending, may_switch, head_by: abandon_by };
         let mut answering = upstream::dispatch(shared, dispatch);
         let limit = shared.clock.now().until(head_by).to_std();

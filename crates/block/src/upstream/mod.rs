@@ -27,6 +27,9 @@ use std::io;
 use bytes::Bytes;
 use dynomesh_core::balance::Outcome;
 use dynomesh_core::dispatch::Sending;
+use dynomesh_core::id::{Epoch, SlotId, Term};
+use dynomesh_runtime::http::headers;
+use http::{HeaderMap, HeaderValue};
 
 pub(crate) use body::{DynoBody, Permission, RequestBody};
 pub(crate) use cut::Cut;
@@ -58,6 +61,14 @@ pub(crate) async fn connect(shared: &Shared, claim: &mut Claim, host: &Host, sen
 async fn fresh(shared: &Shared, claim: &Claim) -> io::Result<std::sync::Arc<Line>> {
     shared.metrics.dyno_connects.inc();
     Line::connect(claim.pick.address, claim.pick.manner.protocol, shared.limits.connect).await
+}
+
+/// What a dyno is told of whatever is sent to it (P28), and nothing of what the tiers say to each other.
+pub(crate) fn sign(into: &mut HeaderMap, shared: &Shared, slot: SlotId, term: Term, epoch: Epoch) {
+    into.insert(headers::BLOCK, shared.block_header.clone());
+    into.insert(headers::EPOCH, HeaderValue::from(epoch.0));
+    into.insert(headers::TERM, HeaderValue::from(term.0));
+    into.insert(headers::SLOT, headers::value(slot));
 }
 
 impl Failure {

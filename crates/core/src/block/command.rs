@@ -158,6 +158,9 @@ pub enum Refusal {
     /// The dyno takes no new requests.
     #[error("the dyno is draining")]
     Draining,
+    /// The dyno takes new requests; only a draining one is released.
+    #[error("the dyno is not draining")]
+    Active,
     /// All slots of the dyno are taken.
     #[error("all slots of the dyno are taken")]
     Full,

@@ -115,9 +115,11 @@ pub fn verdict(doubt: &Doubt, known: Known, asked: Option<Asked>, now: Time, lim
     }
 }
 
-/// What to do about a dyno that counts as full after a leased takeover (P14).
-pub fn quarantine_verdict(doubt: &Doubt, asked: Option<Asked>, now: Time) -> Verdict {
-    if is_over(doubt, now) { Verdict::Free(Why::Deadline) } else { idle(doubt, asked, doubt.since, now) }
+/// What to do about a dyno that counts as full after a leased takeover (P14). Who granted there last may be any other replica of the group:
+/// only if each of them answers or is dead (`all_known`) is nothing on its way any more that a frozen or cut off one wrote last (P8).
+pub fn quarantine_verdict(doubt: &Doubt, all_known: bool, asked: Option<Asked>, now: Time, limits: DoubtLimits) -> Verdict {
+    let on_its_way = if all_known { Span::ZERO } else { limits.silent_hold };
+    if is_over(doubt, now) { Verdict::Free(Why::Deadline) } else { idle(doubt, asked, doubt.since + on_its_way, now) }
 }
 
 /// Whether the slot's time is up, with the margin that replicas other than the holder add, since clocks differ (P10).

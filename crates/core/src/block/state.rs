@@ -240,6 +240,10 @@ impl BlockState {
             if own.epoch > epoch {
                 return Reply::Refused(Refusal::Epoch { has: own.epoch });
             }
+            // It was drained when this was proposed. What came in between let requests in, of which a leased leader may not have told yet (P14).
+            if own.phase == Phase::Active {
+                return Reply::Refused(Refusal::Active);
+            }
             if planted::RELEASE_WITH_SLOTS {
                 self.slots.retain(|_, slot| slot.dyno != dyno);
             } else if own.used > 0 {

@@ -163,7 +163,7 @@ impl Shadow {
             Command::Release { dyno, epoch } => {
                 match self.owned.get(dyno) {
                     Some(owned) => {
-                        let right = owned.epoch <= *epoch && self.in_flight(dyno) == 0;
+                        let right = !owned.active && owned.epoch <= *epoch && self.in_flight(dyno) == 0;
                         assert_eq!(*reply == Reply::Done, right, "{command:?} got {reply:?}");
                         if right {
                             self.owned.remove(dyno);

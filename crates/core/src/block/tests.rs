@@ -28,6 +28,10 @@ fn grant(seq: u64, nth: u8, epoch: u64) -> Command {
     Command::Grant { slot: slot(1, seq), dyno: spec(nth, 1).id, epoch: Epoch(epoch), span: Span::from_secs(60) }
 }
 
+fn drain(nth: u8, epoch: u64) -> Command {
+    Command::Drain { dyno: spec(nth, 1).id, epoch: Epoch(epoch), cut: crate::map::fact::CUT_DEFAULT }
+}
+
 fn release(nth: u8, epoch: u64) -> Command {
     Command::Release { dyno: spec(nth, 1).id, epoch: Epoch(epoch) }
 }
@@ -77,15 +81,22 @@ fn a_grant_must_know_the_epoch_and_be_new() {
 
 #[test]
 fn a_draining_dyno_is_released_only_after_its_last_slot() {
-    let drain = Command::Drain { dyno: spec(0, 1).id, epoch: Epoch(5), cut: crate::map::fact::CUT_DEFAULT };
-    let mut state = told([adopt(0, 2, 5), grant(1, 0, 5), drain.clone()]);
-    assert_eq!(tell(&mut state, drain), Reply::Unchanged);
+    let mut state = told([adopt(0, 2, 5), grant(1, 0, 5), drain(0, 5)]);
+    assert_eq!(tell(&mut state, drain(0, 5)), Reply::Unchanged);
     assert_eq!(tell(&mut state, grant(2, 0, 5)), Reply::Refused(Refusal::Draining));
     assert_eq!(tell(&mut state, release(0, 6)), Reply::Refused(Refusal::SlotsRemain { used: 1 }));
     assert_eq!(tell(&mut state, Command::Free { slots: vec![slot(1, 1)] }), Reply::Done);
     assert_eq!(tell(&mut state, release(0, 4)), Reply::Refused(Refusal::Epoch { has: Epoch(5) }));
     assert_eq!(tell(&mut state, release(0, 6)), Reply::Done);
     assert_eq!(state.released().collect::<Vec<_>>(), [(&spec(0, 1).id, Epoch(6))]);
+}
+
+/// P14. It was drained when its release was proposed, and has taken requests since, of which the log may not know yet.
+#[test]
+fn a_dyno_that_takes_requests_again_is_not_released() {
+    let mut state = told([adopt(0, 2, 5), drain(0, 5), adopt(0, 2, 6)]);
+    assert_eq!(tell(&mut state, release(0, 7)), Reply::Refused(Refusal::Active));
+    assert_eq!(state.dyno(&spec(0, 1).id).map(|own| own.phase), Some(Phase::Active));
 }
 
 #[test]
@@ -103,7 +114,7 @@ fn adopting_over_an_own_older_epoch_keeps_the_slots() {
 
 #[test]
 fn a_repeated_adoption_does_not_undo_a_drain() {
-    let mut state = told([adopt(0, 1, 5), Command::Drain { dyno: spec(0, 1).id, epoch: Epoch(5), cut: crate::map::fact::CUT_DEFAULT }]);
+    let mut state = told([adopt(0, 1, 5), drain(0, 5)]);
     assert_eq!(tell(&mut state, adopt(0, 1, 5)), Reply::Unchanged);
     assert_eq!(tell(&mut state, adopt(0, 1, 4)), Reply::Refused(Refusal::Epoch { has: Epoch(5) }));
     assert_eq!(state.dyno(&spec(0, 1).id).unwrap().phase, Phase::Draining);
@@ -111,7 +122,7 @@ fn a_repeated_adoption_does_not_undo_a_drain() {
 
 #[test]
 fn a_promise_holds_whether_or_not_the_dyno_was_ever_owned() {
-    let mut state = told([release(0, 5), adopt(1, 1, 3), release(1, 5)]);
+    let mut state = told([release(0, 5), adopt(1, 1, 3), drain(1, 3), release(1, 5)]);
     for nth in 0..2 {
         assert_eq!(tell(&mut state, adopt(nth, 1, 5)), Reply::Refused(Refusal::Epoch { has: Epoch(5) }));
         assert_eq!(tell(&mut state, release(nth, 4)), Reply::Unchanged);
@@ -145,7 +156,7 @@ fn an_app_is_known_before_its_dynos_and_stays_as_long_as_they_do() {
     assert_eq!(tell(&mut state, adopt(0, 1, 5)), Reply::Done);
     assert_eq!(tell(&mut state, remove(2)), Reply::Refused(Refusal::StaleVersion { has: Version(3) }));
     assert_eq!(tell(&mut state, remove(4)), Reply::Refused(Refusal::DynosRemain));
-    assert_eq!(tell(&mut state, release(0, 5)), Reply::Done);
+    assert_eq!((tell(&mut state, drain(0, 5)), tell(&mut state, release(0, 5))), (Reply::Done, Reply::Done));
     assert_eq!(tell(&mut state, remove(4)), Reply::Done);
 }
 
@@ -191,6 +202,8 @@ fn a_full_block_adopts_nothing_new_but_can_let_go() {
         assert_eq!(state.apply(Index(1), Command::Release { dyno: dyno(nth).id, epoch: Epoch(5) }), Reply::Done);
     }
     assert_eq!(tell(&mut state, Command::Release { dyno: dyno(RECORDS_MAX).id, epoch: Epoch(5) }), Reply::Refused(Refusal::Limit));
+    let drain = Command::Drain { dyno: dyno(0).id, epoch: Epoch(5), cut: crate::map::fact::CUT_DEFAULT };
+    assert_eq!(tell(&mut state, drain), Reply::Done);
     assert_eq!(tell(&mut state, Command::Release { dyno: dyno(0).id, epoch: Epoch(5) }), Reply::Done);
     let again = Command::Adopt(AdoptDyno { spec: dyno(0), epoch: Epoch(6), drain: false, cut: crate::map::fact::CUT_DEFAULT });
     assert_eq!(tell(&mut state, again), Reply::Done);

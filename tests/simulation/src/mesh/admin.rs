@@ -52,7 +52,8 @@ impl Mesh {
             let bound = answer.into_inner().blocks.iter().filter(|block| block.bound).count();
             if bound == 2 { Ok(()) } else { Err(format!("{bound} bound")) }
         })?;
-        let policy = wire::Policy { max_conns: Some(1), serial: self.settings.serial.into(), ..Default::default() };
+        let probe_path = self.settings.probe.map(str::to_owned).unwrap_or_default();
+        let policy = wire::Policy { max_conns: Some(1), serial: self.settings.serial.into(), probe_path, ..Default::default() };
         let app = wire::CreateAppRequest { name: APP.into(), hosts: vec![HOST.into()], policy: Some(policy), ..Default::default() };
         self.until("the app", START_MAX, async || self.admin.clone().create_app(app.clone()).await.map(drop).map_err(refused))?;
         for node in &self.nodes {

@@ -64,6 +64,8 @@ pub(crate) struct Settings {
     pub(crate) slots: &'static str,
     /// Whether the blocks are told that the dynos take one request at a time, or have to find out.
     pub(crate) serial: wire::Serial,
+    /// The path of the GET by which blocks ask whether a dyno is up; without one they only connect.
+    pub(crate) probe: Option<&'static str>,
 }
 
 pub(crate) struct Mesh {

@@ -5,11 +5,12 @@ use super::*;
 impl Router {
     /// Lets holds lapse, waits expire and long slots be renewed; frees what the log still counts and this run does not (P11).
     pub(crate) fn sweep(&mut self, now: Time) {
-        let lapsed: Vec<SlotId> =
-            self.own.iter().filter(|(_, own)| matches!(own.holding, Holding::Held(until) if until <= now)).map(|(slot, _)| *slot).collect();
+        let over = |own: &Own| matches!(own.holding, Holding::Held(until) if until <= now) && !own.is_probed;
+        let lapsed: Vec<SlotId> = self.own.iter().filter(|(_, own)| over(own)).map(|(slot, _)| *slot).collect();
         for slot in lapsed {
             self.settle(now, slot);
         }
+        self.configure(now);
         self.cut_drained(now);
         self.idle.reap(now);
         let apps: Vec<AppName> = self.office.iter().flat_map(|office| office.floors.keys().cloned()).collect();
@@ -59,18 +60,21 @@ impl Router {
     }
 
     /// Running slots past half their span, by that span, which others must count as well: to be renewed. Past the whole of it they are cut
-    /// (P10).
+    /// (P10). Of one that the log may not know, others know only that its leader granted it, and so it lasts no longer than the quarantine
+    /// of its dyno would (P14).
     pub(crate) fn renewals(&mut self, now: Time) -> BTreeMap<Span, Vec<SlotId>> {
         let mut due: BTreeMap<Span, Vec<SlotId>> = BTreeMap::new();
+        let unlogged = self.limits.slot_span;
         for (slot, own) in &mut self.own {
             if own.holding != Holding::Running {
                 continue;
             }
-            let since = self.seen.get(slot).copied().unwrap_or(own.since).min(now);
-            let age = now.since(since);
-            if age >= own.span {
+            let age = now.since(own.counts_from.min(now));
+            let span = if own.logged == Logged::Granted { own.span } else { own.span.min(unlogged) };
+            if age >= span {
                 own.cut.cut();
-            } else if own.logged == Logged::Granted && age >= own.span.over(2) {
+            } else if own.logged == Logged::Granted && age >= span.over(2) {
+                own.renewing.get_or_insert(now);
                 due.entry(own.span).or_default().push(*slot);
             }
         }

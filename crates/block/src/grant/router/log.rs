@@ -37,6 +37,9 @@ impl Router {
                     if let Some(seen) = self.seen.get_mut(&slot) {
                         *seen = now;
                     }
+                    if let Some(own) = self.own.get_mut(&slot) {
+                        own.counts_from = own.renewing.take().unwrap_or(own.counts_from);
+                    }
                 }
                 if let Reply::Missing(gone) = &reply {
                     self.freed(now, gone);
@@ -51,6 +54,9 @@ impl Router {
     /// Counts drains from when this replica sees them (P10), and, as a leader, moves.
     fn note_ownership(&mut self, now: Time, dyno: &DynoId, owned: usize) {
         let drained = self.drains.see(now, dyno, self.state.dyno(dyno));
+        if self.state.dyno(dyno).is_none() {
+            self.leave_gone();
+        }
         if self.office.is_none() {
             return;
         }
@@ -66,6 +72,19 @@ impl Router {
         if let Some(took) = drained {
             self.metrics.drain_seconds.observe(took.as_secs_f64());
         }
+    }
+
+    /// Of dynos that were released nothing of this run is counted or in doubt any more: they were released only when it was known to be over.
+    /// What still runs here, against all that, ends now.
+    pub(super) fn leave_gone(&mut self) {
+        let state = &self.state;
+        self.own.retain(|_, own| {
+            let stays = own.holding == Holding::Running || state.dyno(&own.dyno).is_some();
+            if state.dyno(&own.dyno).is_none() {
+                own.cut.cut();
+            }
+            stays
+        });
     }
 
     fn note_log(&mut self, slot: SlotId, logged: Logged) {

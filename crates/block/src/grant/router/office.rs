@@ -12,7 +12,7 @@ impl Router {
             return;
         }
         let ramps = self.state.slots().len() > 0;
-        self.office = Some(Office { term, since: now, ramps, leased: false, floors: BTreeMap::new() });
+        self.office = Some(Office { term, since: now, configured: None, ramps, leased: false, floors: BTreeMap::new() });
         let apps: Vec<AppName> = self.state.apps().map(|record| record.spec.name.clone()).collect();
         for app in &apps {
             self.sync_app(app);
@@ -23,10 +23,19 @@ impl Router {
         }
         self.take_over();
         self.inherit(before);
-        if self.state.settings() != self.wanted {
+        self.configure(now);
+        self.sync_settings();
+    }
+
+    /// Asks the group for this process's settings, again if they get lost. Not before every quarantine is over: a leader after this one that
+    /// finds other settings would take what those of before left unlogged for over (P14).
+    pub(super) fn configure(&mut self, now: Time) {
+        let Some(office) = self.office.as_mut().filter(|_| self.state.settings() != self.wanted) else { return };
+        let asked = office.configured.is_some_and(|asked| now.since(asked) < CONFIGURE_AGAIN);
+        if !asked && !office.floors.values().flat_map(|floor| floor.ledger.dynos()).any(|dyno| dyno.quarantined) {
+            office.configured = Some(now);
             self.proposer.settings(self.wanted);
         }
-        self.sync_settings();
     }
 
     /// Counts what the state says is in flight, and everything where the state cannot know (P14).
@@ -36,7 +45,7 @@ impl Router {
         for floor in office.floors.values_mut() {
             floor.ledger.assume_up();
         }
-        // Nothing of an earlier term is on its way into the log any more: what is not in the state will not come.
+        // What of an earlier term is not in the state is proposed anew. Should it come all the same, the second one is refused.
         for (slot, own) in &mut self.own {
             own.logged = if self.state.slot(*slot).is_some() { Logged::Granted } else { Logged::Nothing };
             let app = self.state.dyno(&own.dyno).map(|dyno| &dyno.spec.app).filter(|_| own.logged == Logged::Nothing);

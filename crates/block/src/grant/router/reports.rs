@@ -67,9 +67,16 @@ impl Router {
         self.own.get(&slot).is_some_and(|own| own.holding == Holding::Running)
     }
 
-    /// Replaces the replicated state by a snapshot.
+    /// Replaces the replicated state by a snapshot. Only who has fallen behind gets one, and so does not lead.
     pub(crate) fn load_state(&mut self, now: Time, state: BlockState) {
+        self.stand_down(Refusal::NotLeader);
         self.state = state;
+        for (slot, own) in &mut self.own {
+            if self.state.slot(*slot).is_some() {
+                own.logged = Logged::Granted;
+            }
+        }
+        self.leave_gone();
         self.drains.see_all(now, &self.state);
         self.seen = self.state.slots().map(|(slot, _)| (slot, now)).collect();
         // Who led since the last entry that was applied here is not known.

@@ -13,6 +13,7 @@ use super::*;
 use crate::grant::{Place, Shared};
 
 mod leased;
+mod probes;
 
 const MS: u64 = 1_000_000;
 
@@ -123,6 +124,26 @@ fn who_waits_is_told_at_once_when_the_office_ends() {
     router.lead(at(3), Term(2), ReplicaId(2));
     assert_eq!(waiting.try_recv().unwrap().err(), Some(Refusal::NotLeader));
     assert!(matches!(router.admit(at(4), &ask(&app)), Admission::Refuse(Refusal::NotLeader)));
+}
+
+/// P10. Others count a renewal from when they see it, which may be long before its holder does: a holder that was cut off for a while.
+#[test]
+fn a_renewed_slot_lasts_for_its_span_from_when_its_renewal_was_proposed() {
+    let (mut router, _) = leading();
+    let pick = go(router.admit(at(0), &ask(&app())));
+    let grant = Command::Grant { slot: pick.slot, dyno: pick.dyno.clone(), epoch: pick.epoch, span: pick.span };
+    assert_eq!(router.apply(at(10_000), Index(9), grant), Reply::Granted);
+    let span = limits().slot_span;
+    assert_eq!(router.renewals(at(29_999)).len(), 0);
+    for ms in [30_000, 40_000] {
+        assert_eq!(router.renewals(at(ms)), BTreeMap::from([(span, vec![pick.slot])]));
+    }
+    router.apply(at(50_000), Index(10), Command::Renew { slots: vec![pick.slot], span });
+    assert_eq!(router.renewals(at(59_999)).len(), 0);
+    assert_eq!(router.renewals(at(89_999)).len(), 1, "half a span after the first that was proposed");
+    assert!(!pick.cut.is_cut());
+    router.renewals(at(90_000));
+    assert!(pick.cut.is_cut(), "a span after the first that was proposed");
 }
 
 #[test]

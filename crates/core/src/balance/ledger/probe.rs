@@ -50,6 +50,11 @@ impl Ledger {
         Some(place)
     }
 
+    /// The slot in whose place a dyno is being probed.
+    pub fn probing(&self, id: &DynoId) -> Option<SlotId> {
+        self.key(id).and_then(|key| self.at(key).health.probe)
+    }
+
     /// Ends a probe with its result. Returns the holds that a passed probe ended, released here; the caller frees them in the log, and
     /// the slot of the probe as well if it had a grant. A slot whose probe was cut with unknown outcome is ended so *before*, and stays.
     pub fn probed(&mut self, id: &DynoId, result: Probed, now: Time) -> Vec<SlotId> {

@@ -68,3 +68,16 @@ fn an_answer_from_before_the_cut_says_nothing_about_an_own_request() {
     assert_eq!(judge(Some(Asked::IdleSince(at(20)))), Verdict::Free(Why::Idle));
     assert_eq!(verdict(&own(Some(false)), Known::Silent, None, at(40), LIMITS), Verdict::Wait);
 }
+
+/// P8. Its leader may have frozen, or have been cut off, with heads on their way.
+#[test]
+fn a_quarantine_ends_by_an_answer_from_when_nothing_can_be_on_its_way() {
+    let judge = |all_known, asked, now| quarantine_verdict(&doubt(Some(true)), all_known, asked, at(now), LIMITS);
+    let idle = |secs| Some(Asked::IdleSince(at(secs)));
+    assert_eq!((judge(true, None, 20), judge(true, idle(20), 20)), (Verdict::Ask, Verdict::Free(Why::Idle)));
+    assert_eq!((judge(false, None, 20), judge(false, idle(20), 20)), (Verdict::Wait, Verdict::Wait));
+    assert_eq!((judge(false, idle(20), 21), judge(false, idle(21), 22)), (Verdict::Ask, Verdict::Free(Why::Idle)));
+    // Any other dyno proves nothing, and waits for the time of the longest slot.
+    let other = |now| quarantine_verdict(&doubt(None), true, idle(30), at(now), LIMITS);
+    assert_eq!((other(77), other(78)), (Verdict::Wait, Verdict::Free(Why::Deadline)));
+}

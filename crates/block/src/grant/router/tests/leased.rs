@@ -119,3 +119,69 @@ fn a_leader_that_is_elected_again_counts_what_it_never_put_into_the_log() {
     router.end(at(6), picks[0].slot, Outcome::Done);
     assert!(matches!(router.admit(at(7), &ask(&app())), Admission::Go(_)), "what ends makes room");
 }
+
+/// Others know of it only that its leader granted it: that leader's dynos are in quarantine for as long, and no longer.
+#[test]
+fn a_leased_slot_that_is_not_in_the_log_is_cut_when_the_quarantine_of_its_dyno_would_end() {
+    let mut router = leasing();
+    let app = app();
+    let long = Ask { deadline: at(300_000), ..ask(&app) };
+    let picks: Vec<Pick> = (0..2).map(|_| go(router.admit(at(1), &long))).collect();
+    assert!(picks.iter().all(|pick| pick.span > limits().slot_span));
+    let grants = router.checkpoint(at(2));
+    let logged = granted(&grants[0]);
+    router.apply(at(3), Index(9), grants[0].clone());
+    router.lead(at(4), Term(2), ReplicaId(2));
+    router.renewals(at(60_000));
+    assert!(picks.iter().all(|pick| !pick.cut.is_cut()));
+    router.renewals(at(60_001));
+    assert!(picks.iter().all(|pick| pick.cut.is_cut() != (pick.slot == logged)));
+}
+
+/// A leader after this one would find settings under which whatever runs is in the log, and believe it.
+#[test]
+fn settings_are_proposed_when_the_quarantine_is_over_and_again_if_they_get_lost() {
+    let (mut router, proposer) = leading();
+    let leased = BlockSettings { slots: SlotsMode::Leased, ..BlockSettings::default() };
+    router.apply(at(0), Index(8), Command::Configure(leased));
+    router.lead(at(1), Term(2), ReplicaId(1));
+    let proposed = || proposer.written.lock().unwrap().iter().filter(|command| matches!(command, Command::Configure(_))).count();
+    for (dyno, ms) in [("d1", 1_000), ("d2", 2_000)] {
+        router.sweep(at(ms));
+        assert_eq!(proposed(), 0, "{dyno} is in quarantine");
+        router.clear_quarantine(at(ms), &app(), &DynoId::new(dyno).unwrap());
+    }
+    for (ms, times) in [(2_001, 1), (3_000, 1), (3_001, 2)] {
+        router.sweep(at(ms));
+        assert_eq!(proposed(), times, "after {ms} ms");
+    }
+    router.apply(at(3_002), Index(9), Command::Configure(BlockSettings::default()));
+    router.sweep(at(5_000));
+    assert_eq!(proposed(), 2, "agreed on");
+}
+
+#[test]
+fn a_slot_whose_grant_comes_by_a_snapshot_is_in_the_log() {
+    let mut router = leasing();
+    let pick = go(router.admit(at(1), &ask(&app())));
+    let grants = router.checkpoint(at(2));
+    let mut state = router.state().clone();
+    state.apply(Index(9), grants[0].clone());
+    router.load_state(at(3), state);
+    assert_eq!(router.leads(), None, "who leads gets no snapshot");
+    assert_eq!(router.renewals(at(30_001)).into_values().flatten().collect::<Vec<_>>(), [pick.slot]);
+}
+
+/// Nobody would ever ask such a dyno.
+#[test]
+fn nothing_is_in_doubt_at_a_dyno_that_was_released() {
+    let mut router = leasing();
+    let picks: Vec<Pick> = (0..3).map(|_| go(router.admit(at(1), &ask(&app())))).filter(|pick| pick.dyno == d1()).collect();
+    router.end(at(2), picks[0].slot, Outcome::Unknown);
+    router.lead(at(3), Term(2), ReplicaId(2));
+    assert_eq!(router.apply(at(4), Index(9), word(true, 2)), Reply::Done);
+    assert_eq!(router.apply(at(5), Index(10), Command::Release { dyno: d1(), epoch: Epoch(2) }), Reply::Done);
+    assert!(picks[1].cut.is_cut(), "its slot is not known to the block any more");
+    router.end(at(6), picks[1].slot, Outcome::Unknown);
+    assert!(router.own.values().all(|own| own.dyno != d1()));
+}
