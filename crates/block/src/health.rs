@@ -84,16 +84,17 @@ async fn get(shared: &Arc<Shared>, due: DueProbe, path: &str) -> Option<bool> {
         claim.dispatched();
     }
     let got = probe::get(shared, &due.probing, due.address, path, PROBE_LIMIT).await;
-    match (got, claim) {
-        // It may run on. The claim leaves its slot in doubt when it is dropped.
-        (Got::Unknown, None) => shared.router().probe_lost(shared.clock.now(), &due.probing),
-        (Got::Unknown, Some(_)) | (_, None) => {}
+    let may_run = matches!(got, Got::Unknown | Got::Answer { is_over: false, .. });
+    match claim {
+        None if may_run => shared.router().probe_lost(shared.clock.now(), &due.probing),
         // Not asked, answered in full or ended by the dyno: it is done with it.
-        (_, Some(claim)) => claim.end(Outcome::Done),
+        Some(claim) if !may_run => claim.end(Outcome::Done),
+        // Dropped, the claim leaves its slot in doubt.
+        None | Some(_) => {}
     }
     match got {
         Got::Late => None,
-        Got::Answer(status) => Some(!status.is_server_error()),
+        Got::Answer { status, .. } => Some(!status.is_server_error()),
         Got::NoAnswer | Got::Unknown => Some(false),
     }
 }

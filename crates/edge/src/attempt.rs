@@ -180,7 +180,7 @@ where
     /// Asks one replica.
     async fn ask(&self, leader: &Leader, outgoing: &Outgoing<B>, terms: &Terms<'_>) -> Asked<B> {
         let in_flight = terms.place.load.begin();
-        let (request, gate) = outgoing.request(terms, self.clock.now());
+        let (request, gate) = outgoing.request(terms, leader.term, self.clock.now());
         let gate = Withdrawing(gate);
         let mut waiting = self.beats.wait_at(&terms.place.seat, *leader);
         let sent = {

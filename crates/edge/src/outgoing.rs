@@ -76,8 +76,9 @@ where
         self.upload.course() == Course::Withheld
     }
 
-    /// The request for one attempt.
-    pub(crate) fn request(&self, terms: &Terms<'_>, now: Time) -> (Request<AttemptBody<B>>, Arc<Gate>) {
+    /// The request for one attempt, at the leader of `term`. If that is lost, and the request may run again behind it, the block is asked about
+    /// that very term, so no other may begin it.
+    pub(crate) fn request(&self, terms: &Terms<'_>, term: Term, now: Time) -> (Request<AttemptBody<B>>, Arc<Gate>) {
         let withheld = self.withheld();
         let (body, gate) = self.upload.attempt(withheld);
         let mut request = Request::new(body);
@@ -94,6 +95,9 @@ where
         }
         if let Some(term) = terms.after {
             headers.insert(headers::AFTER, HeaderValue::from(term.0));
+        }
+        if self.class == Class::Idempotent && self.ends_are_known() {
+            headers.insert(headers::TERM, HeaderValue::from(term.0));
         }
         if withheld {
             headers.insert(header::EXPECT, HeaderValue::from_static("100-continue"));

@@ -230,29 +230,22 @@ impl Drop for Place<'_> {
 }
 
 /// Gets a slot for a request, or says why there is none; nothing was sent to a dyno either way.
-pub(crate) async fn acquire(
-    shared: &Arc<Shared>,
-    app: &AppName,
-    deadline: Time,
-    exclude: &[DynoId],
-    must_queue: bool,
-) -> Result<(Claim, Waited), Refusal> {
+pub(crate) async fn acquire(shared: &Arc<Shared>, ask: &Ask<'_>) -> Result<(Claim, Waited), Refusal> {
     let began = shared.clock.now();
     let mut waited = Waited::default();
     for _ in 0..GRANT_TRIES_MAX {
-        let ask = Ask { app, deadline, exclude, must_queue };
         let admission = {
             let now = shared.clock.now();
             let mut router = shared.router();
             router.may_lead(&shared.lease(), now)?;
-            router.admit(now, &ask)
+            router.admit(now, ask)
         };
         let pick = match admission {
             Admission::Go(pick) => pick,
             Admission::Refuse(refusal) => return Err(refusal),
             Admission::Wait { key, answer } => {
-                let mut place = Place { shared, app, key, answer };
-                let answered = tokio::time::timeout(shared.clock.now().until(deadline).to_std(), &mut place.answer).await;
+                let mut place = Place { shared, app: ask.app, key, answer };
+                let answered = tokio::time::timeout(shared.clock.now().until(ask.deadline).to_std(), &mut place.answer).await;
                 drop(place);
                 match answered {
                     Ok(Ok(picked)) => picked?,

@@ -104,6 +104,8 @@ pub(crate) struct Ask<'a> {
     pub(crate) exclude: &'a [DynoId],
     /// The edge has been sent away twice: wait here rather than be sent away again (P25).
     pub(crate) must_queue: bool,
+    /// The leader of this term is meant, and no other (P23).
+    pub(crate) term: Option<Term>,
 }
 
 /// How loaded an app is, as edges are told.
@@ -335,7 +337,8 @@ impl Router {
         if let Err(refusal) = self.may_give() {
             return Admission::Refuse(refusal);
         }
-        let Some(office) = self.office.as_mut() else { return Admission::Refuse(Refusal::NotLeader) };
+        let meant = |office: &&mut Office| ask.term.is_none_or(|term| term == office.term);
+        let Some(office) = self.office.as_mut().filter(meant) else { return Admission::Refuse(Refusal::NotLeader) };
         let Some(floor) = office.floors.get_mut(ask.app) else { return Admission::Refuse(Refusal::UnknownApp) };
         if floor.ledger.slots() == 0 {
             return Admission::Refuse(Refusal::NoDyno);

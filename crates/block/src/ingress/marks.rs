@@ -149,12 +149,13 @@ fn identify(into: &mut HeaderMap, shared: &Shared) {
     into.insert(headers::INCARNATION, value(format_args!("{:x}", replica.incarnation().0)));
 }
 
-/// Who leads, where this replica knows another.
+/// Who leads, where this replica knows another, or leads itself in a term that was not meant.
 fn refer(into: &mut HeaderMap, shared: &Shared) {
     let replica = shared.replica();
     let role = replica.role();
     let role = role.borrow();
-    if let Some(leader) = role.leader.as_ref().filter(|leader| leader.id != replica.id()) {
+    let leads = role.state == State::Leader { ready: true };
+    if let Some(leader) = role.leader.as_ref().filter(|leader| leads || leader.id != replica.id()) {
         into.insert(headers::LEADER, value(headers::Leader { term: role.term, replica: leader.id, http: leader.http }));
     }
 }

@@ -20,7 +20,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use hyper::body::{Body, Incoming};
 use tracing::debug;
 
-use crate::grant::{Claim, Refusal, Shared, Waited, acquire, behind};
+use crate::grant::{Ask, Claim, Refusal, Shared, Waited, acquire, behind};
 use crate::metrics::AnswerLabels;
 use crate::upstream::{self, Answer, Dispatch, Drain, DynoBody, Failure, Host, Way};
 use marks::{Marks, Reason, Verdict};
@@ -83,7 +83,8 @@ impl Ingress {
             }
         }
         loop {
-            let (mut claim, waited) = match acquire(shared, &hop.app, hop.deadline, &tried, hop.must_queue).await {
+            let ask = Ask { app: &hop.app, deadline: hop.deadline, exclude: &tried, must_queue: hop.must_queue, term: hop.term };
+            let (mut claim, waited) = match acquire(shared, &ask).await {
                 Ok(granted) => granted,
                 Err(refusal) => return self.refuse(hop, &marks, refusal.into()),
             };
@@ -172,6 +173,7 @@ impl Ingress {
             }
             Err(Failure::NotSent) => self.refuse(hop, &marks, Reason::Refused),
             Err(Failure::Failed) => self.fail(hop, &marks, StatusCode::BAD_GATEWAY, Verdict::Over, Reason::DynoFailed),
+            Err(Failure::Broken) => self.fail(hop, &marks, StatusCode::BAD_GATEWAY, Verdict::Unknown, Reason::DynoFailed),
             Err(Failure::Cut) => self.fail(hop, &marks, StatusCode::BAD_GATEWAY, Verdict::Unknown, Reason::Cut),
             Err(Failure::Unknown) => self.fail(hop, &marks, StatusCode::GATEWAY_TIMEOUT, Verdict::Unknown, Reason::DynoTimeout),
         }
@@ -223,8 +225,9 @@ impl Ingress {
         claim: Claim,
     ) -> (Response<DynoBody>, Verdict, Reason) {
         if !outbound::is_websocket(&head.headers) {
-            claim.end(Outcome::Error);
-            return self.fail(hop, marks, StatusCode::BAD_GATEWAY, Verdict::Over, Reason::DynoFailed);
+            // Its connection is closed, and what the dyno makes of that nobody knows.
+            drop(claim);
+            return self.fail(hop, marks, StatusCode::BAD_GATEWAY, Verdict::Unknown, Reason::DynoFailed);
         }
         headers::strip_hop_by_hop(&mut head.headers);
         headers::strip_mesh(&mut head.headers);

@@ -22,6 +22,8 @@ pub(super) struct Hop {
     pub(super) must_queue: bool,
     /// The leader behind whose requests this one must run.
     pub(super) after: Option<Term>,
+    /// The leader that is meant, and no other.
+    pub(super) term: Option<Term>,
     length: Option<Length>,
     /// Whether the dyno itself is to be asked whether it wants the body.
     expects: bool,
@@ -56,6 +58,10 @@ impl Hop {
             after: match from.get(headers::AFTER) {
                 None => None,
                 Some(_) => Some(Term(headers::parsed(from, &headers::AFTER).ok_or("x-dynomesh-after is not a term")?)),
+            },
+            term: match from.get(headers::TERM) {
+                None => None,
+                Some(_) => Some(Term(headers::parsed(from, &headers::TERM).ok_or("x-dynomesh-term is not a term")?)),
             },
             length: match from.get(headers::LENGTH) {
                 None => None,

@@ -17,7 +17,7 @@ use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 
 use super::line::Line;
-use super::{Drain, drain};
+use super::{Drain, drain, end};
 use crate::grant::Claim;
 
 /// Why a body ended before its end. The connection is then closed without a clean end (P27).
@@ -197,6 +197,10 @@ impl Streaming {
         }
     }
 
+    fn was_cut(&self) -> bool {
+        self.claim.as_ref().is_some_and(|claim| claim.pick.cut.is_cut())
+    }
+
     /// Whether a response of HTTP/2 whose frames are over was never said to end.
     fn is_broken_off(&self) -> bool {
         let is_http2 = self.claim.as_ref().is_some_and(|claim| claim.pick.manner.protocol == DynoProtocol::Http2);
@@ -216,9 +220,14 @@ impl Streaming {
                     return Poll::Ready(Some(Ok(trailers::pack(frame))));
                 }
                 Some(Err(error)) => {
-                    let was_cut = self.claim.as_ref().is_some_and(|claim| claim.pick.cut.is_cut());
-                    self.end(if was_cut { Outcome::Unknown } else { Outcome::Error });
+                    let is_end = !self.was_cut() && end::is_of_the_dyno(&error);
+                    self.end(if is_end { Outcome::Error } else { Outcome::Unknown });
                     return Poll::Ready(Some(Err(error.into())));
+                }
+                // The end of a connection that was cut may look like that of the response.
+                None if self.was_cut() => {
+                    self.end(Outcome::Unknown);
+                    return Poll::Ready(Some(Err("the response was cut".into())));
                 }
                 // hyper takes a stream that was reset without an error for one that has ended.
                 None if self.is_broken_off() => {

@@ -1,24 +1,40 @@
-//! How a running request is cut from outside: by aborting the task that carries it, or by telling one that has a last word to say.
+//! How a running request is cut from outside: by closing its connection, or by telling a task that has a last word to say.
 
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
+use super::Link;
+use super::line::Line;
+
 /// One request's off switch; works from any thread, before or after there is something to cut.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Cut(Mutex<State>);
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct State {
     done: bool,
     carrier: Option<Carrier>,
 }
 
-#[derive(Debug)]
 enum Carrier {
-    Aborted(AbortHandle),
+    /// A connection, and the task that drives it. With HTTP/2 it is not the only one, and the others end with the connection.
+    Closed(Arc<Line>, AbortHandle),
     Told(oneshot::Sender<()>),
+}
+
+impl Carrier {
+    fn cut(self) {
+        match self {
+            Carrier::Closed(line, driver) => {
+                driver.abort();
+                line.close();
+            }
+            // Who has ended by itself hears no more.
+            Carrier::Told(carrier) => drop(carrier.send(())),
+        }
+    }
 }
 
 impl Cut {
@@ -26,25 +42,22 @@ impl Cut {
     pub(crate) fn cut(&self) {
         let mut state = self.state();
         state.done = true;
-        match state.carrier.take() {
-            Some(Carrier::Aborted(carrier)) => carrier.abort(),
-            // Who has ended by itself hears no more.
-            Some(Carrier::Told(carrier)) => drop(carrier.send(())),
-            None => {}
+        if let Some(carrier) = state.carrier.take() {
+            carrier.cut();
         }
     }
 
-    /// Names the task to abort: it drives the request's connection, the second one where the first broke. A cut that came first takes effect
-    /// now.
-    pub(crate) fn arm(&self, carrier: AbortHandle) {
+    /// Names the request's connection, the second one where the first broke. A cut that came first takes effect now.
+    pub(super) fn arm(&self, link: &Link) {
         let mut state = self.state();
+        let carrier = Carrier::Closed(link.line().clone(), link.driver());
         match state.done {
-            true => carrier.abort(),
-            false => state.carrier = Some(Carrier::Aborted(carrier)),
+            true => carrier.cut(),
+            false => state.carrier = Some(carrier),
         }
     }
 
-    /// Ready when it is cut, for a task that then carries no more and soon ends by itself. It takes the place of the one to abort.
+    /// Ready when it is cut, for a task that then carries no more and soon ends by itself. It takes the place of the connection.
     pub(crate) fn told(&self) -> impl Future<Output = ()> + use<> {
         let (sender, receiver) = oneshot::channel();
         let mut state = self.state();

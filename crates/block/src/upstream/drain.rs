@@ -7,11 +7,11 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::sync::mpsc;
 
-use super::Freedom;
+use super::{Freedom, end};
 use crate::grant::Claim;
 
 /// A response to a client that left is read on for this long when its body already streams; then it is cut.
-const DRAIN_STREAM: Span = Span::from_secs(1);
+pub(super) const DRAIN_STREAM: Span = Span::from_secs(1);
 /// Longest wait for a driver to see the end of what its user has seen end.
 const SETTLE: Span = Span::from_millis(20);
 
@@ -81,15 +81,15 @@ pub(super) fn cut(claim: Claim) {
 pub(super) async fn read(mut body: Incoming, claim: Claim, limit: Span) {
     let reading = async {
         while let Some(frame) = body.frame().await {
-            if frame.is_err() {
-                return false;
-            }
+            frame?;
         }
-        true
+        Ok::<(), hyper::Error>(())
     };
-    match tokio::time::timeout(limit.to_std(), reading).await {
-        Ok(true) => settle(claim).await,
-        Ok(false) if !claim.pick.cut.is_cut() => claim.end(Outcome::Error),
+    let read = tokio::time::timeout(limit.to_std(), reading).await;
+    match read {
+        _ if claim.pick.cut.is_cut() => cut(claim),
+        Ok(Ok(())) => settle(claim).await,
+        Ok(Err(error)) if end::is_of_the_dyno(&error) => claim.end(Outcome::Error),
         _ => cut(claim),
     }
 }

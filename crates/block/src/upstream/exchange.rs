@@ -13,7 +13,7 @@ use tracing::debug;
 use super::body::RequestBody;
 use super::gate::Gate;
 use super::line::Line;
-use super::{Host, Link, drain};
+use super::{Host, Link, drain, end};
 use crate::grant::{Claim, Shared};
 
 /// How a request at a dyno ended, when it did not end in a response.
@@ -23,8 +23,10 @@ pub(crate) enum Failure {
     Late,
     /// The connection failed before anything was sent.
     NotSent,
-    /// The dyno ended it without a response, or gave one that is none.
+    /// The dyno ended it without a response.
     Failed,
+    /// The dyno gave a response that is none, or the connection broke and it was not the dyno that ended it: the outcome is unknown.
+    Broken,
     /// No answer in time: the outcome is unknown.
     Unknown,
     /// Cut by the block: the outcome is unknown.
@@ -129,7 +131,7 @@ impl Exchange<'_> {
         };
         again.map_err(|failure| match failure {
             // The first time it was sent, after all.
-            Failure::Late | Failure::NotSent if first.reached != Reached::Nothing => Failure::Failed,
+            Failure::Late | Failure::NotSent if first.reached != Reached::Nothing => first.failure,
             failure => failure,
         })
     }
@@ -150,7 +152,7 @@ impl Exchange<'_> {
                 Way::Used(link) => link,
                 Way::Fresh(line) => Link::shake(line, host, now).await?,
             };
-            cut.arm(link.driver());
+            cut.arm(&link);
             match link.send(request).await {
                 Ok(response) => Ok((link, response)),
                 Err(error) => Err(error.into_error()),
@@ -159,7 +161,7 @@ impl Exchange<'_> {
         let (failure, reached) = match tokio::time::timeout(limit, answering).await {
             Ok(Ok((_, response))) if response.status() == StatusCode::SWITCHING_PROTOCOLS && !may_switch => {
                 debug!(dyno = %self.claim.pick.dyno, "dyno switched protocols unasked");
-                (Failure::Failed, Reached::Unknown)
+                (Failure::Broken, Reached::Unknown)
             }
             Ok(Ok((link, response))) => {
                 self.claim.set_link(link);
@@ -170,12 +172,16 @@ impl Exchange<'_> {
             Ok(Err(_)) if cut.is_cut() => (Failure::Cut, Reached::Unknown),
             Ok(Err(error)) if error.is_user() || error.is_canceled() => (Failure::Unknown, Reached::Unknown),
             // Nothing came back in time, not even from its kernel: it may run on.
-            Ok(Err(error)) if cause(&error).is_some_and(|cause| cause.kind() == io::ErrorKind::TimedOut) => {
+            Ok(Err(error)) if end::cause(&error).is_some_and(|cause| cause.kind() == io::ErrorKind::TimedOut) => {
                 (Failure::Unknown, Reached::Unknown)
+            }
+            Ok(Err(error)) if !end::is_of_the_dyno(&error) => {
+                debug!(%error, dyno = %self.claim.pick.dyno, "a request's connection broke, or its response is none");
+                (Failure::Broken, Reached::Unknown)
             }
             Ok(Err(error)) => {
                 debug!(%error, dyno = %self.claim.pick.dyno, "dyno ended a request without a response");
-                let ended = is_end(&error) && !line.has_heard();
+                let ended = end::is_of_the_connection(&error) && !line.has_heard();
                 (Failure::Failed, if ended { Reached::Ended } else { Reached::Unknown })
             }
             Err(_) => (Failure::Unknown, Reached::Unknown),
@@ -191,16 +197,4 @@ fn copy(request: &Request<RequestBody>) -> Request<RequestBody> {
     *copy.uri_mut() = request.uri().clone();
     *copy.headers_mut() = request.headers().clone();
     copy
-}
-
-/// What the system said.
-fn cause(error: &hyper::Error) -> Option<&io::Error> {
-    std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<io::Error>())
-}
-
-/// Whether the other side ended the connection, as far as an error can tell.
-fn is_end(error: &hyper::Error) -> bool {
-    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected};
-    error.is_incomplete_message()
-        || cause(error).is_some_and(|cause| matches!(cause.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected))
 }

@@ -173,7 +173,8 @@ impl Link {
     /// The connection itself, once the dyno has switched protocols.
     pub(crate) async fn into_tunnel(mut self) -> io::Result<Tunnel> {
         let gone = || io::Error::other("the dyno's connection broke before it was handed over");
-        let (early, socket) = self.0.after.take().ok_or_else(gone)?.await.map_err(|_| gone())?;
+        let (early, mut socket) = self.0.after.take().ok_or_else(gone)?.await.map_err(|_| gone())?;
+        socket.switch();
         Ok(Box::new(Rewound::new(early, Closing::new(socket, self))))
     }
 }

@@ -11,6 +11,7 @@ mod body;
 mod closing;
 mod cut;
 mod drain;
+mod end;
 mod exchange;
 mod frames;
 mod gate;
@@ -77,7 +78,7 @@ impl Failure {
         match self {
             Failure::Late => Outcome::Done,
             Failure::NotSent | Failure::Failed => Outcome::Error,
-            Failure::Unknown | Failure::Cut => Outcome::Unknown,
+            Failure::Broken | Failure::Unknown | Failure::Cut => Outcome::Unknown,
         }
     }
 }

@@ -15,6 +15,7 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use super::end;
 use super::gate::Gate;
 use super::line::Line;
 use super::socket::Socket;
@@ -46,13 +47,13 @@ pub(crate) async fn until_idle(address: Address, connect: Span, limit: Span) -> 
 /// What came of a GET.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Got {
-    /// Answered to its end.
-    Answer(StatusCode),
+    /// Answered to its end, or so far that its end does not matter to the question; then the dyno may work on (`is_over`).
+    Answer { status: StatusCode, is_over: bool },
     /// The dyno took no connection, or ended it without an answer.
     NoAnswer,
     /// Nothing was sent: this replica does not lead any more, or took too long.
     Late,
-    /// Nothing came back in time. The dyno may work on.
+    /// Nothing came back in time, or nothing that is an answer. The dyno may work on.
     Unknown,
 }
 
@@ -81,21 +82,24 @@ async fn ask(line: Arc<Line>, gate: Arc<Gate>, request: Request<Empty<Bytes>>, l
     line.begin(gate.clone(), false);
     let answer = tokio::time::timeout(limit.to_std(), answer_to(line, request)).await;
     match answer {
-        Ok(Some(status)) => Got::Answer(status),
+        Ok(Ok((status, is_over))) => Got::Answer { status, is_over },
         // Stopped at the gate, or never come to it.
         _ if !gate.passed() => Got::Late,
-        Ok(None) => Got::NoAnswer,
-        Err(_) => Got::Unknown,
+        Ok(Err(error)) if end::is_of_the_dyno(&error) => Got::NoAnswer,
+        Ok(Err(_)) | Err(_) => Got::Unknown,
     }
 }
 
-async fn answer_to(line: Arc<Line>, request: Request<Empty<Bytes>>) -> Option<StatusCode> {
-    let (mut sender, connection) = http1::handshake(TokioIo::new(Socket::new(line))).await.ok()?;
+async fn answer_to(line: Arc<Line>, request: Request<Empty<Bytes>>) -> hyper::Result<(StatusCode, bool)> {
+    let (mut sender, connection) = http1::handshake(TokioIo::new(Socket::new(line))).await?;
     let answering = async {
-        let (head, body) = sender.send_request(request).await.ok()?.into_parts();
+        let (head, body) = sender.send_request(request).await?.into_parts();
         // To its end, so that the dyno is done with it when the caller is told.
-        let _ = Limited::new(body, ANSWER_LEN_MAX).collect().await;
-        Some(head.status)
+        let is_over = match Limited::new(body, ANSWER_LEN_MAX).collect().await {
+            Ok(_) => true,
+            Err(error) => error.downcast_ref().is_some_and(end::is_of_the_dyno),
+        };
+        Ok((head.status, is_over))
     };
     // Whoever stops waiting for the answer ends the connection as well.
     let driving = async {
@@ -153,8 +157,9 @@ mod tests {
         };
         let long = Span::from_secs(20);
         let answer = b"HTTP/1.1 503 no\r\ncontent-length: 2\r\n\r\nno";
-        assert_eq!(tokio::join!(ask(long), answers(answer)).0, Got::Answer(StatusCode::SERVICE_UNAVAILABLE));
+        assert_eq!(tokio::join!(ask(long), answers(answer)).0, Got::Answer { status: StatusCode::SERVICE_UNAVAILABLE, is_over: true });
         assert_eq!(tokio::join!(ask(long), answers(b"")).0, Got::NoAnswer);
+        assert_eq!(tokio::join!(ask(long), answers(b"no such thing\r\n\r\n")).0, Got::Unknown);
         let (got, (mut stream, _)) = tokio::join!(ask(Span::from_millis(50)), heard(&listener));
         assert_eq!(got, Got::Unknown);
         assert_eq!(stream.read(&mut [0; 512]).await.unwrap(), 0, "its connection is closed");

@@ -44,6 +44,8 @@ pub(crate) struct Socket {
     is_free: bool,
     /// Whether the dyno takes no more: what is still to be written goes nowhere, and what it has said before is read.
     is_deaf: bool,
+    /// Whether it carries another protocol by now.
+    is_switched: bool,
     /// With HTTP/2.
     frames: Option<Frames>,
 }
@@ -64,7 +66,12 @@ impl Socket {
     /// The bytes of a connection over which nothing was written.
     pub(crate) fn new(line: Arc<Line>) -> Self {
         let frames = (line.protocol() == DynoProtocol::Http2).then(Frames::new);
-        Socket { line, turn: 0, head: Head::Unsent { written: 0 }, is_free: false, is_deaf: false, frames }
+        Socket { line, turn: 0, head: Head::Unsent { written: 0 }, is_free: false, is_deaf: false, is_switched: false, frames }
+    }
+
+    /// The dyno has switched protocols: who writes is told of its end from here on.
+    pub(super) fn switch(&mut self) {
+        self.is_switched = true;
     }
 
     /// The look before a write: at the request that begins, if one does, and at its gate (P7).
@@ -151,7 +158,8 @@ impl Socket {
     /// A dyno may answer early and close over what it has not read; its answer came before its reset and must not be lost for it. So behind
     /// the head of HTTP/1.1 a failed write is none, and reading says what is left to say.
     fn heed_deafness(&mut self, bufs: &[io::IoSlice<'_>], taken: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        let is_behind_head = self.frames.is_none() && !matches!(self.head, Head::Unsent { .. }) && self.turn == self.line.turn();
+        let is_behind_head =
+            self.frames.is_none() && !self.is_switched && !matches!(self.head, Head::Unsent { .. }) && self.turn == self.line.turn();
         match taken {
             Poll::Ready(Err(error))
                 if is_behind_head && matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset) =>
@@ -293,6 +301,24 @@ mod tests {
         line.begin(late.clone(), false);
         assert!(socket.write_all(&[0, 0, 1, 1, 5, 0, 0, 0, 1, 0x82]).await.is_err(), "a request was written without a lease");
         assert!(!late.passed());
+    }
+
+    /// A dyno that closes a WebSocket is rid of a client that goes on sending.
+    #[tokio::test]
+    async fn a_switched_connection_takes_no_more_when_its_peer_is_gone() {
+        let (mut socket, listener) = to_a_silent_peer().await;
+        socket.write_all(&head(10)).await.unwrap();
+        socket.switch();
+        // With the head unread it is a reset.
+        drop(listener.accept().await.unwrap());
+        let writing = async {
+            loop {
+                socket.write_all(b"x").await?;
+                tokio::time::sleep(Span::from_millis(1).to_std()).await;
+            }
+        };
+        let ended: io::Result<()> = timeout(Span::from_secs(30).to_std(), writing).await.expect("it takes all that comes");
+        assert!(matches!(ended.unwrap_err().kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset));
     }
 
     #[tokio::test]

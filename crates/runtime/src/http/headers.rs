@@ -70,7 +70,8 @@ names! {
     CONNECT_MS = "x-dynomesh-connect-ms";
     /// Block to edge: `close` where the dyno's response was delimited by the end of its connection (P27).
     FRAMING = "x-dynomesh-framing";
-    /// Block to dyno: the leader's term (P28).
+    /// Block to dyno: the leader's term (P28). Edge to block: the term of the leader that is meant, where it must be known later in which one
+    /// the request began (P23); the leader of any other refuses it.
     TERM = "x-dynomesh-term";
     /// Block to dyno: the slot (P28).
     SLOT = "x-dynomesh-slot";

@@ -64,7 +64,7 @@ fn leading() -> (Router, Proposer) {
 }
 
 fn ask(app: &AppName) -> Ask<'_> {
-    Ask { app, deadline: at(60_000), exclude: &[], must_queue: false }
+    Ask { app, deadline: at(60_000), exclude: &[], must_queue: false, term: None }
 }
 
 fn go(admission: Admission) -> Pick {
@@ -113,6 +113,22 @@ fn a_slot_that_was_handed_to_a_request_as_it_went_away_is_given_to_the_next() {
     drop(Place { shared: &shared, app: &app, key, answer });
     assert_eq!(shared.router().running(), 1);
     go(shared.router().admit(at(4), &ask(&app)));
+}
+
+/// P23. Who loses this leader asks the next one about the term that it had in mind.
+#[test]
+fn a_request_that_means_the_leader_of_another_term_gets_nothing() {
+    let (mut router, _) = leading();
+    let app = app();
+    let means = |term| Ask { term: Some(Term(term)), ..ask(&app) };
+    for term in [0, 2] {
+        assert!(matches!(router.admit(at(1), &means(term)), Admission::Refuse(Refusal::NotLeader)));
+    }
+    go(router.admit(at(1), &means(1)));
+    router.lead(at(2), Term(2), ReplicaId(2));
+    router.lead(at(3), Term(3), ReplicaId(1));
+    assert!(matches!(router.admit(at(4), &means(1)), Admission::Refuse(Refusal::NotLeader)));
+    go(router.admit(at(4), &means(3)));
 }
 
 #[test]
@@ -401,7 +417,7 @@ impl World {
 
     fn arrive(&mut self) {
         let app = app();
-        let ask = Ask { app: &app, deadline: self.now + Span::from_secs(30), exclude: &[], must_queue: false };
+        let ask = Ask { app: &app, deadline: self.now + Span::from_secs(30), exclude: &[], must_queue: false, term: None };
         let leader = self.leader;
         match self.replicas[leader].router.admit(self.now, &ask) {
             Admission::Go(pick) => self.propose(leader, pick),

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::Bytes;
 use dynomesh_core::app::{DynoProtocol, DynoSpec};
 use dynomesh_core::id::{Address, AppName, DynoId};
+use futures::stream::{self, StreamExt};
 use http::{HeaderMap, Request, Response};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
@@ -21,15 +22,26 @@ use crate::tests::directory::APP;
 /// As many as fill the window of a request, and some more.
 const SMALL_FRAMES: usize = 60_000;
 
+fn data(text: &'static str) -> Result<Frame<Bytes>, Infallible> {
+    Ok(Frame::data(Bytes::from_static(text.as_bytes())))
+}
+
 /// Answers with what it was told, in the body and in a trailer; counts the connections on which it was told anything.
 async fn echo(request: Request<Incoming>) -> Result<Response<impl hyper::body::Body<Data = Bytes, Error = Infallible>>, Infallible> {
     let (head, body) = request.into_parts();
-    if head.uri.path() == "/many" {
-        let frames = std::iter::repeat_with(|| Ok(Frame::data(Bytes::from_static(b"small"))));
-        let frames: Vec<_> = frames.take(SMALL_FRAMES).collect();
-        return Ok(Response::new(StreamBody::new(futures::stream::iter(frames))));
+    match head.uri.path() {
+        "/many" => return Ok(Response::new(StreamBody::new(stream::iter(vec!["small"; SMALL_FRAMES]).map(data).boxed()))),
+        "/endless" => {
+            let more = |()| async {
+                tokio::time::sleep(Span::from_millis(50).to_std()).await;
+                Some((data("more"), ()))
+            };
+            return Ok(Response::new(StreamBody::new(stream::unfold((), more).boxed())));
+        }
+        _ => {}
     }
-    let all = body.collect().await.unwrap();
+    // One that breaks off is worked on for ever.
+    let Ok(all) = body.collect().await else { return std::future::pending().await };
     let sum = all.trailers().and_then(|trailers| trailers.get("x-sum")).map_or("none", |sum| sum.to_str().unwrap()).to_owned();
     let te = head.headers.get("te").map_or("", |te| te.to_str().unwrap());
     let told = format!("{} {} {:?} te={te} sum={sum} {:?}", head.method, head.uri, head.version, all.to_bytes());
@@ -43,7 +55,7 @@ async fn echo(request: Request<Incoming>) -> Result<Response<impl hyper::body::B
         response = response.header("trailer", "grpc-status");
     }
     let frames = [Frame::data(Bytes::from(told)), Frame::trailers(trailers)].map(Ok::<_, Infallible>);
-    Ok(response.body(StreamBody::new(futures::stream::iter(Vec::from(frames)))).unwrap())
+    Ok(response.body(StreamBody::new(stream::iter(Vec::from(frames)).boxed())).unwrap())
 }
 
 fn start() -> (DynoSpec, Arc<AtomicUsize>) {
@@ -74,14 +86,19 @@ fn start() -> (DynoSpec, Arc<AtomicUsize>) {
 
 /// A block whose dyno echoes.
 fn echoing() -> (Scene, Arc<AtomicUsize>) {
-    let mut scene = scene(Policy { dyno_protocol: DynoProtocol::Http2, ..kept() });
+    let (scene, _, connections) = echoing_by(kept());
+    (scene, connections)
+}
+
+fn echoing_by(policy: Policy) -> (Scene, DynoSpec, Arc<AtomicUsize>) {
+    let mut scene = scene(Policy { dyno_protocol: DynoProtocol::Http2, ..policy });
     let (spec, connections) = start();
     let other = DynoSpec { id: DynoId::new("d2").unwrap(), ..spec };
     // In the place of the one that speaks for itself.
     scene.directory.assign_spec(scene.dyno.spec(), None, false, Span::ZERO);
-    let epoch = scene.directory.assign_spec(other, Some("b1"), false, LONG);
+    let epoch = scene.directory.assign_spec(other.clone(), Some("b1"), false, LONG);
     scene.directory.await_owned(epoch, Phase::Active);
-    (scene, connections)
+    (scene, other, connections)
 }
 
 fn ask_of(scene: &Scene, line: &str, more: &str, body: &str) -> String {
@@ -121,4 +138,27 @@ fn requests_bodies_and_trailers_go_by_http2_over_one_connection_after_the_other(
     assert!(got.contains("POST http://h/three HTTP/2.0 te=trailers sum=7 b\"hi\""), "{got}");
     assert_eq!(connections.load(Ordering::SeqCst), 2, "a request that must not run twice went over a used connection");
     assert_eq!(scene.metric("dyno_connects_total"), 2.0);
+}
+
+/// P12. Fails when only one of the tasks is ended that carry the connection.
+#[test]
+fn a_drain_cuts_a_response_by_http2_at_its_deadline_and_the_dyno_is_released() {
+    let (mut scene, spec, _) = echoing_by(kept());
+    let mut hop = scene.get("/endless");
+    hop.read_until("more");
+    scene.directory.assign_spec(spec, None, false, Span::from_millis(200));
+    until("it is released, as d1 was", || (scene.metric("dynos_released_total") == 2.0).then_some(()));
+    let (got, _) = hop.finish();
+    assert!(!got.ends_with("0\r\n\r\n"), "a cut response must not look whole: {got}");
+    assert_eq!(scene.metric("drain_cuts_total"), 1.0);
+}
+
+/// P13. Nobody saw the dyno end what its client had begun to send.
+#[test]
+fn a_request_by_http2_whose_body_breaks_off_leaves_its_slot_in_doubt() {
+    let (scene, ..) = echoing_by(Policy { serial: Serial::No, ..kept() });
+    let hop = scene.replica.begin("POST /upload", "connection: close\r\ncontent-length: 10\r\n", "half").unwrap();
+    until("it runs", || (scene.metric("running") == 1.0).then_some(()));
+    drop(hop);
+    until("its slot is in doubt", || (scene.metric("slots_orphaned") == 1.0).then_some(()));
 }

@@ -147,3 +147,24 @@ fn an_answer_that_switches_to_something_else_is_the_dynos_failure_and_another_an
     said.answer("ok");
     assert_ok(hop);
 }
+
+/// P13. Nobody saw the dyno end it.
+#[test]
+fn a_websocket_whose_client_breaks_off_leaves_its_slot_in_doubt_unless_the_dyno_ends_as_well() {
+    for dyno_ends in [true, false] {
+        let scene = scene(Policy { serial: Serial::No, ..kept() });
+        let (hop, mut said) = switched(&scene);
+        // What a client has not read when it goes is told to who wrote it.
+        said.say("unread");
+        pass(100);
+        drop(hop);
+        said.say("more");
+        if dyno_ends {
+            said.await_closed();
+            drop(said);
+            until("its slot is free", || (scene.metric("slots_used") == 0.0).then_some(()));
+        } else {
+            until("its slot is in doubt", || (scene.metric("slots_orphaned") == 1.0).then_some(()));
+        }
+    }
+}
