@@ -140,6 +140,23 @@ pub(crate) fn channel<M: Machine>() -> (Proposer<M>, Queue<M>) {
     (Proposer { queue: tx, waiting: waiting.clone() }, Queue { queue: rx, waiting })
 }
 
+/// Keeps the batcher closed for as long as it lives.
+#[derive(Debug)]
+pub(crate) struct Closed<'a>(&'a watch::Sender<u32>);
+
+impl<'a> Closed<'a> {
+    pub(crate) fn new(closed: &'a watch::Sender<u32>) -> Self {
+        closed.send_modify(|by| *by += 1);
+        Closed(closed)
+    }
+}
+
+impl Drop for Closed<'_> {
+    fn drop(&mut self) {
+        self.0.send_modify(|by| *by -= 1);
+    }
+}
+
 /// The receiving end.
 pub(crate) struct Queue<M: Machine> {
     queue: mpsc::UnboundedReceiver<Proposal<M>>,
@@ -151,8 +168,8 @@ pub(crate) struct Batcher<M: Machine> {
     raft: openraft::Raft<Engine, Keeper<M>>,
     queue: Queue<M>,
     role: watch::Receiver<Role>,
-    /// Set while leadership is handed over or the replica stops: nothing more is appended.
-    closed: watch::Receiver<bool>,
+    /// How many keep it closed, while leadership is handed over or the replica stops: nothing more is appended.
+    closed: watch::Receiver<u32>,
     counters: Arc<Counters>,
     clock: Clock,
     waiting: VecDeque<Proposal<M>>,
@@ -199,7 +216,7 @@ impl<M: Machine> Batcher<M> {
         raft: openraft::Raft<Engine, Keeper<M>>,
         queue: Queue<M>,
         role: watch::Receiver<Role>,
-        closed: watch::Receiver<bool>,
+        closed: watch::Receiver<u32>,
         counters: Arc<Counters>,
         clock: Clock,
     ) -> Self {
@@ -293,13 +310,13 @@ impl<M: Machine> Batcher<M> {
         if self.leads.is_none() {
             let leader = self.role.borrow().leader.clone();
             self.refuse(&ProposeError::NotLeader { leader });
-        } else if *self.closed.borrow_and_update() {
+        } else if *self.closed.borrow_and_update() > 0 {
             self.refuse(&ProposeError::NotLeader { leader: None });
         }
     }
 
     fn start_round(&mut self) {
-        let Some(term) = self.leads.filter(|_| self.round.is_none() && !*self.closed.borrow()) else { return };
+        let Some(term) = self.leads.filter(|_| self.round.is_none() && *self.closed.borrow() == 0) else { return };
         if self.said != Some(term) {
             // Tried again for as long as it leads. Who waits behind it is answered each time: a leader that was cut off before its lease
             // came would else keep them for as long as it takes itself for one.

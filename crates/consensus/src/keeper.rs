@@ -27,7 +27,6 @@ pub(crate) struct Keeper<M> {
     membership: StoredMembership,
     shelf: Shelf,
     log: Log,
-    current: Arc<Mutex<Option<Snapshot>>>,
     watched: Arc<Applied>,
 }
 
@@ -53,21 +52,12 @@ pub(crate) struct Builder {
     snapshot: Snapshot,
     shelf: Shelf,
     log: Log,
-    current: Arc<Mutex<Option<Snapshot>>>,
 }
 
 impl<M: Machine> Keeper<M> {
-    pub(crate) fn new(machine: M, shelf: Shelf, current: Option<Snapshot>, log: Log) -> Self {
+    pub(crate) fn new(machine: M, shelf: Shelf, log: Log) -> Self {
         let watched = Arc::new(Applied { lead: watch::channel((0, 0)).0, commands: AtomicU64::new(0), roll: Mutex::default() });
-        Keeper {
-            machine: Mutex::new(machine),
-            applied: None,
-            membership: StoredMembership::default(),
-            shelf,
-            log,
-            current: Arc::new(Mutex::new(current)),
-            watched,
-        }
+        Keeper { machine: Mutex::new(machine), applied: None, membership: StoredMembership::default(), shelf, log, watched }
     }
 
     pub(crate) fn watched(&self) -> Arc<Applied> {
@@ -149,26 +139,22 @@ impl<M: Machine> RaftStateMachine<Engine> for Keeper<M> {
         let saved = self.machine.lock().expect("a machine that panicked ends the consensus thread").save();
         let saved = Saved { data: saved.into(), retired: self.watched.roll().retired.clone() };
         let snapshot = Snapshot { meta: self.meta(), saved };
-        Builder { snapshot, shelf: self.shelf.clone(), log: self.log.clone(), current: self.current.clone() }
+        Builder { snapshot, shelf: self.shelf.clone(), log: self.log.clone() }
     }
 
     async fn install_snapshot(&mut self, meta: &SnapshotMeta, saved: Saved) -> Result<(), io::Error> {
         let snapshot = Snapshot { meta: meta.clone(), saved };
         self.machine.lock().expect("a machine that panicked ends the consensus thread").load(&snapshot.saved.data).map_err(invalid)?;
-        let known = current(&self.current).as_ref().is_some_and(|has| has.meta == snapshot.meta);
-        if !known {
-            publish(&self.shelf, &snapshot).await?;
-        }
+        // At the start it is the one that is there already.
+        publish(&self.shelf, &snapshot).await?;
         self.applied = snapshot.meta.last_log_id;
-        self.watched.roll().retired = snapshot.saved.retired.clone();
-        self.enrol(snapshot.meta.last_membership.clone());
-        *current(&self.current) = Some(snapshot);
+        self.watched.roll().retired = snapshot.saved.retired;
+        self.enrol(snapshot.meta.last_membership);
         Ok(())
     }
 
     async fn get_current_snapshot(&mut self) -> Result<Option<EngineSnapshot>, io::Error> {
-        let present = current(&self.current).clone();
-        Ok(present.map(|snapshot| EngineSnapshot { meta: snapshot.meta, snapshot: snapshot.saved }))
+        Ok(self.shelf.present().map(|snapshot| EngineSnapshot { meta: snapshot.meta, snapshot: snapshot.saved }))
     }
 }
 
@@ -179,17 +165,64 @@ impl RaftSnapshotBuilder<Engine> for Builder {
         // Followers may have made a quorum without this disk: what the snapshot covers must not be newer than its log.
         self.log.flushed().await?;
         publish(&self.shelf, &self.snapshot).await?;
+        // If a newer one was installed meanwhile, openraft has heard of that, and takes this one for nothing.
         let Snapshot { meta, saved } = self.snapshot.clone();
-        *current(&self.current) = Some(self.snapshot.clone());
         Ok(EngineSnapshot { meta, snapshot: saved })
     }
 }
 
-fn current(current: &Mutex<Option<Snapshot>>) -> std::sync::MutexGuard<'_, Option<Snapshot>> {
-    current.lock().expect("nothing panics while it holds the snapshot")
-}
-
 async fn publish(shelf: &Shelf, snapshot: &Snapshot) -> io::Result<()> {
     let (shelf, snapshot) = (shelf.clone(), snapshot.clone());
-    tokio::task::spawn_blocking(move || shelf.publish(&snapshot)).await.map_err(io::Error::other)?
+    tokio::task::spawn_blocking(move || shelf.publish(snapshot)).await.map_err(io::Error::other)?
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::engine::log_id;
+    use crate::options::OnFatal;
+    use crate::roll::Retired;
+
+    #[derive(Default)]
+    struct Text(Vec<u8>);
+
+    impl Machine for Text {
+        type Command = ();
+        type Reply = ();
+
+        fn apply(&mut self, _at: Index, (): ()) {}
+        fn lead(&mut self, _term: Term, _leader: ReplicaId) {}
+        fn save(&self) -> Vec<u8> {
+            self.0.clone()
+        }
+        fn load(&mut self, bytes: &[u8]) -> Result<(), String> {
+            self.0 = bytes.to_vec();
+            Ok(())
+        }
+    }
+
+    /// Has `text` installed as the state up to `index`.
+    async fn install(keeper: &mut Keeper<Text>, index: u64, text: &'static str) {
+        let meta = SnapshotMeta { last_log_id: Some(log_id(1, index)), last_membership: StoredMembership::default() };
+        keeper.install_snapshot(&meta, Saved { data: text.into(), retired: Retired::default() }).await.unwrap();
+    }
+
+    /// The log behind the installed one is purged by then. Fails when whatever is published last stays: the next start is refused.
+    #[tokio::test]
+    async fn a_snapshot_that_is_finished_late_does_not_replace_one_that_was_installed_meanwhile() {
+        let dir = TempDir::new().unwrap();
+        let log = Log::open(&dir.path().join("log"), 64 * 1024, OnFatal::call(|error| panic!("{error}"))).unwrap();
+        let mut keeper = Keeper::new(Text::default(), Shelf::open(dir.path()).unwrap(), log);
+        install(&mut keeper, 1, "old").await;
+        let mut slow = keeper.get_snapshot_builder().await;
+        install(&mut keeper, 2, "new").await;
+        let built = slow.build_snapshot().await.unwrap();
+        assert_eq!(built.meta.last_log_id, Some(log_id(1, 1)), "what it says that it built is what it built");
+        let current = keeper.get_current_snapshot().await.unwrap().unwrap();
+        assert_eq!((current.meta.last_log_id, &current.snapshot.data[..]), (Some(log_id(1, 2)), &b"new"[..]));
+        let reopened = Shelf::open(dir.path()).unwrap().present().unwrap();
+        assert_eq!((reopened.meta.last_log_id, &reopened.saved.data[..]), (Some(log_id(1, 2)), &b"new"[..]));
+    }
 }

@@ -5,11 +5,12 @@
 //! acknowledged, for as long as every one of them promised to grant no other vote, less a margin of 20 % for clocks that run
 //! unevenly (P4). All times are CLOCK_BOOTTIME, which goes on while the machine sleeps.
 //!
-//! Once a transfer has begun or another candidate got this replica's vote, the lease never comes back in that term.
+//! Once a transfer has begun or another candidate got this replica's vote, the lease never comes back in that term. While a transfer may
+//! still end another term than the one it was begun in, no term has a lease.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard};
 
 use dynomesh_core::id::Term;
 use dynomesh_core::time::{Span, Time};
@@ -36,7 +37,13 @@ struct State {
     renounced: u64,
     /// Votes being considered; while there is one the lease is suspended.
     considering: u32,
+    /// Handovers that may still act, in whatever term; while there is one the lease is suspended.
+    handing_over: u32,
 }
+
+/// Suspends a lease for as long as it lives.
+#[derive(Debug)]
+pub(crate) struct Suspension<'a>(&'a Lease);
 
 #[derive(Debug)]
 struct Leading {
@@ -121,13 +128,25 @@ impl Lease {
         self.lock().leading.as_ref().is_some_and(|l| l.sent.get(&peer).is_some_and(|sent| *sent >= since))
     }
 
-    /// Ends the lease of the present term for good, before leadership is handed over.
-    pub(crate) fn renounce(&self) {
+    /// Ends the lease of `term` and of all before it for good, before leadership is handed over.
+    pub(crate) fn renounce(&self, term: Term) {
         let mut state = self.lock();
-        if let Some(term) = state.leading.as_ref().map(|l| l.term) {
-            state.renounced = state.renounced.max(term);
-        }
+        state.renounced = state.renounced.max(term.0);
         self.publish(&state);
+    }
+
+    /// Whether `term` never has a lease again.
+    pub(crate) fn is_renounced(&self, term: Term) -> bool {
+        term.0 <= self.lock().renounced
+    }
+
+    /// Suspends the lease of whatever term this replica leads or comes to lead, until what it returns is dropped: openraft hands over the
+    /// term that it leads when it comes to it.
+    pub(crate) fn suspend(&self) -> Suspension<'_> {
+        let mut state = self.lock();
+        state.handing_over += 1;
+        self.publish(&state);
+        Suspension(self)
     }
 
     /// Suspends the lease while a vote for another candidate is considered: between granting it and learning that we no
@@ -160,15 +179,23 @@ impl Lease {
         self.end.store(end, Ordering::Release);
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("nothing panics while it holds the lease")
+    }
+}
+
+impl Drop for Suspension<'_> {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        state.handing_over -= 1;
+        self.0.publish(&state);
     }
 }
 
 impl State {
     fn end(&self) -> u64 {
         let Some(leading) = &self.leading else { return 0 };
-        if leading.term <= self.renounced || self.considering > 0 {
+        if leading.term <= self.renounced || self.considering > 0 || self.handing_over > 0 {
             return 0;
         }
         leading.configs.iter().map(|voters| leading.quorum_until(voters)).min().unwrap_or(0)

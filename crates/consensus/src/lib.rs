@@ -6,8 +6,9 @@
 //! [`Replica::start`] spawns on the runtime it is called on: openraft's own tasks; `role::follow`, which turns openraft's
 //! metrics into a [`Role`] and starts and ends the [`Lease`]; the batcher, fed by an unbounded channel that a counter bounds at
 //! [`WAITING_MAX`]; the one that hands leadership over while the replica abstains; short ones that invite new members and tell
-//! removed ones. All end with [`Replica::stop`]. One thread, `log`, writes and flushes the log; it ends when the last handle
-//! is dropped. The service that `start` returns runs wherever it is mounted; mount it on the same runtime.
+//! removed ones. All end with [`Replica::stop`]. A handover is a task of its own on the runtime of whoever asks for it, bounded by its
+//! time limits. One thread, `log`, writes and flushes the log; it ends when the last handle is dropped. The service that `start`
+//! returns runs wherever it is mounted; mount it on the same runtime.
 
 mod batcher;
 mod candidacy;

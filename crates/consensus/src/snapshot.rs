@@ -3,10 +3,14 @@
 //! The order is what keeps a crash harmless (P3): the log is flushed before a snapshot of it is published, the snapshot (file,
 //! name, directory) before the log behind it is purged. A snapshot that cannot be read was published once, and the log before
 //! it may be gone: refused to start, never skipped.
+//!
+//! One that is built may be overtaken by one that is installed, behind which the log is purged at once: an older snapshot never
+//! takes the place of a newer one.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -44,10 +48,14 @@ pub(crate) struct Saved {
 /// A snapshot as openraft passes it on.
 pub(crate) type EngineSnapshot = openraft::type_config::alias::SnapshotOf<Engine, Saved>;
 
-/// Where the present snapshot is kept.
+/// Where the present snapshot is kept. Clones share it.
 #[derive(Debug, Clone)]
 pub(crate) struct Shelf {
     dir: PathBuf,
+    /// As the disk has it. Held for a look or a change in memory, never while the disk is written: the consensus thread looks.
+    present: Arc<Mutex<Option<Snapshot>>>,
+    /// Held by who publishes, the disk's part included.
+    publishing: Arc<Mutex<()>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -58,25 +66,33 @@ struct MetaRecord {
 }
 
 impl Shelf {
-    pub(crate) fn new(dir: &Path) -> Self {
-        Shelf { dir: dir.to_owned() }
+    /// Reads the present snapshot of `dir`.
+    pub(crate) fn open(dir: &Path) -> Result<Self, StartError> {
+        let present = Arc::new(Mutex::new(read(dir.join(FILE))?));
+        Ok(Shelf { dir: dir.to_owned(), present, publishing: Arc::default() })
     }
 
-    /// Reads the present snapshot.
-    pub(crate) fn read(&self) -> Result<Option<Snapshot>, StartError> {
-        let path = self.dir.join(FILE);
-        match fs::read(&path) {
-            Ok(bytes) => {
-                let snapshot = decode(&bytes.into()).map_err(|e| StartError::Corrupt { path, problem: e.to_string() })?;
-                Ok(Some(snapshot))
-            }
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(cause) => Err(StartError::Disk { path, cause }),
+    /// The present snapshot.
+    pub(crate) fn present(&self) -> Option<Snapshot> {
+        self.look().clone()
+    }
+
+    /// Publishes `snapshot` in place of the present one, unless that is as new or newer; blocks.
+    pub(crate) fn publish(&self, snapshot: Snapshot) -> io::Result<()> {
+        let _turn = self.publishing.lock().expect("nothing panics while it publishes a snapshot");
+        if self.look().as_ref().is_some_and(|present| present.meta.last_log_id >= snapshot.meta.last_log_id) {
+            return Ok(());
         }
+        self.write(&snapshot)?;
+        *self.look() = Some(snapshot);
+        Ok(())
     }
 
-    /// Publishes `snapshot` in place of the present one; blocks.
-    pub(crate) fn publish(&self, snapshot: &Snapshot) -> io::Result<()> {
+    fn look(&self) -> MutexGuard<'_, Option<Snapshot>> {
+        self.present.lock().expect("nothing panics while it holds the snapshot")
+    }
+
+    fn write(&self, snapshot: &Snapshot) -> io::Result<()> {
         let data = &snapshot.saved.data;
         let meta = encode_meta(&snapshot.meta, &snapshot.saved.retired);
         let mut crc = crc32fast::Hasher::new();
@@ -88,6 +104,17 @@ impl Shelf {
         head[8..12].copy_from_slice(&u32::try_from(meta.len()).map_err(io::Error::other)?.to_le_bytes());
         head[12..].copy_from_slice(&crc.finalize().to_le_bytes());
         replace(&self.dir, FILE, &[&head, &meta, data])
+    }
+}
+
+fn read(path: PathBuf) -> Result<Option<Snapshot>, StartError> {
+    match fs::read(&path) {
+        Ok(bytes) => {
+            let snapshot = decode(&bytes.into()).map_err(|e| StartError::Corrupt { path, problem: e.to_string() })?;
+            Ok(Some(snapshot))
+        }
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(cause) => Err(StartError::Disk { path, cause }),
     }
 }
 
@@ -145,4 +172,51 @@ pub(crate) fn decode_meta(bytes: &[u8]) -> io::Result<(SnapshotMeta, Retired)> {
     let meta =
         SnapshotMeta { last_log_id: record.last.map(id), last_membership: StoredMembership::new(record.membership_at.map(id), membership) };
     Ok((meta, retired))
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+
+    /// One up to `index`, of a length of its own.
+    fn snapshot(index: u64) -> Snapshot {
+        let meta = SnapshotMeta { last_log_id: Some(log_id(1, index)), last_membership: StoredMembership::default() };
+        let data = vec![u8::try_from(index).unwrap(); 10_000 * usize::try_from(index).unwrap()];
+        Snapshot { meta, saved: Saved { data: data.into(), retired: Retired::default() } }
+    }
+
+    fn holds(shelf: &Shelf, expected: &Snapshot) -> bool {
+        shelf.present().is_some_and(|has| has.meta == expected.meta && has.saved.data == expected.saved.data)
+    }
+
+    #[test]
+    fn an_older_snapshot_never_takes_the_place_of_a_newer_one() {
+        let dir = TempDir::new().unwrap();
+        let shelf = Shelf::open(dir.path()).unwrap();
+        assert!(shelf.present().is_none());
+        shelf.publish(snapshot(1)).unwrap();
+        shelf.publish(snapshot(3)).unwrap();
+        shelf.publish(snapshot(2)).unwrap();
+        assert!(holds(&shelf, &snapshot(3)));
+        let reopened = Shelf::open(dir.path()).unwrap();
+        assert!(holds(&reopened, &snapshot(3)), "on disk too");
+        reopened.publish(snapshot(2)).unwrap();
+        assert!(holds(&reopened, &snapshot(3)), "what was found at the start counts as well");
+    }
+
+    #[test]
+    fn of_snapshots_that_are_published_at_once_the_newest_stays_whole() {
+        let dir = TempDir::new().unwrap();
+        let shelf = Shelf::open(dir.path()).unwrap();
+        std::thread::scope(|scope| {
+            for index in 1..=8 {
+                let shelf = shelf.clone();
+                scope.spawn(move || shelf.publish(snapshot(index)).unwrap());
+            }
+        });
+        assert!(holds(&shelf, &snapshot(8)));
+        assert!(holds(&Shelf::open(dir.path()).unwrap(), &snapshot(8)), "on disk too");
+    }
 }

@@ -68,7 +68,8 @@ fn a_group_of_one_always_leads_and_a_learner_does_not_count() {
 fn once_renounced_it_never_comes_back_in_that_term() {
     let lease = leading_three();
     lease.acknowledged(5, 2, at(1000), LEASE);
-    lease.renounce();
+    lease.renounce(Term(5));
+    assert!(lease.is_renounced(Term(5)) && !lease.is_renounced(Term(6)));
     assert!(!lease.valid(at(1000)));
     lease.acknowledged(5, 2, at(2000), LEASE);
     lease.lead(5, 1, vec![BTreeSet::from([1, 2, 3])]);
@@ -76,6 +77,38 @@ fn once_renounced_it_never_comes_back_in_that_term() {
     lease.lead(6, 1, vec![BTreeSet::from([1, 2, 3])]);
     lease.acknowledged(6, 2, at(3000), LEASE);
     assert!(lease.valid(at(3000)));
+}
+
+#[test]
+fn renouncing_a_term_spares_later_ones_and_binds_one_that_is_not_led_yet() {
+    let lease = leading_three();
+    lease.acknowledged(5, 2, at(1000), LEASE);
+    lease.renounce(Term(4));
+    assert!(lease.valid(at(1000)), "the handover was of an earlier term");
+    lease.renounce(Term(6));
+    lease.lead(6, 1, vec![BTreeSet::from([1, 2, 3])]);
+    lease.acknowledged(6, 2, at(1000), LEASE);
+    assert!(!lease.valid(at(1000)), "the handover was of this term, and this replica came to know late that it leads it");
+}
+
+/// P4: openraft hands over whatever term it leads when it comes to it. Fails when only the term that was meant is without a lease.
+#[test]
+fn no_term_has_a_lease_while_a_handover_may_still_act() {
+    let lease = leading_three();
+    lease.acknowledged(5, 2, at(1000), LEASE);
+    let (first, second) = (lease.suspend(), lease.suspend());
+    assert!(!lease.valid(at(1000)));
+    lease.renounce(Term(5));
+    lease.lead(6, 1, vec![BTreeSet::from([1, 2, 3])]);
+    lease.acknowledged(6, 2, at(1000), LEASE);
+    assert!(!lease.valid(at(1000)), "a later term");
+    drop(first);
+    assert!(!lease.valid(at(1000)), "another handover may still act");
+    drop(second);
+    assert!(lease.valid_in(Term(6), at(1000)), "what was acknowledged meanwhile counts");
+    lease.follow();
+    drop(lease.suspend());
+    assert_eq!(lease.end(), Time::ZERO);
 }
 
 #[test]

@@ -35,7 +35,7 @@ impl StoreBuilder<Engine, Log, Keeper<Nothing>, TempDir> for Builder {
         let dir = TempDir::new().unwrap();
         let on_fatal = OnFatal::call(|error| panic!("{error}"));
         let log = Log::open(&dir.path().join("log"), 64 * 1024, on_fatal).unwrap();
-        let keeper = Keeper::new(Nothing, Shelf::new(dir.path()), None, log.clone());
+        let keeper = Keeper::new(Nothing, Shelf::open(dir.path()).unwrap(), log.clone());
         Ok((dir, log, keeper))
     }
 }

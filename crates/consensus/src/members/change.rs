@@ -1,7 +1,7 @@
 //! The leader's side of a change: one at a time, from first step to last.
 
 use std::collections::BTreeSet;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use dynomesh_core::id::{Address, ReplicaId};
@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use super::{Change, MembersError, Order, Refusal, list};
 use crate::machine::Machine;
 use crate::options::Member;
-use crate::replica::{Inner, transfer};
+use crate::replica::{Inner, TransferError, transfer};
 
 /// A leader whose first entry is not applied yet is waited for this long.
 const READY_MAX: Duration = Duration::from_secs(2);
@@ -26,7 +26,7 @@ impl Drop for Turn<'_> {
 
 impl<M: Machine> Inner<M> {
     /// Makes one change; refused while another is under way.
-    pub(crate) async fn change(&self, order: Order) -> Result<Change, MembersError> {
+    pub(crate) async fn change(self: &Arc<Self>, order: Order) -> Result<Change, MembersError> {
         let _turn = self.turn(order.to_string())?;
         self.lead_ready().await?;
         match order {
@@ -87,7 +87,7 @@ impl<M: Machine> Inner<M> {
         self.enfranchise(new.id).await
     }
 
-    async fn remove(&self, id: ReplicaId) -> Result<Change, MembersError> {
+    async fn remove(self: &Arc<Self>, id: ReplicaId) -> Result<Change, MembersError> {
         if self.find(id.0).is_none() && !self.applied.roll().retired.contains(id.0) {
             return Err(self.unknown(id));
         }
@@ -96,7 +96,7 @@ impl<M: Machine> Inner<M> {
     }
 
     /// Takes a member out; a leader that is to go hands over first, and the change goes on at its successor.
-    async fn leave(&self, id: ReplicaId, successor: Option<ReplicaId>) -> Result<(), MembersError> {
+    async fn leave(self: &Arc<Self>, id: ReplicaId, successor: Option<ReplicaId>) -> Result<(), MembersError> {
         if id != self.identity.replica() {
             return self.take_out(id, successor).await;
         }
@@ -104,14 +104,16 @@ impl<M: Machine> Inner<M> {
         others.remove(&id.0);
         self.keeps_quorum(others, &format!("remove replica {id}")).await?;
         self.settle().await?;
-        transfer(self, None).await.map_err(|error| {
-            let text = format!("replica {id} leads and could not hand over: {error}. Wait until another replica has caught up");
-            MembersError::refused(Refusal::Quorum, text)
-        })?;
-        Err(self.not_leader())
+        match transfer(self, None).await {
+            Ok(()) | Err(TransferError::NotLeader) => Err(self.not_leader()),
+            Err(error) => {
+                let text = format!("replica {id} leads and could not hand over: {error}. Wait until another replica has caught up");
+                Err(MembersError::refused(Refusal::Quorum, text))
+            }
+        }
     }
 
-    async fn replace(&self, old: Option<ReplicaId>, by: Address) -> Result<Change, MembersError> {
+    async fn replace(self: &Arc<Self>, old: Option<ReplicaId>, by: Address) -> Result<Change, MembersError> {
         let new = self.newcomer(by).await?;
         let old = match old {
             Some(old) => old,

@@ -53,7 +53,10 @@ pub(crate) struct Inner<M: Machine> {
     log: Log,
     proposer: Proposer<M>,
     pub(crate) role: watch::Receiver<Role>,
-    closed: watch::Sender<bool>,
+    /// How many keep the batcher closed.
+    closed: watch::Sender<u32>,
+    /// Held by who hands leadership over: one at a time.
+    handing_over: tokio::sync::Mutex<()>,
     pub(crate) lease: Arc<Lease>,
     pub(crate) identity: Arc<Identity>,
     pub(crate) options: Options,
@@ -177,7 +180,8 @@ impl<M: Machine> Replica<M> {
     }
 
     /// Hands leadership to `to`, or to any voter that has all entries. The lease ends first, and for good in this term. If
-    /// nobody takes over in time the group elects anew, this replica included.
+    /// nobody takes over in time the group elects anew, this replica included. One handover at a time: another waits for it, within
+    /// bounds. Once begun it goes on, also when the future is dropped.
     pub async fn transfer(&self, to: Option<ReplicaId>) -> Result<(), TransferError> {
         transfer::transfer(&self.0, to).await
     }
@@ -218,11 +222,12 @@ impl<M: Machine> Replica<M> {
     /// Ends it: with `transfer` set a leader hands over first. Afterwards everything is on disk, every proposal has been answered
     /// and new ones are refused.
     pub async fn stop(&self, transfer: bool) {
-        if transfer && let Err(error) = transfer::hand_over(&self.0, None).await {
+        // For good: who else keeps it closed opens only for himself.
+        self.0.closed.send_modify(|by| *by += 1);
+        if transfer && let Err(error) = transfer::transfer(&self.0, None).await {
             tracing::info!(error = &error as &dyn std::error::Error, "leadership was not handed over");
         }
-        self.0.closed.send_replace(true);
-        self.0.lease.renounce();
+        self.0.lease.renounce(Term(u64::MAX));
         if let Err(error) = self.0.raft.shutdown().await {
             tracing::warn!(%error, "raft did not end cleanly");
         }

@@ -35,16 +35,15 @@ pub(super) async fn start<M: Machine>(options: Options, machine: M) -> Result<(R
     options.timers.check().map_err(StartError::Options)?;
     seed_thread(options.seed);
     let identity = Arc::new(Identity::open(&options, &mut StdRng::seed_from_u64(options.seed))?);
-    let shelf = Shelf::new(&options.dir);
-    let snapshot = shelf.read()?;
+    let shelf = Shelf::open(&options.dir)?;
     let log = Log::open(&options.dir.join("log"), options.segment_len, options.on_fatal.clone())?;
-    let covered = snapshot.as_ref().and_then(|snapshot| snapshot.meta.last_log_id);
+    let covered = shelf.present().and_then(|snapshot| snapshot.meta.last_log_id);
     if log.purged() > covered {
         let problem = "the log was purged behind a snapshot that is gone".to_owned();
         return Err(StartError::Corrupt { path: options.dir, problem });
     }
 
-    let keeper = Keeper::new(machine, shelf, snapshot, log.clone());
+    let keeper = Keeper::new(machine, shelf, log.clone());
     let applied = keeper.watched();
     let lease = Arc::new(Lease::default());
     let peers = Peers::new(identity.clone(), lease.clone(), options.clock.clone(), options.cut.clone());
@@ -55,7 +54,7 @@ pub(super) async fn start<M: Machine>(options: Options, machine: M) -> Result<(R
     let raft = raft.await.map_err(|e| StartError::Raft(e.to_string()))?;
 
     let (role_tx, role) = watch::channel(Role::default());
-    let (closed, closed_rx) = watch::channel(false);
+    let (closed, closed_rx) = watch::channel(0);
     let (proposer, queue) = batcher::channel();
     let counters = Arc::new(Counters::default());
     let following = role::follow(raft.server_metrics(), applied.clone(), lease.clone(), identity.removed(), role_tx);
@@ -78,8 +77,9 @@ pub(super) async fn start<M: Machine>(options: Options, machine: M) -> Result<(R
         group = ?identity.group().map(|g| g.to_string()), grpc = %options.grpc, http = %options.http, timers = ?options.timers,
         "replica started"
     );
-    let changing = std::sync::Mutex::default();
-    let inner = Inner { raft, log, proposer, role, closed, lease, identity, options, peers, counters, applied, candidacy, changing };
+    let (handing_over, changing) = (tokio::sync::Mutex::default(), std::sync::Mutex::default());
+    let inner =
+        Inner { raft, log, proposer, role, closed, handing_over, lease, identity, options, peers, counters, applied, candidacy, changing };
     let replica = Replica(Arc::new(inner));
     tokio::spawn(abstain::run(replica.0.clone()));
     let server = Server::new(replica.clone(), &replica.0, muzzle);

@@ -269,9 +269,7 @@ impl<M: Machine> Peer for Server<M> {
         convert::version(request.version).map_err(|e| Status::unimplemented(e.to_string()))?;
         self.gate.connected()?;
         let to = Some(ReplicaId(request.to)).filter(|id| id.0 != 0);
-        let replica = self.replica.clone();
-        let outcome = tokio::spawn(async move { replica.transfer(to).await }).await.map_err(stopped)?;
-        let outcome = match outcome {
+        let outcome = match self.replica.transfer(to).await {
             Ok(()) => Outcome::Done(true),
             Err(TransferError::NotLeader) => {
                 let leader = self.replica.role().borrow().leader.as_ref().map(convert::wire_member);

@@ -7,13 +7,14 @@ use tonic::Code;
 
 use crate::cluster::*;
 
-fn header(cluster: &Cluster, at: usize) -> wire::Header {
+pub(crate) fn header(cluster: &Cluster, at: usize) -> wire::Header {
     let replica = &cluster.node(at).replica;
     let group = replica.group().unwrap().0.to_be_bytes().to_vec().into();
     wire::Header { version: 1, group, from: 7, to: replica.id().0 }
 }
 
-fn ask(header: wire::Header) -> wire::VoteRequest {
+/// Asks for a vote in a term far ahead, with a log that is ahead of all.
+pub(crate) fn ask(header: wire::Header) -> wire::VoteRequest {
     let vote = Some(wire::Ballot { term: 1_000, replica: 7, committed: false });
     wire::VoteRequest { header: Some(header), vote, last: Some(wire::LogId { term: 1_000, index: 1_000 }), transfer: false }
 }
