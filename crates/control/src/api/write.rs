@@ -1,8 +1,9 @@
 //! Writes: proposed to whoever leads, answered when committed.
 //!
-//! Every command may be repeated without harm, so a lost leader costs the caller time, not certainty: the command is proposed again
-//! until a leader answers or the time is up, and only then does the caller hear whether it may have been written. One that demands a
-//! version would be refused the second time because of its own first, so it is given a key.
+//! A lost leader costs the caller time, not certainty: the command is proposed again until a leader answers or the time is up, and only
+//! then does the caller hear whether it may have been written. The first proposal may have been committed all the same, and somebody else's
+//! word after it: said a second time, the command would undo that, or be refused because of its own first. So every command is proposed
+//! under a key, its caller's or one that is drawn here, and takes effect once.
 
 use std::time::Duration;
 
@@ -48,6 +49,15 @@ impl Change {
     pub(super) fn of(self, app: Option<AppName>) -> Self {
         Change { app, ..self }
     }
+
+    /// What is proposed, however often. Only the parts of a recovery go without a key: they are large, and one that comes late is refused
+    /// by its generation.
+    fn asked(self, caller: &str, at_ms: u64) -> Ask {
+        let Change { command, demands: Demands { key, expect }, app } = self;
+        let part = matches!(command, Command::Recover { last: false, .. });
+        let key = key.or_else(|| (!part).then(|| format!("~{:032x}", rand::random::<u128>())));
+        Ask { caller: caller.to_owned(), at_ms, key, expect, app, command }
+    }
 }
 
 impl Api {
@@ -59,16 +69,8 @@ impl Api {
 
     /// Commits one change whatever the map says of the directory.
     pub(super) async fn propose(&self, call: &Call, change: Change) -> Result<Reply, Status> {
-        let Change { command, demands, app } = change;
-        let key = demands.key.or_else(|| demands.expect.map(|_| format!("~{:032x}", rand::random::<u128>())));
-        let ask = Ask {
-            caller: call.caller.to_string(),
-            at_ms: self.clock.wall_millis(),
-            key,
-            expect: demands.expect,
-            app,
-            command: command.clone(),
-        };
+        let command = change.command.clone();
+        let ask = change.asked(&call.caller, self.clock.wall_millis());
         let reply = self.commit(call, Command::Asked(Box::new(ask))).await?;
         let (verb, subject, detail) = told(&command, &reply);
         let (caller, method, changed, version) = (&call.caller, call.method, reply.changed(), reply.stamp());
@@ -143,4 +145,52 @@ impl Api {
 /// A reply of another kind than the command asks for: a bug here or in the core.
 pub(super) fn wrong(reply: &Reply) -> Status {
     Status::internal(format!("the directory answered with {reply:?}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use dynomesh_core::app::{AppSpec, Policy};
+    use dynomesh_core::directory::DirectoryState;
+    use dynomesh_core::id::{Host, Index};
+
+    use super::*;
+
+    fn shop(max_conns: u32) -> Box<AppSpec> {
+        let policy = Policy { max_conns, ..Policy::default() };
+        Box::new(AppSpec { name: AppName::new("shop").unwrap(), hosts: vec![Host::new("*").unwrap()], policy })
+    }
+
+    fn max_conns(state: &DirectoryState) -> u32 {
+        state.app(&shop(1).name).unwrap().spec.policy.max_conns
+    }
+
+    /// The answer to the first proposal is lost with its leader, another caller is answered, then the first is proposed again.
+    #[test]
+    fn what_is_proposed_again_does_not_undo_what_others_were_told_meanwhile() {
+        let mut state = DirectoryState::new(0);
+        state.apply(Index(1), Command::CreateApp { spec: shop(1) });
+        let ask = |max_conns| {
+            let change = Change::plain(Command::UpdateApp { spec: shop(max_conns) });
+            Command::Asked(Box::new(change.asked("ann", 1)))
+        };
+        let (first, other) = (ask(2), ask(3));
+        let lost = state.apply(Index(2), first.clone());
+        assert!(lost.changed() && state.apply(Index(3), other).changed());
+        assert_eq!(state.apply(Index(4), first), lost, "the caller hears something else than what came of it");
+        assert_eq!(max_conns(&state), 3, "an acknowledged write is undone");
+        // Said again by the caller himself it is a new wish.
+        assert!(state.apply(Index(5), ask(2)).changed());
+        assert_eq!(max_conns(&state), 2);
+    }
+
+    #[test]
+    fn a_callers_own_key_stays_and_the_parts_of_a_recovery_have_none() {
+        let key = |change: Change| change.asked("ann", 1).key;
+        let demands = Demands { key: Some("k1".into()), expect: None };
+        assert_eq!(key(Change::new(Command::UpdateApp { spec: shop(1) }, demands)).as_deref(), Some("k1"));
+        let part = |last| Command::Recover { generation: 1, apps: Vec::new(), dynos: Vec::new(), evicted: Vec::new(), last };
+        assert!(key(Change::plain(part(false))).is_none() && key(Change::plain(part(true))).is_some());
+        let drawn = key(Change::plain(part(true))).unwrap();
+        assert!(dynomesh_core::directory::ask::check_key(&drawn).is_ok());
+    }
 }
