@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use dynomesh_core::directory::{Ask, Command, DirectoryState, MeshSettings, Reply};
+use dynomesh_core::directory::{Ask, Command, DirectoryState, MeshSettings, Reply, may_say};
 use dynomesh_core::plan::{Due, Move, Observation, Plan, Policy, due, plan};
 use dynomesh_core::time::{Span, Time};
 use futures::future::join_all;
@@ -81,7 +81,10 @@ async fn round(api: &Api, last: Option<Time>) -> Option<Time> {
         return last;
     }
     let moves = Round::now(api).plan.moves;
-    let wanted: Vec<Move> = api.directory.read(|state| moves.into_iter().filter(|step| is_wanted(state, &step.dyno)).collect());
+    let wanted: Vec<Move> = api.directory.read(|state| {
+        let may = |step: &Move| is_wanted(state, &step.dyno) && may_say(&view, state, &command(step)).is_ok();
+        moves.into_iter().filter(may).collect()
+    });
     if wanted.is_empty() {
         return last;
     }

@@ -195,6 +195,16 @@ number!(
     Version
 );
 
+/// Bits of an epoch or a version that follow the directory's log; the generation stands above them.
+pub const STAMP_LOG_BITS: u32 = 48;
+
+impl Epoch {
+    /// The generation of the directory that said it.
+    pub fn generation(self) -> u64 {
+        self.0 >> STAMP_LOG_BITS
+    }
+}
+
 /// Identity of a block, minted at its bootstrap. A name is bound to its first identity (P5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

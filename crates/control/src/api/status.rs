@@ -1,7 +1,7 @@
 //! The status of the control plane and the mesh, as this replica sees both.
 
 use dynomesh_consensus::State;
-use dynomesh_core::directory::DirectoryState;
+use dynomesh_core::directory::{DirectoryState, in_doubt, misses};
 use dynomesh_core::map::MapView;
 use dynomesh_proto::admin::v1 as wire;
 
@@ -34,8 +34,10 @@ impl Api {
             ..wire::GetStatusResponse::default()
         };
         let mut status = self.directory.read(|state| with_mesh(base, state, &view));
-        if standing == Standing::Leads && self.must_recover() {
-            status.warnings.push(refusal::foreign().message().into());
+        if standing == Standing::Leads {
+            let lacking =
+                if self.must_recover() { Some(refusal::foreign().message().to_owned()) } else { self.directory.read(|s| late(s, &view)) };
+            status.warnings.extend(lacking);
         }
         status
     }
@@ -60,6 +62,22 @@ fn with_mesh(mut status: wire::GetStatusResponse, state: &DirectoryState, view: 
     }
     status.warnings.extend(warnings);
     status
+}
+
+/// What a recovered directory may not know.
+fn late(state: &DirectoryState, view: &MapView) -> Option<String> {
+    if misses(view, state) {
+        let sentence = "the map holds later words of this mesh's directory than were taken back: the recovery came before all was heard; run \
+                        `dynomesh control recover` again";
+        return Some(sentence.into());
+    }
+    let mut doubtful = in_doubt(view, state).map(|dyno| &dyno.spec.id);
+    let first = doubtful.next()?;
+    Some(format!(
+        "{} recovered dynos, {first} among them, cannot be changed yet: no block says that it owns them as the directory has it, and another may; \
+         are all blocks heard?",
+        doubtful.count() + 1
+    ))
 }
 
 fn standing_warning(standing: Standing) -> Option<String> {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use dynomesh_consensus::ProposeError;
 use dynomesh_core::directory::ask::told;
-use dynomesh_core::directory::{Ask, Command, Reply};
+use dynomesh_core::directory::{Ask, Command, Reply, may_say};
 use dynomesh_core::id::AppName;
 use dynomesh_proto::convert::write::Demands;
 use tokio::time::{Instant, timeout_at};
@@ -64,6 +64,8 @@ impl Api {
     /// Commits one change, or says what became of it.
     pub(super) async fn write(&self, call: &Call, change: Change) -> Result<Reply, Status> {
         self.may_write(call.end).await?;
+        let view = self.gossip.view();
+        self.directory.read(|state| may_say(&view, state, &change.command)).map_err(refusal::refused)?;
         self.propose(call, change).await
     }
 

@@ -21,6 +21,12 @@ impl DirectoryState {
         self.removed.values().any(|block| block.group == Some(group))
     }
 
+    /// Whether a block of this name was evicted, be it removed since.
+    pub(super) fn was_evicted(&self, name: &BlockName) -> bool {
+        let removed = || self.removed.values().any(|block| block.evicted && block.name == *name);
+        self.blocks.get(name).is_some_and(|block| block.evicted) || removed()
+    }
+
     /// Whether a removed block had this name: what the map knows of that one outlives it and would be taken for words of the new one.
     fn is_spent(&self, name: &BlockName) -> bool {
         self.removed.values().any(|block| block.name == *name)

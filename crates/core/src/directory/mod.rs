@@ -24,7 +24,7 @@ pub use ask::{Ask, Event};
 pub use command::{Command, Kind, Proof, Refusal, Reply};
 pub use evict::{Sighting, may_evict};
 pub use record::{AppRecord, BlockRecord, DynoRecord, Place};
-pub use recover::{left_out, misses, recovery};
+pub use recover::{in_doubt, left_out, may_say, misses, recovery};
 pub use settings::{MeshSettings, Rebalance};
 pub use state::DirectoryState;
 

@@ -115,23 +115,29 @@ impl DirectoryState {
     }
 
     pub(super) fn released(&mut self, at: Index, id: &DynoId, block: &BlockName, epoch: Epoch) -> Result<Reply, Refusal> {
-        let known = self.last_stamp();
-        let Some(dyno) = self.dynos.get_mut(id) else {
+        let Some(dyno) = self.dynos.get(id) else {
             return Ok(Reply::Done { changed: false, stamp: 0 });
         };
-        if epoch.0 > known {
+        if epoch.0 > self.last_stamp() {
             // Blocks promise up to epochs they were told of. No word of this directory could ever satisfy this one.
             return Err(Refusal::precondition(format!("{block} released {id} up to epoch {epoch}, which this directory never gave out")));
         }
         if dyno.block() == Some(block) && dyno.epoch <= epoch {
+            if self.is_inherited(dyno) {
+                // It may have obeyed a later word of an earlier directory, which this one never heard, and another block may own the dyno.
+                let sentence =
+                    format!("{block} released {id} up to epoch {epoch}, and the last word known of it is of an earlier directory");
+                return Err(Refusal::precondition(sentence));
+            }
             // The block cannot keep this word (it lies under a promise, or under the floor of forgotten ones): say it anew.
             let dyno = dyno.clone();
             self.reassign(at, dyno);
             return Ok(Reply::Done { changed: true, stamp: self.epoch_of(id) });
         }
-        let before = dyno.after.len();
-        dyno.after.retain(|earlier| earlier.block != *block || earlier.epoch > epoch);
-        let (changed, stamp) = (dyno.after.len() < before, dyno.epoch.0);
+        let waits = |earlier: &&Predecessor| earlier.block != *block || !self.is_cleared(dyno, earlier, epoch);
+        let after: Vec<Predecessor> = dyno.after.iter().filter(waits).cloned().collect();
+        let (changed, stamp) = (after.len() < dyno.after.len(), dyno.epoch.0);
+        self.dynos.get_mut(id).expect("it was just seen").after = after;
         self.end_if_clear(id);
         Ok(Reply::Done { changed, stamp })
     }
@@ -152,7 +158,13 @@ impl DirectoryState {
 
 impl DirectoryState {
     /// Replaces a dyno's record by this one, under a new epoch.
-    pub(super) fn reassign(&mut self, at: Index, dyno: DynoRecord) -> Reply {
+    pub(super) fn reassign(&mut self, at: Index, mut dyno: DynoRecord) -> Reply {
+        if self.is_inherited(&dyno) {
+            // Every predecessor has obeyed words of the earlier directory up to the last one that is known, or will promise anew.
+            let last = dyno.epoch;
+            dyno.after.retain(|earlier| !self.was_evicted(&earlier.block));
+            dyno.after.iter_mut().for_each(|earlier| earlier.epoch = last);
+        }
         let epoch = if planted::EPOCH_NOT_RAISED { dyno.epoch } else { Epoch(self.stamp(at)) };
         let dyno = DynoRecord { epoch, ..dyno };
         self.unfile(&dyno.spec.id);

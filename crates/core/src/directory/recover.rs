@@ -4,13 +4,19 @@
 //! published by the blocks that acted on it, and under higher stamps than it would now give out. So before it writes again it takes
 //! back what the map knows and goes on under a new generation, whose stamps outrank all earlier ones (P17, P19). What it takes back keeps its
 //! epoch; nothing is dispatched by it, for only blocks own dynos.
+//!
+//! What it takes back is the last word that was *heard*: a later one may be known to a single block that is cut off, and obeyed by it.
+//! No block would wait for that one, so a dyno gets no word of the new generation before the block that it is said to belong to says that it
+//! owns it under just that epoch: then nobody has adopted since ([`may_say`]). From there on the promises tell: one that answers the words of an
+//! earlier generation is no answer to the new ones, nor the other way round (`Predecessor::is_cleared_by`). A later word that is heard
+//! afterwards is taken back by another recovery.
 
 use super::command::{Command, Refusal, Reply};
 use super::record::{AppRecord, BlockRecord, DynoRecord, Place, RemovedBlock};
-use super::state::{DirectoryState, STAMP_LOG_BITS};
-use crate::id::{AppName, DynoId, Epoch, Index, Version};
+use super::state::DirectoryState;
+use crate::id::{AppName, DynoId, Epoch, Index, STAMP_LOG_BITS, Version};
 use crate::map::MapView;
-use crate::map::fact::{AppFact, AssignedFact, EvictedFact, OwnedFact};
+use crate::map::fact::{AppFact, AssignedFact, EvictedFact, OwnedFact, Predecessor};
 
 /// Most words in one command of a recovery: one log entry must not grow without bound.
 const PART_MAX: usize = 500;
@@ -56,12 +62,11 @@ pub fn left_out(view: &MapView, state: &DirectoryState) -> Vec<String> {
     let apps = apps
         .filter(deleted)
         .map(|app| format!("app {} was not taken back: another has its host; create it with hosts of its own", app.name));
-    let dynos = view.assigned().filter(|dyno| !state.dynos.contains_key(&dyno.dyno.id) && !ended(&dyno.dyno.id, dyno.epoch));
-    let dynos = dynos.filter_map(|fact| {
+    let dynos = view.assigned().filter(|fact| state.lacks(fact)).filter_map(|fact| {
         let (id, app, address, block) = (&fact.dyno.id, &fact.dyno.app, fact.dyno.address, fact.block.as_ref()?);
         let why = match state.addresses.get(&address) {
-            Some(other) => format!("its address {address} belongs to dyno {other}; remove one of them"),
-            None => format!("its app is not known; create {app}, then add {id} at {address}"),
+            Some(other) if other != id => format!("its address {address} belongs to dyno {other}; remove one of them"),
+            _ => format!("its app is not known; create {app}, then add {id} at {address}"),
         };
         Some(format!("dyno {id} of app {app} in block {block} was not taken back: {why}"))
     });
@@ -80,21 +85,92 @@ pub fn left_out(view: &MapView, state: &DirectoryState) -> Vec<String> {
     apps.chain(dynos).chain(owned).collect()
 }
 
-/// Whether the map holds the assignment of a dyno that the directory could have and does not: it was recovered before all was heard. Linear
-/// in the map's size.
+/// Whether the map holds a word of an earlier directory that this one could take back and has not: the assignment of a dyno that it does
+/// not know or knows under an older epoch, or the eviction of a block. It was recovered before all was heard. Linear in the map's size.
 pub fn misses(view: &MapView, state: &DirectoryState) -> bool {
-    view.assigned().any(|fact| {
-        let ended = state.gone.iter().any(|(end, gone)| gone.id == fact.dyno.id && *end >= fact.epoch);
+    let word = |fact: &AssignedFact| {
         let app = || state.apps.contains_key(&fact.dyno.app) || view.app(&fact.dyno.app).is_some_and(|app| app.spec.is_some());
-        let free = || !state.addresses.contains_key(&fact.dyno.address);
-        fact.block.is_some() && !state.dynos.contains_key(&fact.dyno.id) && !ended && free() && app()
-    })
+        let free = || state.addresses.get(&fact.dyno.address).is_none_or(|owner| *owner == fact.dyno.id);
+        state.lacks(fact) && free() && (fact.block.is_none() || app())
+    };
+    view.assigned().any(word) || view.evictions().any(|fact| state.lacks_eviction(fact))
+}
+
+/// Refuses a word about a dyno that another block than the directory knows of may own: the last word known of it is of an earlier generation,
+/// and its block does not say that it owns it under that. Who removes it by force answers for it that nobody else does.
+pub fn may_say(view: &MapView, state: &DirectoryState, command: &Command) -> Result<(), Refusal> {
+    let id = match command {
+        Command::RemoveDyno { id, force: false }
+        | Command::DrainDyno { id, .. }
+        | Command::UndrainDyno { id }
+        | Command::MoveDyno { id, .. } => id,
+        _ => return Ok(()),
+    };
+    let Some(dyno) = state.dynos.get(id).filter(|dyno| is_doubtful(view, state, dyno)) else { return Ok(()) };
+    let place = dyno.block().map_or("waits for a block".into(), |block| format!("belongs to block {block} under epoch {}", dyno.epoch));
+    Err(Refusal::precondition(format!(
+        "dyno {id} {place} by the last word that the recovered directory has, and no block says that it owns it under that: another may own          it by a later word that was not heard; see that all blocks are heard, run `dynomesh control recover` again if `dynomesh status`          says so, and try again; if you know that no block serves it, remove it by force and add it anew"
+    )))
+}
+
+/// Dynos of which [`may_say`] lets nothing be said.
+pub fn in_doubt<'a>(view: &'a MapView, state: &'a DirectoryState) -> impl Iterator<Item = &'a DynoRecord> {
+    state.dynos.values().filter(move |dyno| is_doubtful(view, state, dyno))
+}
+
+/// Whether a dyno was taken back from an earlier directory and its block does not bear that out.
+fn is_doubtful(view: &MapView, state: &DirectoryState, dyno: &DynoRecord) -> bool {
+    if !state.is_inherited(dyno) || dyno.place == Place::Removed {
+        return false;
+    }
+    let id = &dyno.spec.id;
+    let Some(block) = dyno.block() else { return view.assignment(id).is_some() || view.owner(id).is_some() };
+    let later = view.assignment(id).is_some_and(|fact| fact.epoch > dyno.epoch);
+    let owns = view.owner(id).is_some_and(|owner| {
+        let present = view.leader(block).is_none_or(|leader| leader.term <= owner.term);
+        owner.block == *block && owner.epoch == dyno.epoch && present
+    });
+    let released = view.released(id, block) >= Some(dyno.epoch);
+    // The next word asks each for a promise up to the last one: the owner must not have to wait for what was promised long ago.
+    let clear = |earlier: &Predecessor| {
+        let promised = view.released(id, &earlier.block);
+        promised.is_some_and(|promised| promised == dyno.epoch || promised.generation() == u64::from(state.generation))
+    };
+    later || !owns || released || state.was_evicted(block) || !dyno.after.iter().all(clear)
 }
 
 impl DirectoryState {
     /// Raised by every recovery; the upper part of every stamp.
     pub fn generation(&self) -> u16 {
         self.generation
+    }
+
+    /// Whether the last word about a dyno is of an earlier generation: there may be later ones that were never heard.
+    pub fn is_inherited(&self, dyno: &DynoRecord) -> bool {
+        dyno.epoch.generation() < u64::from(self.generation)
+    }
+
+    /// Whether a promise ends the wait of a dyno for this predecessor. The directory knows whether the word under which it waits still
+    /// stands, so it may count a promise of its own generation for a word of an earlier one.
+    pub fn is_cleared(&self, dyno: &DynoRecord, earlier: &Predecessor, promised: Epoch) -> bool {
+        // Nobody adopts a removed dyno.
+        let own = promised.generation() == u64::from(self.generation) || dyno.place == Place::Removed;
+        earlier.is_cleared_by(promised, dyno.epoch) || (own && promised >= earlier.epoch)
+    }
+
+    /// Whether a word of an earlier directory about a dyno is later than all that this one knows of it.
+    fn lacks(&self, fact: &AssignedFact) -> bool {
+        let id = &fact.dyno.id;
+        match self.dynos.get(id) {
+            Some(known) => known.epoch < fact.epoch && fact.epoch.generation() < u64::from(self.generation),
+            None => fact.block.is_some() && !self.gone.range(fact.epoch..).any(|(_, gone)| gone.id == *id),
+        }
+    }
+
+    /// Whether a block of this directory was evicted by an earlier one, without its knowing.
+    fn lacks_eviction(&self, fact: &EvictedFact) -> bool {
+        let same = |known: &BlockRecord| known.group.is_none_or(|group| group == fact.group);
+        self.blocks.get(&fact.block).is_some_and(|known| !known.evicted && same(known)) && !self.was_removed(fact.group)
     }
 
     pub(super) fn recover(&mut self, at: Index, generation: u16, words: Words, last: bool) -> Result<Reply, Refusal> {
@@ -104,7 +180,8 @@ impl DirectoryState {
             let sentence = format!("generation {generation} must be higher than {}, which the directory has", self.generation);
             return Err(Refusal::invalid("generation", sentence));
         }
-        let newest = apps.iter().map(|app| app.version.0).chain(dynos.iter().map(|dyno| dyno.epoch.0)).max().unwrap_or(0);
+        let stamps = apps.iter().map(|app| app.version.0).chain(dynos.iter().map(|dyno| dyno.epoch.0));
+        let newest = stamps.chain(evicted.iter().map(|fact| fact.version.0)).max().unwrap_or(0);
         if newest >> STAMP_LOG_BITS >= u64::from(generation) {
             return Err(Refusal::invalid(
                 "generation",
@@ -116,15 +193,39 @@ impl DirectoryState {
         evicted.into_iter().for_each(|fact| self.take_back_eviction(fact));
         apps.into_iter().for_each(|app| self.take_back_app(app));
         dynos.into_iter().for_each(|dyno| self.take_back_dyno(dyno));
+        if last {
+            self.excuse_evicted();
+        }
         let stamp = self.stamp(at);
         Ok(Reply::Done { changed: true, stamp })
     }
 
-    /// A group that was evicted stays out, and its name is spent.
+    /// A group that was evicted stays out, and its name is spent. A block that the directory still has is evicted as it is; what it had was
+    /// given to others in the same moment, by words that are taken back too, or heard later.
     fn take_back_eviction(&mut self, fact: EvictedFact) {
+        let lacking = self.lacks_eviction(&fact);
         let EvictedFact { block, group, version } = fact;
-        if !self.was_removed(group) && self.blocks.values().all(|known| known.group != Some(group)) {
+        let elsewhere = self.blocks.values().any(|known| known.group == Some(group) && known.name != block);
+        if self.was_removed(group) || elsewhere {
+            return;
+        }
+        if lacking {
+            let known = self.blocks.get_mut(&block).expect("it was just seen");
+            (known.group, known.evicted, known.version) = (Some(group), true, known.version.max(version));
+        } else if self.blocks.get(&block).is_none_or(|known| known.group != Some(group)) {
             self.removed.insert(version, RemovedBlock { name: block, group: Some(group), evicted: true });
+        }
+    }
+
+    /// Lets nobody wait for an evicted block: its eviction stands in for its promises (P16).
+    fn excuse_evicted(&mut self) {
+        let gone = |earlier: &Predecessor| self.was_evicted(&earlier.block);
+        let waiting = self.dynos.values().filter(|dyno| dyno.after.iter().any(gone));
+        let cleared: Vec<(DynoId, Vec<Predecessor>)> =
+            waiting.map(|dyno| (dyno.spec.id.clone(), dyno.after.iter().filter(|earlier| !gone(earlier)).cloned().collect())).collect();
+        for (id, after) in cleared {
+            self.dynos.get_mut(&id).expect("nothing was removed meanwhile").after = after;
+            self.end_if_clear(&id);
         }
     }
 

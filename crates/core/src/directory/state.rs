@@ -14,12 +14,9 @@ use super::recover::Words;
 use super::settings::MeshSettings;
 use super::{APPS_MAX, TOMBSTONES_MAX};
 use crate::app::{AppSpec, DynoSpec};
-use crate::id::{Address, AppName, BlockName, DynoId, Epoch, Host, Index, NodeName, Version};
+use crate::id::{Address, AppName, BlockName, DynoId, Epoch, Host, Index, NodeName, STAMP_LOG_BITS, Version};
 use crate::map::MapView;
 use crate::map::fact::{AppFact, AssignedFact, CUT_DEFAULT, EvictedFact, Fact};
-
-/// Bits of a stamp that follow the log; the generation stands above them.
-pub(super) const STAMP_LOG_BITS: u32 = 48;
 
 /// What the replicas of the directory agree on.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

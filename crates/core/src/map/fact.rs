@@ -66,8 +66,19 @@ pub struct AppFact {
 pub struct Predecessor {
     /// The earlier block.
     pub block: BlockName,
-    /// The epoch it was assigned under: it is clear once it has released the dyno at this epoch or a later one.
+    /// The epoch it was assigned under: it is clear once it has released the dyno at this epoch or a later one, but see
+    /// [`Predecessor::is_cleared_by`].
     pub epoch: Epoch,
+}
+
+impl Predecessor {
+    /// Whether a promise up to `promised` is what the assignment under `word` waits for. Within one generation of the directory any
+    /// promise that is high enough is: every word that the block can have obeyed was followed by this one or follows it. A word of another
+    /// generation may have been lost with its directory, and with it a block that adopted after this promise or will: only the
+    /// directory can tell.
+    pub fn is_cleared_by(&self, promised: Epoch, word: Epoch) -> bool {
+        promised == self.epoch || (promised > self.epoch && promised.generation() == word.generation())
+    }
 }
 
 /// See [`Fact::Assigned`]. Joined by epoch.

@@ -40,12 +40,16 @@ pub fn directory_steps(view: &MapView, state: &DirectoryState) -> Vec<directory:
         unbound.map(|leader| directory::Command::BindBlock { name: leader.block.clone(), group: leader.group }).collect();
     for dyno in state.dynos() {
         let id = &dyno.spec.id;
-        let earlier = dyno.after.iter().map(|earlier| (&earlier.block, earlier.epoch));
+        let promised = |block: &BlockName| view.released(id, block);
+        let earlier = dyno.after.iter().filter_map(|earlier| {
+            let promised = promised(&earlier.block).filter(|promised| state.is_cleared(dyno, earlier, *promised))?;
+            Some((&earlier.block, promised))
+        });
         // The present block is asked too: it may have promised more than it can keep under this epoch.
-        for (block, epoch) in earlier.chain(dyno.block().map(|block| (block, dyno.epoch))) {
-            if let Some(promised) = view.released(id, block).filter(|promised| *promised >= epoch) {
-                commands.push(directory::Command::Released { dyno: id.clone(), block: block.clone(), epoch: promised });
-            }
+        let present = dyno.block().filter(|_| !state.is_inherited(dyno));
+        let present = present.and_then(|block| Some((block, promised(block).filter(|promised| *promised >= dyno.epoch)?)));
+        for (block, epoch) in earlier.chain(present) {
+            commands.push(directory::Command::Released { dyno: id.clone(), block: block.clone(), epoch });
         }
     }
     commands
@@ -79,7 +83,8 @@ fn take(view: &MapView, me: &BlockName, state: &BlockState, assigned: &AssignedF
         return untold.then(|| block::Command::Release { dyno: spec.id.clone(), epoch: *epoch });
     }
     let outranked = view.owner(&spec.id).is_some_and(|owner| owner.block != *me && owner.epoch > *epoch);
-    let released = |earlier: &Predecessor| view.released(&spec.id, &earlier.block) >= Some(earlier.epoch);
+    let released =
+        |earlier: &Predecessor| view.released(&spec.id, &earlier.block).is_some_and(|promised| earlier.is_cleared_by(promised, *epoch));
     let clear = planted::ADOPT_WITHOUT_RELEASED || assigned.after.iter().all(released);
     let app_known = state.app(&spec.app).is_some() || view.app(&spec.app).is_some_and(|app| app.spec.is_some());
     // Whatever was assigned to a block before it was evicted is not meant for it any more, nor for another group under its name (P16).
