@@ -24,6 +24,7 @@ mod auth;
 mod config;
 mod directory;
 mod error;
+mod hearing;
 mod metrics;
 mod observation;
 mod observe;
@@ -145,8 +146,8 @@ impl Control {
             admin: secure::told(admin.address(), grpc),
         };
         tasks.spawn(publish::run(speaker, replica.clone(), directory.clone(), gossip.clone(), watch.clone()));
-        tasks.spawn(sight::run(sight, directory.clone(), gossip.clone(), watch.clone()));
-        tasks.spawn(observe::run(replica, directory, gossip, watch.clone()));
+        tasks.spawn(sight::run(sight.clone(), directory.clone(), gossip.clone(), watch.clone()));
+        tasks.spawn(observe::run(replica, directory, gossip, watch.clone(), sight));
         tasks.spawn(standing::report(watch.clone(), ready));
         Ok(Control { grpc, admin, gossip: address, present, consensus, secure, tasks, stop })
     }

@@ -13,6 +13,8 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use crate::directory::{Directory, DirectoryMachine};
+use crate::hearing::heard;
+use crate::sight::Sight;
 use crate::standing::Watch;
 use dynomesh_runtime::gossip::Gossip;
 
@@ -52,7 +54,8 @@ impl Refused {
 }
 
 /// Runs until it is dropped.
-pub(crate) async fn run(replica: Replica<DirectoryMachine>, directory: Directory, gossip: Gossip, mut watch: Watch) {
+pub(crate) async fn run(replica: Replica<DirectoryMachine>, directory: Directory, gossip: Gossip, mut watch: Watch, sight: Sight) {
+    heard(&sight, &gossip).await;
     let mut map_changes = gossip.subscribe();
     let mut refused = Refused::default();
     loop {

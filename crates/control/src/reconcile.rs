@@ -12,6 +12,7 @@ use futures::future::join_all;
 use tracing::{debug, info};
 
 use crate::api::Api;
+use crate::hearing;
 use crate::observation::{is_wanted, observe, unfinished};
 
 /// Who asks for automatic moves.
@@ -53,6 +54,7 @@ pub(crate) fn command(step: &Move) -> Command {
 
 /// Runs until it is dropped; acts while this replica leads.
 pub(crate) async fn run(api: Api) {
+    hearing::heard(&api.sight, &api.gossip).await;
     let (mut watch, mut heard) = (api.watch.clone(), api.gossip.subscribe());
     let mut last = None;
     loop {

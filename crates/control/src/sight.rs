@@ -151,6 +151,11 @@ impl Sight {
         Sight(Arc::new(Shared { started: clock.now(), clock, me, seen: Mutex::default() }))
     }
 
+    /// When the process started, by the clock of everything seen.
+    pub(crate) fn started(&self) -> Time {
+        self.0.started
+    }
+
     /// The time now, by the clock of everything seen.
     pub(crate) fn now(&self) -> Time {
         self.0.clock.now()

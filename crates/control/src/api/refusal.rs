@@ -64,6 +64,13 @@ pub(crate) fn not_caught_up() -> Status {
     Status::unavailable("this replica of the control plane has not caught up since its start: it hears of no leader; ask another, or again")
 }
 
+/// The caller's limit was over before the process knew whether its directory is the present one.
+pub(crate) fn unheard() -> Status {
+    Status::unavailable(
+        "nothing was written: this replica of the control plane has just started and has yet to hear the map; send it again, with a longer limit",
+    )
+}
+
 /// The directory is older than its own words in the map (P17, P19).
 pub(crate) fn foreign() -> Status {
     Status::failed_precondition(

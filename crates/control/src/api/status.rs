@@ -66,7 +66,7 @@ fn with_mesh(mut status: wire::GetStatusResponse, state: &DirectoryState, view: 
 
 /// What a recovered directory may not know.
 fn late(state: &DirectoryState, view: &MapView) -> Option<String> {
-    if misses(view, state) {
+    if state.generation() > 0 && misses(view, state) {
         let sentence = "the map holds later words of this mesh's directory than were taken back: the recovery came before all was heard; run \
                         `dynomesh control recover` again";
         return Some(sentence.into());

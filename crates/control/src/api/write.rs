@@ -18,6 +18,7 @@ use tracing::info;
 
 use super::call::Call;
 use super::{Api, refusal};
+use crate::hearing::heard;
 
 /// Longest wait for a leader: some elections long, and shorter than the limit of a call, so that the caller hears a reason.
 pub(super) const LEADER_WAIT: Duration = Duration::from_secs(5);
@@ -105,11 +106,12 @@ impl Api {
     }
 
     /// Refuses writes that would be lost or wrong: a directory that is older than its own words in the map gives out stamps that it has
-    /// given out before (P17, P19).
+    /// given out before (P17, P19). One that has just started has yet to hear them.
     async fn may_write(&self, end: Instant) -> Result<(), Status> {
         if self.replica.is_pristine() {
             return Err(refusal::not_bootstrapped());
         }
+        timeout_at(end, heard(&self.sight, &self.gossip)).await.map_err(|_| refusal::unheard())?;
         if self.lacks(end).await { Err(refusal::foreign()) } else { Ok(()) }
     }
 

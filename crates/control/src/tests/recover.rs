@@ -105,8 +105,9 @@ async fn a_wiped_directory_takes_everything_back_even_if_it_stops_half_way() {
     let control = Box::pin(start_again(&dir.path().join("second"), &nodes)).await;
     dynomesh_consensus::bootstrap_group(&[control.grpc()]).await.unwrap();
     let mut client = connect(&control);
-    warned(&client).await;
+    // The very first write waits for the map.
     refused(client.create_app(shop()).await, Code::FailedPrecondition, "control recover");
+    warned(&client).await;
 
     // Half of it is written, then the process dies.
     let begun = Command::Recover { generation: 1, apps: Vec::new(), dynos: Vec::new(), evicted: Vec::new(), last: false };

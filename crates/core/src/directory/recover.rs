@@ -109,7 +109,9 @@ pub fn may_say(view: &MapView, state: &DirectoryState, command: &Command) -> Res
     let Some(dyno) = state.dynos.get(id).filter(|dyno| is_doubtful(view, state, dyno)) else { return Ok(()) };
     let place = dyno.block().map_or("waits for a block".into(), |block| format!("belongs to block {block} under epoch {}", dyno.epoch));
     Err(Refusal::precondition(format!(
-        "dyno {id} {place} by the last word that the recovered directory has, and no block says that it owns it under that: another may own          it by a later word that was not heard; see that all blocks are heard, run `dynomesh control recover` again if `dynomesh status`          says so, and try again; if you know that no block serves it, remove it by force and add it anew"
+        "dyno {id} {place} by the last word that the recovered directory has, and no block says that it owns it under that: another may own \
+         it by a later word that was not heard; see that all blocks are heard, run `dynomesh control recover` again if `dynomesh status` \
+         says so, and try again; if you know that no block serves it, remove it by force and add it anew"
     )))
 }
 

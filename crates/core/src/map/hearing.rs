@@ -1,8 +1,11 @@
-//! Whether a block's process that has just started has heard enough of the map to give out slots.
+//! Whether a process that has just started has heard enough of the map: a block's to give out slots, the directory's to be written.
 //!
 //! A block that was evicted while it was away still owns its dynos by its own log, and another block owns them by now (P16). Only the map
 //! tells it. So a fresh process that comes to lead waits for the map, but not for ever: with nobody there to tell, it serves what it has
 //! (`routes-alone`). The wait counts from the start of the process, so a replica that takes over while it runs never waits.
+//!
+//! A directory that lost its disks or was restored from a backup cannot tell before it hears words that it never said (P17, P19). It waits
+//! likewise for anybody but its own kind, who know no more than it does.
 
 use super::MapView;
 use super::fact::NodeRole;
@@ -38,15 +41,23 @@ impl Hearing {
 
     /// Looks at what was heard since the process started; an end of the wait is for good.
     pub fn look(&mut self, now: Time, me: &BlockName, view: &MapView) -> Option<Heard> {
+        self.look_beyond(now, |role| matches!(role, NodeRole::Block { block, .. } if block == me), view)
+    }
+
+    /// The same for a process of the directory.
+    pub fn look_beyond_control(&mut self, now: Time, view: &MapView) -> Option<Heard> {
+        self.look_beyond(now, |role| matches!(role, NodeRole::Control { .. }), view)
+    }
+
+    fn look_beyond(&mut self, now: Time, own: impl Fn(&NodeRole) -> bool, view: &MapView) -> Option<Heard> {
         if self.heard.is_none() {
-            self.heard = self.judge(now, me, view);
+            self.heard = self.judge(now, own, view);
         }
         self.heard
     }
 
-    fn judge(&mut self, now: Time, me: &BlockName, view: &MapView) -> Option<Heard> {
+    fn judge(&mut self, now: Time, own: impl Fn(&NodeRole) -> bool, view: &MapView) -> Option<Heard> {
         let directory = view.nodes().any(|node| matches!(node.role, NodeRole::Control { leads: true, .. }));
-        let own = |role: &NodeRole| matches!(role, NodeRole::Block { block, .. } if block == me);
         if self.outside.is_none() && view.nodes().any(|node| !own(&node.role)) {
             self.outside = Some(now);
         }
@@ -135,6 +146,16 @@ mod tests {
         let (mut hearing, view) = (hearing(), view([replica("b1")]));
         assert_eq!(hearing.look(at(1_099), &me(), &view), None);
         assert_eq!(hearing.look(at(1_100), &me(), &view), Some(Heard::Nobody));
+    }
+
+    #[test]
+    fn the_directory_is_told_by_blocks_and_edges_not_by_its_own_replicas() {
+        let (mut waits, others) = (hearing(), view([control(true), replica("b1")]));
+        assert_eq!((waits.look_beyond_control(at(200), &others), waits.look_beyond_control(at(499), &others)), (None, None));
+        assert_eq!(waits.look_beyond_control(at(500), &others), Some(Heard::Directory));
+        let (mut waits, own) = (hearing(), view([control(false)]));
+        assert_eq!(waits.look_beyond_control(at(1_099), &own), None);
+        assert_eq!(waits.look_beyond_control(at(1_100), &own), Some(Heard::Nobody));
     }
 
     #[test]
