@@ -225,9 +225,8 @@ impl Ingress {
         claim: Claim,
     ) -> (Response<DynoBody>, Verdict, Reason) {
         if !outbound::is_websocket(&head.headers) {
-            // Its connection is closed, and what the dyno makes of that nobody knows.
-            drop(claim);
-            return self.fail(hop, marks, StatusCode::BAD_GATEWAY, Verdict::Unknown, Reason::DynoFailed);
+            claim.end(Outcome::Error);
+            return self.fail(hop, marks, StatusCode::BAD_GATEWAY, Verdict::Over, Reason::DynoFailed);
         }
         headers::strip_hop_by_hop(&mut head.headers);
         headers::strip_mesh(&mut head.headers);

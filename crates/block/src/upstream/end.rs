@@ -6,11 +6,12 @@
 use std::error::Error;
 use std::io;
 
-/// Whether the dyno ended the request: it closed or reset its connection, or its stream. Not that its answer made no sense, that its kernel fell
-/// silent, that the network said so, or that a body broke off on this side.
+/// Whether the dyno ended the request: it closed or reset its connection, or its stream, or answered what is no HTTP/1.1, and with that it has
+/// answered. Not that its kernel fell silent, that the network said so, or that a body broke off on this side.
 pub(super) fn is_of_the_dyno(error: &hyper::Error) -> bool {
     let reset = |cause: &h2::Error| cause.is_remote() || cause.get_io().is_some_and(ends);
-    is_of_the_connection(error) || causes(error).any(|cause| cause.downcast_ref().is_some_and(reset))
+    let nonsense = error.is_parse() || cause(error).is_some_and(|cause| cause.kind() == io::ErrorKind::InvalidData);
+    nonsense || is_of_the_connection(error) || causes(error).any(|cause| cause.downcast_ref().is_some_and(reset))
 }
 
 /// Whether the connection itself was closed or reset by the dyno.

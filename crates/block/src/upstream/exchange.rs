@@ -23,9 +23,9 @@ pub(crate) enum Failure {
     Late,
     /// The connection failed before anything was sent.
     NotSent,
-    /// The dyno ended it without a response.
+    /// The dyno ended it without a response, or gave one that is none.
     Failed,
-    /// The dyno gave a response that is none, or the connection broke and it was not the dyno that ended it: the outcome is unknown.
+    /// The connection broke, and it was not the dyno that ended it: the outcome is unknown.
     Broken,
     /// No answer in time: the outcome is unknown.
     Unknown,
@@ -161,7 +161,7 @@ impl Exchange<'_> {
         let (failure, reached) = match tokio::time::timeout(limit, answering).await {
             Ok(Ok((_, response))) if response.status() == StatusCode::SWITCHING_PROTOCOLS && !may_switch => {
                 debug!(dyno = %self.claim.pick.dyno, "dyno switched protocols unasked");
-                (Failure::Broken, Reached::Unknown)
+                (Failure::Failed, Reached::Unknown)
             }
             Ok(Ok((link, response))) => {
                 self.claim.set_link(link);
@@ -176,7 +176,7 @@ impl Exchange<'_> {
                 (Failure::Unknown, Reached::Unknown)
             }
             Ok(Err(error)) if !end::is_of_the_dyno(&error) => {
-                debug!(%error, dyno = %self.claim.pick.dyno, "a request's connection broke, or its response is none");
+                debug!(%error, dyno = %self.claim.pick.dyno, "a request's connection broke");
                 (Failure::Broken, Reached::Unknown)
             }
             Ok(Err(error)) => {

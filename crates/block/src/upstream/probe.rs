@@ -159,7 +159,7 @@ mod tests {
         let answer = b"HTTP/1.1 503 no\r\ncontent-length: 2\r\n\r\nno";
         assert_eq!(tokio::join!(ask(long), answers(answer)).0, Got::Answer { status: StatusCode::SERVICE_UNAVAILABLE, is_over: true });
         assert_eq!(tokio::join!(ask(long), answers(b"")).0, Got::NoAnswer);
-        assert_eq!(tokio::join!(ask(long), answers(b"no such thing\r\n\r\n")).0, Got::Unknown);
+        assert_eq!(tokio::join!(ask(long), answers(b"no such thing\r\n\r\n")).0, Got::NoAnswer);
         let (got, (mut stream, _)) = tokio::join!(ask(Span::from_millis(50)), heard(&listener));
         assert_eq!(got, Got::Unknown);
         assert_eq!(stream.read(&mut [0; 512]).await.unwrap(), 0, "its connection is closed");
