@@ -49,11 +49,11 @@ pub(crate) async fn until_idle(address: Address, connect: Span, limit: Span) -> 
 pub(crate) enum Got {
     /// Answered to its end, or so far that its end does not matter to the question; then the dyno may work on (`is_over`).
     Answer { status: StatusCode, is_over: bool },
-    /// The dyno took no connection, or ended it without an answer.
+    /// The dyno took no connection, ended it without an answer, or gave one that is none.
     NoAnswer,
     /// Nothing was sent: this replica does not lead any more, or took too long.
     Late,
-    /// Nothing came back in time, or nothing that is an answer. The dyno may work on.
+    /// Nothing came back in time, or the connection broke on this side. The dyno may work on.
     Unknown,
 }
 

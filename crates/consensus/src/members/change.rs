@@ -105,7 +105,7 @@ impl<M: Machine> Inner<M> {
         self.keeps_quorum(others, &format!("remove replica {id}")).await?;
         self.settle().await?;
         match transfer(self, None).await {
-            Ok(()) | Err(TransferError::NotLeader) => Err(self.not_leader()),
+            Ok(()) | Err(TransferError::NotLeader | TransferError::Ended) => Err(self.not_leader()),
             Err(error) => {
                 let text = format!("replica {id} leads and could not hand over: {error}. Wait until another replica has caught up");
                 Err(MembersError::refused(Refusal::Quorum, text))

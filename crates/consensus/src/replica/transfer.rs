@@ -36,9 +36,12 @@ const TURN_MAX: Duration = Duration::from_secs(3);
 /// Why leadership was not handed over.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TransferError {
-    /// This replica does not lead, or lost the lead before it could hand it over.
+    /// This replica does not lead.
     #[error("this replica does not lead")]
     NotLeader,
+    /// The term in which this replica led ended before it could be handed over.
+    #[error("this replica lost the lead before it could hand it over")]
+    Ended,
     /// No voter, or not the named one, has all entries and answers.
     #[error("no voter has all entries and answers")]
     NoTarget,
@@ -65,7 +68,7 @@ pub(crate) async fn transfer<M: Machine>(inner: &Arc<Inner<M>>, to: Option<Repli
         return Err(TransferError::Abstains(to));
     }
     // The task is lost only with its runtime, and the lead with it.
-    tokio::spawn(take_turn(inner.clone(), to)).await.unwrap_or(Err(TransferError::NotLeader))
+    tokio::spawn(take_turn(inner.clone(), to)).await.unwrap_or(Err(TransferError::Ended))
 }
 
 async fn take_turn<M: Machine>(inner: Arc<Inner<M>>, to: Option<ReplicaId>) -> Result<(), TransferError> {
@@ -73,7 +76,7 @@ async fn take_turn<M: Machine>(inner: Arc<Inner<M>>, to: Option<ReplicaId>) -> R
     let Some(term) = inner.leads() else {
         // Whoever had the turn before may have done what is asked for.
         let leader = inner.role_now().leader.filter(|leader| to.is_none_or(|to| to == leader.id));
-        return if leader.is_some() { Ok(()) } else { Err(TransferError::NotLeader) };
+        return if leader.is_some() { Ok(()) } else { Err(TransferError::Ended) };
     };
     if other_voters(&inner, &inner.raft.metrics().borrow_watched()).next().is_none() {
         return Err(TransferError::NoTarget);
@@ -152,7 +155,7 @@ async fn let_go<M: Machine>(inner: &Inner<M>, term: Term, to: Option<ReplicaId>)
     inner.lease.renounce(term);
     let target = timeout(CATCH_UP_MAX, caught_up(inner, term, to)).await.unwrap_or(Err(TransferError::NoTarget))?;
     if standing(inner).await != Some((term, true)) {
-        return Err(TransferError::NotLeader);
+        return Err(TransferError::Ended);
     }
     tracing::info!(%term, %target, "leadership is handed over");
     if inner.raft.trigger().transfer_leader(target.0).await.is_err() {
@@ -184,7 +187,7 @@ async fn caught_up<M: Machine>(inner: &Inner<M>, term: Term, to: Option<ReplicaI
     loop {
         let present = metrics.borrow_watched().clone();
         if present.current_term > term.0 {
-            return Err(TransferError::NotLeader);
+            return Err(TransferError::Ended);
         }
         let now = inner.options.clock.now();
         let meant = |id: &u64| to.map_or(!inner.peers.abstains(*id), |to| to.0 == *id);
@@ -197,7 +200,7 @@ async fn caught_up<M: Machine>(inner: &Inner<M>, term: Term, to: Option<ReplicaI
         if let Some(target) = voters.iter().find(ready) {
             return Ok(ReplicaId(*target));
         }
-        metrics.changed().await.map_err(|_| TransferError::NotLeader)?;
+        metrics.changed().await.map_err(|_| TransferError::Ended)?;
     }
 }
 

@@ -271,7 +271,7 @@ impl<M: Machine> Peer for Server<M> {
         let to = Some(ReplicaId(request.to)).filter(|id| id.0 != 0);
         let outcome = match self.replica.transfer(to).await {
             Ok(()) => Outcome::Done(true),
-            Err(TransferError::NotLeader) => {
+            Err(TransferError::NotLeader | TransferError::Ended) => {
                 let leader = self.replica.role().borrow().leader.as_ref().map(convert::wire_member);
                 Outcome::NotLeader(wire::NotLeader { leader })
             }
