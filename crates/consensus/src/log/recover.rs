@@ -24,38 +24,44 @@ pub(crate) struct Kept {
 pub(crate) struct Recovered {
     pub(crate) records: Vec<Record>,
     pub(crate) segments: Vec<Kept>,
+    /// The place in `records` of the first that stands in the newest segment.
+    pub(crate) newest: usize,
     /// Sequence for the next record.
     pub(crate) next_seq: u64,
     /// Generation for the next segment.
     pub(crate) next_generation: u64,
+    /// Where the records of the newest segment end, if nothing but zeros follows there.
+    pub(crate) blank_from: Option<u64>,
     /// Whether records that were never flushed were cut off.
     pub(crate) torn: bool,
 }
 
-/// Reads all segments of `dir`.
+/// Reads all segments of `dir`, one at a time: only their heads are read before, since each says where the one before it ends.
 pub(crate) fn recover(dir: &Path) -> Result<Recovered, StartError> {
     let generations = segment::list(dir).map_err(StartError::disk(dir))?;
     let mut read = Recovered { next_seq: 1, next_generation: 1, ..Recovered::default() };
     let mut segments = Vec::new();
     for generation in generations {
         let path = segment::path(dir, generation);
-        let bytes = fs::read(&path).map_err(StartError::disk(&path))?;
+        let bytes = segment::read_head(&path).map_err(StartError::disk(&path))?;
         let corrupt = |problem: String| StartError::Corrupt { path: path.clone(), problem };
         let head = Head::decode(&bytes).map_err(&corrupt)?;
         if head.generation != generation {
             return Err(corrupt(format!("holds the segment {:x}", head.generation)));
         }
-        segments.push((path, head, bytes));
+        segments.push((path, head));
     }
-    for (at, (path, head, bytes)) in segments.iter().enumerate() {
-        let end = segments.get(at + 1).map(|(_, next, _)| next.first_seq);
+    for (at, (path, head)) in segments.iter().enumerate() {
+        let end = segments.get(at + 1).map(|(_, next)| next.first_seq);
         let corrupt = |problem: String| StartError::Corrupt { path: path.clone(), problem };
         if at > 0 && head.first_seq != read.next_seq {
             return Err(corrupt(format!("begins with record {}, but the log before it ends at {}", head.first_seq, read.next_seq)));
         }
+        let bytes = fs::read(path).map_err(StartError::disk(path))?;
+        read.newest = read.records.len();
         read.next_seq = head.first_seq;
         read.next_generation = head.generation + 1;
-        let end_index = read_segment(*head, bytes, end, &mut read).map_err(corrupt)?;
+        let end_index = read_segment(*head, &bytes, end, &mut read).map_err(corrupt)?;
         read.segments.push(Kept { generation: head.generation, end_index });
     }
     Ok(read)
@@ -68,6 +74,8 @@ fn read_segment(head: Head, bytes: &[u8], end: Option<u64>, read: &mut Recovered
         let whole = bytes.get(at..).and_then(|rest| record::unframe(head.generation, rest)).filter(|r| r.seq == read.next_seq);
         let Some(framed) = whole else {
             read.torn = torn(head, bytes, at, end, read.next_seq)?;
+            let blank = bytes.get(at..).unwrap_or_default().iter().all(|byte| *byte == 0);
+            read.blank_from = blank.then_some(at as u64);
             break;
         };
         let record = Record::decode(framed.body).map_err(|e| e.to_string())?;

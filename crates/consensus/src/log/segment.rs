@@ -5,7 +5,7 @@
 //! record's CRC makes them worthless.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -62,6 +62,13 @@ pub(crate) fn path(dir: &Path, generation: u64) -> PathBuf {
     dir.join(format!("{generation:016x}{SUFFIX}"))
 }
 
+/// The bytes of a segment's head; fewer if the file is shorter.
+pub(crate) fn read_head(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(HEAD_LEN);
+    File::open(path)?.take(HEAD_LEN as u64).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
 /// The generations found under their final names, in order.
 pub(crate) fn list(dir: &Path) -> io::Result<Vec<u64>> {
     let mut generations = Vec::new();
@@ -97,6 +104,11 @@ pub(crate) fn prepare(dir: &Path, len: u64) -> io::Result<()> {
     }
     file.sync_all()?;
     fs::rename(&temporary, spare(dir))
+}
+
+/// Opens the segment `generation`, to write on in it.
+pub(crate) fn reopen(dir: &Path, generation: u64) -> io::Result<File> {
+    File::options().read(true).write(true).open(path(dir, generation))
 }
 
 /// Turns the spare file into a segment: its head is flushed, then its name, then the directory.

@@ -16,9 +16,9 @@ use openraft::{OptionalSend, RaftLogReader};
 use tokio::sync::oneshot;
 
 use super::record::Record;
-use super::recover::{Kept, recover};
+use super::recover::{Kept, Recovered, recover};
 use super::segment::{self, Head};
-use super::writer::{Done, Flush, Job, Standing, Writer};
+use super::writer::{Begin, Done, Flush, Job, Standing, Writer};
 use crate::engine::{Ballot, Engine, Entry, LogId};
 use crate::error::StartError;
 use crate::options::OnFatal;
@@ -67,10 +67,10 @@ impl Log {
         flush_newest(dir, &recovered.segments, &flush).map_err(StartError::disk(dir))?;
         let mut standing = Standing::default();
         recovered.records.iter().for_each(|record| standing.note(record));
+        let begin = begin(&recovered, &standing);
         let corrupt = |e: io::Error| StartError::Corrupt { path: dir.to_owned(), problem: e.to_string() };
         let shelf = Shelf::replay(recovered.records).map_err(corrupt)?;
-        let next = Head { generation: recovered.next_generation, first_seq: recovered.next_seq };
-        let writer = Writer::open(dir.to_owned(), segment_len, recovered.segments, next, standing, flush, on_fatal);
+        let writer = Writer::open(dir.to_owned(), segment_len, recovered.segments, begin, standing, flush, on_fatal);
         let writer = writer.map_err(StartError::disk(dir))?;
         let (jobs, queue) = mpsc::channel();
         let thread = thread::Builder::new().name("log".into()).spawn(move || writer.run(&queue)).map_err(StartError::disk(dir))?;
@@ -100,8 +100,16 @@ impl Log {
     }
 }
 
+/// Where the next record goes. A segment that was begun just before a crash may lack what stands; the older ones could not be given back.
+fn begin(recovered: &Recovered, standing: &Standing) -> Begin {
+    match recovered.blank_from {
+        Some(at) if standing.is_in(&recovered.records[recovered.newest..]) => Begin::Behind { at, seq: recovered.next_seq },
+        _ => Begin::Fresh(Head { generation: recovered.next_generation, first_seq: recovered.next_seq }),
+    }
+}
+
 /// Flushes what was read back. A process that was killed may not have flushed its last records: only the kernel has them then, and the
-/// head of the next segment will say that they are on disk (P3). Earlier segments were flushed when they were left.
+/// next record, or the head of the next segment, will say that they are on disk (P3). Earlier segments were flushed when they were left.
 fn flush_newest(dir: &Path, segments: &[Kept], flush: &Flush) -> io::Result<()> {
     segments.last().map_or(Ok(()), |newest| flush(&File::open(segment::path(dir, newest.generation))?))
 }

@@ -43,6 +43,15 @@ pub(crate) struct Standing {
     committed: Option<Record>,
 }
 
+/// Where the first record of a run goes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Begin {
+    /// Into the newest segment, at this byte, with this sequence. Nothing but zeros follows there, and the segment holds all that stands.
+    Behind { at: u64, seq: u64 },
+    /// Into a segment of its own.
+    Fresh(Head),
+}
+
 /// The segment files and the place of the next record.
 pub(crate) struct Writer {
     dir: PathBuf,
@@ -76,6 +85,13 @@ impl Standing {
         *slot = Some(record.clone());
     }
 
+    /// Whether these records, which are all of the newest segment, bring one of each kind that stands: the newest, for none is later.
+    pub(crate) fn is_in(&self, newest: &[Record]) -> bool {
+        let mut there = Standing::default();
+        newest.iter().for_each(|record| there.note(record));
+        there.records().count() == self.records().count()
+    }
+
     fn records(&self) -> impl Iterator<Item = &Record> {
         [&self.vote, &self.purge, &self.committed].into_iter().flatten()
     }
@@ -92,25 +108,30 @@ impl Standing {
 // === impl Writer ===
 
 impl Writer {
-    /// Opens a fresh segment behind what was recovered. The old ones are never written again: behind a torn tail they may hold
-    /// records that must not come back to life.
+    /// Goes on behind what was recovered: in the newest segment where that is blank, so that starts by themselves fill no disk. Else in a
+    /// fresh one, and the old one is never written again: behind a torn tail it may hold records that must not come back to life.
+    /// What was recovered is flushed by now.
     pub(crate) fn open(
         dir: PathBuf,
         segment_len: u64,
         segments: Vec<Kept>,
-        next: Head,
+        begin: Begin,
         standing: Standing,
         flush: Flush,
         on_fatal: OnFatal,
     ) -> io::Result<Self> {
-        let file = segment::open_next(&dir, segment_len, next, &flush)?;
+        let newest = segments.last().map_or(0, |newest| newest.generation);
+        let (file, at, next_seq) = match begin {
+            Begin::Behind { at, seq } => (segment::reopen(&dir, newest)?, at, seq),
+            Begin::Fresh(head) => (segment::open_next(&dir, segment_len, head, &flush)?, SEGMENT_HEAD, head.first_seq),
+        };
         let mut writer = Writer {
             dir,
             segment_len,
             file,
-            at: SEGMENT_HEAD,
-            next_seq: next.first_seq,
-            flushed: next.first_seq - 1,
+            at,
+            next_seq,
+            flushed: next_seq - 1,
             segments,
             standing,
             flush,
@@ -119,10 +140,12 @@ impl Writer {
             preparing: None,
             failed: None,
         };
-        writer.segments.push(Kept { generation: next.generation, end_index: 0 });
-        writer.put_standing();
-        writer.write_out()?;
-        writer.flush()?;
+        if let Begin::Fresh(head) = begin {
+            writer.segments.push(Kept { generation: head.generation, end_index: 0 });
+            writer.put_standing();
+            writer.write_out()?;
+            writer.flush()?;
+        }
         writer.release()?;
         writer.prepare_next();
         Ok(writer)
@@ -243,8 +266,8 @@ impl Writer {
         Ok(())
     }
 
-    /// Gives back the oldest segments that hold nothing but purged entries. What else stood in them stands, flushed, at the
-    /// beginning of the present one.
+    /// Gives back the oldest segments that hold nothing but purged entries. What else stood in them stands, flushed, in the present
+    /// one.
     fn release(&mut self) -> io::Result<()> {
         let purged_end = self.standing.purged_end();
         let old = self.segments.len() - 1;
