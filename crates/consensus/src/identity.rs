@@ -28,6 +28,9 @@ struct Card {
     kind: String,
     name: String,
     group: Option<GroupId>,
+    /// This replica is about to begin that group: nobody else has heard of it.
+    #[serde(default)]
+    founding: bool,
     lease_nanos: u64,
     /// Its group removed this replica.
     #[serde(default)]
@@ -83,7 +86,8 @@ impl Identity {
             None => {
                 let replica = ReplicaId(rng.next_u64().max(1));
                 let (kind, name) = (options.kind.to_owned(), options.name.clone());
-                (Card { version: VERSION, replica, kind, name, group: None, lease_nanos: lease.as_nanos(), removed: false }, None)
+                let lease_nanos = lease.as_nanos();
+                (Card { version: VERSION, replica, kind, name, group: None, founding: false, lease_nanos, removed: false }, None)
             }
         };
         write(dir, &card).map_err(StartError::disk(dir.join(FILE)))?;
@@ -142,13 +146,50 @@ impl Identity {
 
     /// Joins `group`, durably, before anything is promised in its name. Refused once the disk belongs to another.
     pub(crate) fn join(&self, group: GroupId) -> io::Result<()> {
+        self.enter(group, false)
+    }
+
+    /// Joins `group`, which this replica is about to begin.
+    pub(crate) fn found(&self, group: GroupId) -> io::Result<()> {
+        self.enter(group, true)
+    }
+
+    fn enter(&self, group: GroupId, founding: bool) -> io::Result<()> {
         let _turn = self.change();
         let card = self.card().clone();
         match card.group {
             Some(has) if has == group => Ok(()),
             Some(has) => Err(io::Error::other(format!("this replica belongs to group {has}, not to {group}"))),
-            None => self.put(Card { group: Some(group), ..card }),
+            None => self.put(Card { group: Some(group), founding, ..card }),
         }
+    }
+
+    /// The group has begun: its first entry is on disk. Others may hear of it now.
+    pub(crate) fn founded(&self) -> io::Result<()> {
+        let _turn = self.change();
+        let card = self.card().clone();
+        if card.founding { self.put(Card { founding: false, ..card }) } else { Ok(()) }
+    }
+
+    /// Whether its group may not have begun yet. Nobody is invited to it meanwhile.
+    pub(crate) fn is_founding(&self) -> bool {
+        self.card().founding
+    }
+
+    /// At a start: what became of a group that this replica was about to begin. If the log has not `begun`, the process ended just before:
+    /// nobody has heard of that group and nothing was promised in its name, and the disk is as if it were new.
+    pub(crate) fn settle(&mut self, begun: bool) -> io::Result<()> {
+        if begun {
+            return self.founded();
+        }
+        let card = self.card().clone();
+        if !card.founding {
+            return Ok(());
+        }
+        tracing::warn!(group = ?card.group, "a group was to be made here and nothing of it was written: this replica belongs to none");
+        self.put(Card { group: None, founding: false, ..card })?;
+        self.promised = None;
+        Ok(())
     }
 
     /// The new card, on disk before anybody sees it.

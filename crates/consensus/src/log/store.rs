@@ -83,6 +83,12 @@ impl Log {
         self.write_through(Vec::new()).await
     }
 
+    /// Whether no entry and no vote was ever written.
+    pub(crate) fn is_blank(&self) -> bool {
+        let shelf = self.shelf();
+        shelf.last().is_none() && shelf.vote.is_none()
+    }
+
     /// The last entry that was purged.
     pub(crate) fn purged(&self) -> Option<LogId> {
         self.shelf().purged

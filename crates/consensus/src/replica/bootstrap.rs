@@ -1,6 +1,10 @@
 //! Making a group: one explicit act, on pristine disks only (P5).
+//!
+//! The disk belongs to the group before the group's first entry is written, and others hear of the group after that. A replica that ends
+//! between the two finds no entry when it starts again, and is pristine as before.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use dynomesh_core::id::{Address, GroupId, ReplicaId};
@@ -20,7 +24,13 @@ use crate::transport::{RARE_MAX, VERSION, channel, client};
 /// How long the first replica of a group may take to begin it: a few writes to its disk.
 const BOOTSTRAP_MAX: Duration = Duration::from_secs(30);
 
-pub(super) async fn initialize<M: Machine>(inner: &Inner<M>, members: Vec<Member>, group: GroupId) -> Result<(), BootstrapError> {
+/// Begins the group. In a task of its own: once the disk belongs to it, it must not stop half-way because whoever asked for it left.
+pub(super) async fn initialize<M: Machine>(inner: &Arc<Inner<M>>, members: Vec<Member>, group: GroupId) -> Result<(), BootstrapError> {
+    let (inner, lost) = (inner.clone(), |e: tokio::task::JoinError| Err(BootstrapError::Failed(e.to_string())));
+    tokio::spawn(async move { begin(&inner, members, group).await }).await.unwrap_or_else(lost)
+}
+
+async fn begin<M: Machine>(inner: &Inner<M>, members: Vec<Member>, group: GroupId) -> Result<(), BootstrapError> {
     let me = inner.identity.replica();
     let ids: BTreeSet<ReplicaId> = members.iter().map(|member| member.id).collect();
     if ids.len() != members.len() {
@@ -34,10 +44,11 @@ pub(super) async fn initialize<M: Machine>(inner: &Inner<M>, members: Vec<Member
     if begun || inner.identity.group().is_some_and(|has| has != group) {
         return Err(BootstrapError::NotPristine { replica: me, group: inner.identity.group() });
     }
-    inner.identity.join(group).map_err(|e| failed(&e))?;
+    inner.identity.found(group).map_err(|e| failed(&e))?;
     let nodes: BTreeMap<u64, _> = members.iter().map(|member| (member.id.0, member.place())).collect();
     match inner.raft.initialize(nodes).await {
-        Ok(()) => Ok(()),
+        // The first entry is on disk by now.
+        Ok(()) => inner.identity.founded().map_err(|e| failed(&e)),
         Err(RaftError::APIError(InitializeError::NotAllowed(_))) => Err(BootstrapError::NotPristine { replica: me, group: Some(group) }),
         Err(error) => Err(failed(&error)),
     }

@@ -34,7 +34,7 @@ const PURGE_BATCH: u64 = 256;
 pub(super) async fn start<M: Machine>(options: Options, machine: M) -> Result<(Replica<M>, RaftServer<M>), StartError> {
     options.timers.check().map_err(StartError::Options)?;
     seed_thread(options.seed);
-    let identity = Arc::new(Identity::open(&options, &mut StdRng::seed_from_u64(options.seed))?);
+    let mut identity = Identity::open(&options, &mut StdRng::seed_from_u64(options.seed))?;
     let shelf = Shelf::open(&options.dir)?;
     let log = Log::open(&options.dir.join("log"), options.segment_len, options.on_fatal.clone())?;
     let covered = shelf.present().and_then(|snapshot| snapshot.meta.last_log_id);
@@ -42,6 +42,8 @@ pub(super) async fn start<M: Machine>(options: Options, machine: M) -> Result<(R
         let problem = "the log was purged behind a snapshot that is gone".to_owned();
         return Err(StartError::Corrupt { path: options.dir, problem });
     }
+    identity.settle(covered.is_some() || !log.is_blank()).map_err(StartError::disk(&options.dir))?;
+    let identity = Arc::new(identity);
 
     let keeper = Keeper::new(machine, shelf, log.clone());
     let applied = keeper.watched();

@@ -112,8 +112,11 @@ impl Peers {
         self.abstaining.lock().expect("nothing panics while it holds the abstaining").contains(&peer)
     }
 
-    /// Asks `target`, which is new, to join this replica's group.
+    /// Asks `target`, which is new, to join this replica's group. Only once that has begun for good: who joins a group stays in it.
     pub(crate) async fn invite(&self, mut client: Client, target: u64) -> Result<(), Status> {
+        if self.identity.is_founding() {
+            return Err(Status::unavailable("the group begins just now"));
+        }
         let (kind, name) = self.identity.purpose();
         let request = wire::InviteRequest { header: Some(self.header(target)), kind, name };
         timeout(RARE_MAX, client.invite(request)).await.map_err(|_| Status::unavailable("no answer in time"))??;

@@ -137,6 +137,82 @@ async fn a_group_is_made_once_and_on_pristine_disks_only() {
     assert!(matches!(bootstrap_group(&[]).await, Err(BootstrapError::Members(_))));
 }
 
+/// The disk as it is between the word that it belongs to a group and the group's first entry.
+fn unfinished(dir: &std::path::Path) {
+    mark_founding(dir);
+    std::fs::remove_dir_all(dir.join("log")).unwrap();
+}
+
+fn mark_founding(dir: &std::path::Path) {
+    let path = dir.join("identity.json");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let marked = text.replace("\"founding\": false", "\"founding\": true");
+    assert_ne!(text, marked);
+    std::fs::write(&path, marked).unwrap();
+}
+
+/// Fails when a disk belongs for ever to a group that never began.
+#[tokio::test]
+async fn a_replica_that_ended_before_its_group_began_takes_part_in_making_one() {
+    let mut cluster = Cluster::start(3, |_| {});
+    let member = |cluster: &Cluster, at: usize| {
+        let address = cluster.addresses[at];
+        Member { id: cluster.node(at).replica.id(), http: address, grpc: address }
+    };
+    // Each in a group of its own for now: the others are not to hear of it.
+    for (at, group) in [(0, 7), (1, 8)] {
+        let members = vec![member(&cluster, at)];
+        cluster.node(at).replica.bootstrap(members, group_id(group)).await.unwrap();
+        let id = cluster.node(at).replica.id();
+        cluster.kill(at);
+        unfinished(&cluster.path(at));
+        cluster.restart(at);
+        assert!(cluster.node(at).replica.is_pristine());
+        assert_eq!(cluster.node(at).replica.id(), id, "it is the same disk");
+    }
+    let members: Vec<Member> = (0..3).map(|at| member(&cluster, at)).collect();
+    // The same group again, by the one that was to begin it.
+    cluster.node(0).replica.bootstrap(members, group_id(7)).await.unwrap();
+    cluster.leader().await;
+    cluster.add(1).await;
+    cluster.converge(&[1]).await;
+    assert!(cluster.alive().all(|(_, n)| n.replica.group() == Some(group_id(7))));
+    // It has begun: it is not forgotten any more.
+    cluster.kill(0);
+    cluster.restart(0);
+    assert_eq!(cluster.node(0).replica.group(), Some(group_id(7)));
+}
+
+#[tokio::test]
+async fn a_replica_that_ended_before_its_group_began_is_taken_by_a_new_one() {
+    let mut cluster = Cluster::group(1, |_| {}).await;
+    let first = cluster.node(0).replica.group();
+    cluster.kill(0);
+    unfinished(&cluster.path(0));
+    cluster.restart(0);
+    let group = bootstrap_group(&cluster.addresses).await.unwrap();
+    assert_ne!(first, Some(group));
+    cluster.add(1).await;
+    cluster.converge(&[1]).await;
+}
+
+/// Fails when a group that has begun is forgotten, and with it what was acknowledged in its name.
+#[tokio::test]
+async fn a_replica_that_ended_just_after_its_group_began_stays_in_it() {
+    let mut cluster = Cluster::group(1, |_| {}).await;
+    let group = cluster.node(0).replica.group();
+    cluster.add(1).await;
+    cluster.kill(0);
+    mark_founding(&cluster.path(0));
+    cluster.restart(0);
+    assert_eq!(cluster.node(0).replica.group(), group);
+    cluster.add(2).await;
+    cluster.converge(&[1, 2]).await;
+    // The mark is gone: it is no excuse for a log that is lost later.
+    let text = std::fs::read_to_string(cluster.path(0).join("identity.json")).unwrap();
+    assert!(text.contains("\"founding\": false"), "{text}");
+}
+
 #[tokio::test]
 async fn bootstrap_refuses_a_member_list_that_makes_no_sense() {
     let cluster = Cluster::start(2, |_| {});
