@@ -2,7 +2,7 @@
 //!
 //! An id is minted once per disk and never reused (P5). A directory of another group or one that another process uses is
 //! refused. The promised lease is kept because a restarted voter has forgotten to whom it promised (P4): it stays silent for
-//! as long as it may have promised, also when the setting was lowered meanwhile.
+//! as long as it may have promised, also when the setting was lowered meanwhile. Once it has outlived that, the lower one is kept.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
@@ -79,7 +79,7 @@ impl Identity {
                     return Err(StartError::Foreign { dir: dir.clone(), has, wanted });
                 }
                 let promised = card.group.map(|_| Span::from_nanos(card.lease_nanos).max(lease));
-                // A raised lease is on disk before it is promised. A lowered one is not written: the old promise may still run.
+                // A raised lease is on disk before it is promised. A lowered one is written later: the old promise may still run.
                 card.lease_nanos = card.lease_nanos.max(lease.as_nanos());
                 (card, promised)
             }
@@ -111,6 +111,17 @@ impl Identity {
 
     pub(crate) fn promised(&self) -> Option<Span> {
         self.promised
+    }
+
+    /// This run has lasted for as long as earlier ones may have promised, and has itself promised no more than `lease`: so nobody relies
+    /// on more, and a later start need not be silent for longer.
+    pub(crate) fn outlive(&self, lease: Span) -> io::Result<()> {
+        let _turn = self.change();
+        let card = self.card().clone();
+        match card.lease_nanos == lease.as_nanos() {
+            true => Ok(()),
+            false => self.put(Card { lease_nanos: lease.as_nanos(), ..card }),
+        }
     }
 
     /// What the group is for, and its name.
@@ -247,4 +258,60 @@ pub(crate) fn replace(dir: &Path, name: &str, parts: &[&[u8]]) -> io::Result<()>
     file.sync_all()?;
     fs::rename(&temporary, dir.join(name))?;
     File::open(dir)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use dynomesh_core::id::Address;
+    use dynomesh_runtime::clock::Clock;
+    use rand::SeedableRng;
+    use rand::rngs::StdRng;
+    use tempfile::TempDir;
+
+    use super::*;
+
+    fn open(dir: &TempDir, election_max: Span) -> Identity {
+        let address = Address::new("127.0.0.1:1".parse().unwrap()).unwrap();
+        let mut options = Options::new(dir.path(), "block", "b1", address, address, Clock::system(), 1);
+        options.timers.election_max = election_max;
+        Identity::open(&options, &mut StdRng::seed_from_u64(1)).unwrap()
+    }
+
+    /// Fails when a lowered lease is kept before the old promise has passed, and when the old one is kept for ever.
+    #[test]
+    fn a_lowered_lease_is_kept_only_once_a_run_has_outlived_the_old_one() {
+        let dir = TempDir::new().unwrap();
+        let (long, short) = (Span::from_millis(4_000), Span::from_millis(100));
+        let first = open(&dir, long);
+        assert_eq!(first.promised(), None, "it never voted");
+        first.join(GroupId(7)).unwrap();
+        drop(first);
+        for _ in 0..2 {
+            assert_eq!(open(&dir, short).promised(), Some(long), "a run that ended early outlived nothing");
+        }
+        let outlived = open(&dir, short);
+        outlived.outlive(short).unwrap();
+        drop(outlived);
+        assert_eq!(open(&dir, short).promised(), Some(short));
+        assert_eq!(open(&dir, long).promised(), Some(long));
+        assert_eq!(open(&dir, short).promised(), Some(long), "it was promised anew");
+    }
+
+    #[test]
+    fn a_group_that_never_began_is_forgotten_and_another_is_not() {
+        let dir = TempDir::new().unwrap();
+        let lease = Span::from_millis(100);
+        open(&dir, lease).found(GroupId(7)).unwrap();
+        let mut again = open(&dir, lease);
+        assert!(again.is_founding());
+        again.settle(false).unwrap();
+        assert_eq!((again.group(), again.promised()), (None, None));
+        again.found(GroupId(8)).unwrap();
+        assert!(again.found(GroupId(9)).is_err(), "one at a time");
+        again.founded().unwrap();
+        drop(again);
+        let mut begun = open(&dir, lease);
+        begun.settle(false).unwrap();
+        assert_eq!((begun.group(), begun.promised()), (Some(GroupId(8)), Some(lease)), "its log is lost, and what it promised is not");
+    }
 }

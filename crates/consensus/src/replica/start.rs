@@ -72,7 +72,7 @@ pub(super) async fn start<M: Machine>(options: Options, machine: M) -> Result<(R
     });
     tokio::spawn(Batcher::new(raft.clone(), queue, role.clone(), closed_rx, counters.clone(), options.clock.clone()).run());
     let candidacy = candidacy(&raft, &options, &identity);
-    let muzzle = muzzle(&candidacy, &options, identity.promised());
+    let muzzle = muzzle(&candidacy, &options, &identity, identity.promised());
 
     tracing::info!(
         kind = options.kind, name = options.name, replica = %identity.replica(), incarnation = %identity.incarnation(),
@@ -132,12 +132,18 @@ fn candidacy<M: Machine>(raft: &Raft<crate::engine::Engine, Keeper<M>>, options:
 }
 
 /// A voter that was restarted neither votes nor stands for as long as it may have promised to follow (P4).
-fn muzzle(candidacy: &Arc<Candidacy>, options: &Options, promised: Option<Span>) -> Muzzle {
+fn muzzle(candidacy: &Arc<Candidacy>, options: &Options, identity: &Arc<Identity>, promised: Option<Span>) -> Muzzle {
     let Some(promised) = promised else { return Muzzle { until: Time::ZERO } };
-    let candidacy = candidacy.clone();
+    let (candidacy, identity, lease) = (candidacy.clone(), Arc::downgrade(identity), options.timers.election_max);
     tokio::spawn(async move {
         tokio::time::sleep(promised.to_std()).await;
         candidacy.unmuzzle();
+        let Some(identity) = identity.upgrade() else { return };
+        // Beside the consensus thread, which a slow disk must not keep. If it fails, the next start is silent for longer than it must.
+        let kept = tokio::task::spawn_blocking(move || identity.outlive(lease)).await.map_err(std::io::Error::other).flatten();
+        if let Err(error) = kept {
+            tracing::info!(error = &error as &dyn std::error::Error, "a lower lease was not kept");
+        }
     });
     Muzzle { until: options.clock.now() + promised }
 }

@@ -214,6 +214,18 @@ async fn a_replica_that_ended_just_after_its_group_began_stays_in_it() {
 }
 
 #[tokio::test]
+async fn a_replica_that_has_outlived_a_longer_lease_forgets_it() {
+    let mut cluster = Cluster::group(1, |_| {}).await;
+    cluster.leader().await;
+    cluster.kill(0);
+    cluster.tune = |options| options.timers.election_max = ms(300);
+    cluster.restart(0);
+    let path = cluster.path(0).join("identity.json");
+    let kept = || std::fs::read_to_string(&path).unwrap();
+    until("the longer lease to be forgotten", || kept().contains("\"lease_nanos\": 300000000").then_some(())).await;
+}
+
+#[tokio::test]
 async fn bootstrap_refuses_a_member_list_that_makes_no_sense() {
     let cluster = Cluster::start(2, |_| {});
     let member = |at: usize| Member { id: cluster.node(at).replica.id(), http: cluster.addresses[at], grpc: cluster.addresses[at] };
