@@ -120,7 +120,7 @@ pub struct Limits {
     pub connections_max: usize,
     /// Time that running requests get at a graceful stop.
     pub drain: Span,
-    /// A data thread later than this makes the replica give up its lease (P6).
+    /// A data thread later than this makes the replica give up its lease, and one that stays so for five times as long its office (P6).
     pub worker_late: Span,
     /// Longest time from the start of the process in which a leader waits to hear the map before it grants slots: its block may have
     /// been evicted while it was away (P16).

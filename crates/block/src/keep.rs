@@ -28,6 +28,9 @@ const TICK: Span = Span::from_millis(50);
 /// How often figures are brought up to date.
 const REPORT: Span = Span::from_millis(250);
 
+/// A data thread that stays late for so many times `worker_late` counts as stuck.
+const STUCK_PARTS: u64 = 5;
+
 /// When each data thread last showed itself.
 #[derive(Clone)]
 pub(crate) struct Ticks(Arc<[AtomicU64]>);
@@ -56,17 +59,41 @@ impl Ticks {
     }
 }
 
+/// Whether a data thread is late, and for how long.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Wedge {
+    late: bool,
+    /// How long that was seen. A look that comes late itself adds nothing: whatever kept it may have kept the threads.
+    seen: Span,
+}
+
+impl Wedge {
+    /// After a look that found the latest thread `late`, `passed` after the one before.
+    fn after(self, late: Span, limit: Span, passed: Span) -> Self {
+        match (late >= limit, self.late) {
+            (false, _) => Wedge::default(),
+            (true, false) => Wedge { late: true, seen: Span::ZERO },
+            (true, true) => Wedge { late: true, seen: self.seen + passed },
+        }
+    }
+
+    /// Whether the thread may never come back: it was late by `limit` when that was first seen.
+    fn is_stuck(self, limit: Span) -> bool {
+        self.late && self.seen >= limit.times(STUCK_PARTS - 1)
+    }
+}
+
 fn every(span: Span) -> tokio::time::Interval {
     let mut tick = interval(span.to_std());
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     tick
 }
 
-/// Sweeps, frees and watches until the process ends.
-pub(crate) async fn run(shared: Arc<Shared>, ticks: Ticks) {
+/// Sweeps, frees and watches until the process ends, and says in `stuck` whether a data thread is.
+pub(crate) async fn run(shared: Arc<Shared>, ticks: Ticks, stuck: watch::Sender<bool>) {
     let mut freed_at = shared.clock.now();
     let mut looked_at = freed_at;
-    let mut wedged = false;
+    let mut wedge = Wedge::default();
     let mut role = shared.replica().role();
     loop {
         let pause = {
@@ -81,8 +108,11 @@ pub(crate) async fn run(shared: Arc<Shared>, ticks: Ticks) {
         let leads = role.borrow_and_update().is_leader();
         watch_office(&shared, now, leads);
         // Who was late itself cannot tell whether others were.
-        if now.since(looked_at) < pause.times(3) {
-            wedged = watch_threads(&shared, &ticks, now, wedged);
+        let passed = now.since(looked_at);
+        if passed < pause.times(3) {
+            let (was, late) = (wedge, ticks.latest(now));
+            wedge = was.after(late, shared.limits.worker_late, passed);
+            watch_threads(&shared, late, was, wedge, &stuck);
         }
         looked_at = now;
         shared.router().sweep(now);
@@ -107,18 +137,23 @@ fn watch_office(shared: &Shared, now: Time, leads: bool) {
     }
 }
 
-/// Gives up the lease while a data thread is late (P6).
-fn watch_threads(shared: &Shared, ticks: &Ticks, now: Time, was: bool) -> bool {
-    let late = ticks.latest(now);
-    let wedged = late >= shared.limits.worker_late;
-    if wedged != was {
-        shared.lease().withhold(wedged);
-        if wedged {
+/// Gives up the lease while a data thread is late, and the office while one is stuck (P6): the lease alone would mute the block, which
+/// goes on hearing its leader.
+fn watch_threads(shared: &Shared, late: Span, was: Wedge, is: Wedge, stuck: &watch::Sender<bool>) {
+    if is.late != was.late {
+        shared.lease().withhold(is.late);
+        if is.late {
             shared.metrics.wedged.inc();
             warn!(%late, "a data thread is late: the lease is not renewed until it is back");
         }
     }
-    wedged
+    let lost = is.is_stuck(shared.limits.worker_late);
+    if stuck.send_if_modified(|told| std::mem::replace(told, lost) != lost) {
+        match lost {
+            true => warn!(%late, "a data thread stays late: another replica is to lead until it is back"),
+            false => info!("all data threads are back: this replica may lead again"),
+        }
+    }
 }
 
 /// Frees what the log counts for this run and the run does not, and renews what runs long. Through whoever leads.
@@ -203,5 +238,35 @@ fn figures(shared: &Shared) {
         metrics.slots_held.get_or_create(&labels).set(i64::from(held));
         metrics.slots_orphaned.get_or_create(&labels).set(i64::from(orphaned));
         metrics.queued.get_or_create(&labels).set(i64::from(load.queued));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: Span = Span::from_millis(300);
+    const STEP: Span = Span::from_millis(20);
+
+    /// The wedge after so many looks that found a thread late.
+    fn late_for(looks: u64) -> Wedge {
+        (0..looks).fold(Wedge::default(), |wedge, at| wedge.after(LIMIT + STEP.times(at), LIMIT, STEP))
+    }
+
+    /// Fails when a thread that never comes back keeps its replica in office for good, and when a late one costs the office at once.
+    #[test]
+    fn a_thread_that_stays_late_is_stuck_at_five_times_the_limit_and_no_sooner() {
+        let looks = LIMIT.times(STUCK_PARTS - 1).as_nanos() / STEP.as_nanos();
+        assert!(late_for(looks).late && !late_for(looks).is_stuck(LIMIT));
+        assert!(late_for(looks + 1).is_stuck(LIMIT));
+        assert!(!late_for(looks + 1).after(Span::ZERO, LIMIT, STEP).is_stuck(LIMIT), "it is back");
+    }
+
+    /// A process that stood still finds its threads late by as long as it did, at its first look.
+    #[test]
+    fn a_thread_that_is_very_late_at_a_single_look_is_not_stuck() {
+        let woken = Wedge::default().after(LIMIT.times(100), LIMIT, STEP);
+        assert!(woken.late && !woken.is_stuck(LIMIT));
+        assert_eq!(woken.after(Span::ZERO, LIMIT, STEP), Wedge::default());
     }
 }

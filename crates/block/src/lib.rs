@@ -11,7 +11,8 @@
 //!
 //! All of them meet in one place, the router behind its mutex (the module `grant`); the way to the log is a channel that never blocks. Raft has
 //! a thread and runtime of its own so that load on the data path cannot starve heartbeats; a data thread that is late makes the replica
-//! give up its lease, so that a leader whose data path is wedged grants nothing (P6). It keeps its office until it is back or ends.
+//! give up its lease, so that a leader whose data path is wedged grants nothing (P6). One that stays late makes it give up its office too,
+//! and keeps it from taking it again until it is back.
 
 mod adopt;
 mod config;
@@ -89,7 +90,8 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunError> {
     let ticks = Ticks::new(config.threads);
     let workers = start_workers(&config, &shared, tls.clone(), listeners, data_stopping, ticks.clone())?;
     let mut workers = tokio::spawn(workers.join());
-    tokio::spawn(keep::run(shared.clone(), ticks));
+    let (tell_stuck, stuck) = watch::channel(false);
+    tokio::spawn(keep::run(shared.clone(), ticks, tell_stuck));
     if config.slots == SlotsMode::Leased {
         tokio::spawn(keep::checkpoint(shared.clone()));
     }
@@ -97,7 +99,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunError> {
     tokio::spawn(health::run(shared.clone()));
     tokio::spawn(takeover::run(shared.clone()));
     tokio::spawn(adopt::run(shared.clone(), gossip.clone(), look(&config, &shared, &gossip, admin.address())));
-    tokio::spawn(wishes::run(shared.clone(), gossip.clone(), config.replica.clone()));
+    tokio::spawn(wishes::run(shared.clone(), gossip.clone(), config.replica.clone(), stuck));
     tokio::spawn(keep::report(shared.clone(), ready));
 
     let mut consensus_ended = consensus.ended;

@@ -7,6 +7,7 @@ mod dyno;
 mod evicted;
 mod http;
 mod replica;
+mod wedged;
 
 use std::time::{Duration, Instant};
 
