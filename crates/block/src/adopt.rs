@@ -1,8 +1,8 @@
 //! From the map to the group: what the map says about this block's dynos becomes commands.
 //!
 //! Only the leader acts, and it calls nobody: assignments reach it as facts, however late, and the rule that turns them into steps is the
-//! core's (P15, P18, P19). Every replica watches here for two more things: whether its process has heard enough of the map to grant
-//! slots at all, and whether its block was evicted meanwhile (P16).
+//! core's (P15, P18, P19). Every replica watches here for three more things: whether its process has heard enough of the map to grant
+//! slots at all, whether its block was evicted meanwhile (P16), and whether its name is another group's (P5).
 
 use std::sync::Arc;
 
@@ -51,13 +51,15 @@ fn hear(shared: &Shared, view: &MapView, hearing: &mut Hearing, waits: &mut bool
     let heard = hearing.look(shared.clock.now(), &shared.block, view);
     let group = shared.replica().group();
     let evicted = group.filter(|group| view.is_evicted(&shared.block, *group));
+    let stranger = group.filter(|group| view.is_stranger(&shared.block, *group));
     let (was, leads) = {
         let mut router = shared.router();
         let was = router.right();
-        router.set_right(match (evicted, heard) {
-            (Some(_), _) => Right::Evicted,
-            (None, Some(_)) => Right::Full,
-            (None, None) => Right::Unheard,
+        router.set_right(match (evicted, stranger, heard) {
+            (Some(_), _, _) => Right::Evicted,
+            (None, Some(_), _) => Right::Stranger,
+            (None, None, Some(_)) => Right::Full,
+            (None, None, None) => Right::Unheard,
         });
         (was, router.leads().is_some())
     };
@@ -67,6 +69,12 @@ fn hear(shared: &Shared, view: &MapView, hearing: &mut Hearing, waits: &mut bool
             block = %shared.block, %group,
             "this block was evicted: other blocks own its dynos, and it grants nothing any more. Stop its replicas, remove their data \
              directories, and start them with empty disks as a new block"
+        );
+    } else if let Some(group) = stranger.filter(|_| evicted.is_none() && was != Right::Stranger) {
+        warn!(
+            block = %shared.block, %group,
+            "another group has this block's name: this one owns nothing under it and grants nothing. Stop its replicas, remove their data \
+             directories, and set them up under another name"
         );
     } else if let Some(heard) = heard.filter(|_| was == Right::Unheard) {
         info!(?heard, waited = *waits, "the map was heard");

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use dynomesh_consensus::{Role, State};
 use dynomesh_core::block::DynoRecord;
 use dynomesh_core::gossip::{count_pause, load_pause};
-use dynomesh_core::id::{Address, AppName, DynoId, GroupId, Term, Zone};
+use dynomesh_core::id::{Address, AppName, DynoId, Epoch, GroupId, Term, Zone};
 use dynomesh_core::map::fact::{AppFact, AssignedFact, LeaderFact, LoadFact, NodeRole, NodeState, OwnedFact, ReleasedFact, ReplicaFact};
-use dynomesh_core::map::{Fact, NodeTelling};
+use dynomesh_core::map::{Fact, MapView, NodeTelling};
 use dynomesh_core::time::Time;
 use dynomesh_runtime::gossip::Gossip;
 
@@ -48,7 +48,7 @@ impl Voice {
     pub(crate) fn facts(&mut self, shared: &Shared, gossip: &Gossip, wanted_drained: bool) -> Vec<Fact> {
         let nodes = gossip.peers().len() + 1;
         self.telling.hear(&gossip.keys(), nodes);
-        let mut facts = self.leaders_facts(shared, nodes);
+        let mut facts = self.leaders_facts(shared, &gossip.view(), nodes);
         facts.push(self.node(shared, wanted_drained));
         facts
     }
@@ -70,7 +70,7 @@ impl Voice {
         Fact::Node(self.telling.tell(shared.clock.now(), state, in_flight, role))
     }
 
-    fn leaders_facts(&mut self, shared: &Shared, nodes: usize) -> Vec<Fact> {
+    fn leaders_facts(&mut self, shared: &Shared, view: &MapView, nodes: usize) -> Vec<Fact> {
         let role = shared.replica().role().borrow().clone();
         let Some(group) = shared.replica().group() else { return Vec::new() };
         let (Some(term), State::Leader { ready: true }) = (shared.router().leads(), &role.state) else {
@@ -80,14 +80,20 @@ impl Voice {
         if self.said.term != term {
             self.said = Said { term, ..Said::default() };
         }
+        // Of a block that it is not it says nothing but that it uses the name.
+        if view.is_stranger(&shared.block, group) {
+            return leader_fact(shared, &role, group, self.zone.as_ref(), &mut self.said).into_iter().collect();
+        }
         let now = shared.clock.now();
         let (loads_due, counts_due) = self.said.due(now, nodes);
-        let Owned { evicted, mut facts, dynos, loads } = owned(shared, now);
+        let Owned { evicted, mut facts, dynos, loads } = owned(shared, group, now);
         // The name is another group's by now, or will be: only what helps its dynos on is said any more.
         if !evicted {
             facts.extend(leader_fact(shared, &role, group, self.zone.as_ref(), &mut self.said));
+            // A directory that was lost is to bind no other group under this name.
+            facts.extend(view.bound(&shared.block).cloned().map(Fact::Bound));
         }
-        facts.extend(dynos.into_iter().map(|report| dyno_fact(shared, report, &mut self.said, counts_due)));
+        facts.extend(dynos.into_iter().map(|report| dyno_fact(shared, group, report, &mut self.said, counts_due)));
         facts.extend(loads.into_iter().map(|(app, load)| load_fact(shared, app, load, &mut self.said, loads_due)));
         facts
     }
@@ -116,13 +122,13 @@ struct Owned {
     loads: Vec<(AppName, Load)>,
 }
 
-fn owned(shared: &Shared, now: Time) -> Owned {
+fn owned(shared: &Shared, group: GroupId, now: Time) -> Owned {
     let router = shared.router();
     let state = router.state();
     let evicted = router.right() == Right::Evicted;
-    let released = state.released();
-    let mut facts: Vec<Fact> =
-        released.map(|(dyno, epoch)| Fact::Released(ReleasedFact { dyno: dyno.clone(), block: shared.block.clone(), epoch })).collect();
+    let promise =
+        |(dyno, epoch): (&DynoId, Epoch)| ReleasedFact { dyno: dyno.clone(), block: shared.block.clone(), group: Some(group), epoch };
+    let mut facts: Vec<Fact> = state.released().map(|released| Fact::Released(promise(released))).collect();
     if !evicted {
         // Only apps in use: a block that missed the end of an app's tombstone must not bring the app back to edges that are new.
         let used: BTreeSet<&AppName> = state.dynos().map(|record| &record.spec.app).collect();
@@ -154,7 +160,7 @@ fn leader_fact(shared: &Shared, role: &Role, group: GroupId, zone: Option<&Zone>
     Some(Fact::Leader(fact))
 }
 
-fn dyno_fact(shared: &Shared, report: DynoReport, said: &mut Said, soft_due: bool) -> Fact {
+fn dyno_fact(shared: &Shared, group: GroupId, report: DynoReport, said: &mut Said, soft_due: bool) -> Fact {
     if let Some((told, fact)) = said.owned.get(&report.id) {
         let hard_same = told.epoch == report.epoch && told.phase == report.phase && told.up == report.up;
         if *told == report || (hard_same && !soft_due) {
@@ -165,6 +171,7 @@ fn dyno_fact(shared: &Shared, report: DynoReport, said: &mut Said, soft_due: boo
     let fact = OwnedFact {
         dyno: report.id.clone(),
         block: shared.block.clone(),
+        group: Some(group),
         epoch: report.epoch,
         term: said.term,
         seq: said.seq,

@@ -262,6 +262,9 @@ fn readiness(shared: &Shared) -> Readiness {
         State::Leader { .. } if shared.router().right() == Right::Evicted => {
             Readiness::not_ready("the block was evicted: remove its data and start with empty disks")
         }
+        State::Leader { .. } if shared.router().right() == Right::Stranger => {
+            Readiness::not_ready("another group has this block's name: set it up under a name of its own, with empty disks")
+        }
         State::Leader { .. } if shared.router().right() == Right::Unheard => Readiness::not_ready("waits to hear the map"),
         State::Leader { ready: true } if shared.lease().valid(shared.clock.now()) => Readiness::ready(),
         State::Follower if role.leader.is_some() => Readiness::ready(),

@@ -365,7 +365,8 @@ mod tests {
         seen.measure(&view, at(50));
         assert_eq!((seen.samples.len(), seen.pending.len()), (0, 2));
         let (term, phase) = (Term(1), Phase::Active);
-        let owned = |epoch| OwnedFact { dyno: dyno.clone(), block: block.clone(), epoch, term, seq: 1, phase, up: None, in_flight: 0 };
+        let owned =
+            |epoch| OwnedFact { dyno: dyno.clone(), block: block.clone(), group: None, epoch, term, seq: 1, phase, up: None, in_flight: 0 };
         view.absorb(Fact::Owned(owned(Epoch(2))));
         seen.measure(&view, at(60));
         assert!(seen.samples.is_empty(), "an older word answered");

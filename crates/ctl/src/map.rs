@@ -10,7 +10,7 @@ use crate::error::CliError;
 use crate::output::Row;
 
 /// Kinds of facts, as the admin API names them.
-const KINDS: [&str; 9] = ["app", "assigned", "owned", "released", "leader", "load", "node", "wish", "evicted"];
+const KINDS: [&str; 10] = ["app", "assigned", "owned", "released", "leader", "load", "node", "wish", "bound", "evicted"];
 
 /// Which facts to show.
 #[derive(Debug, Clone, clap::Args)]

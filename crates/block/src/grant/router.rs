@@ -74,7 +74,7 @@ pub(crate) struct Pick {
 pub(crate) enum Refusal {
     NotLeader,
     Electing,
-    /// The block was evicted: its dynos are others'.
+    /// The block was evicted, or its name is another group's: its dynos are others'.
     Evicted,
     UnknownApp,
     NoDyno,
@@ -219,6 +219,8 @@ pub(crate) enum Right {
     Unheard,
     /// Nothing does.
     Full,
+    /// Its name is bound to another group (P5).
+    Stranger,
     /// The block was evicted; for good.
     Evicted,
 }
@@ -328,7 +330,7 @@ impl Router {
             _ if self.stopping => Err(Refusal::Stopping),
             Right::Full => Ok(()),
             Right::Unheard => Err(Refusal::Electing),
-            Right::Evicted => Err(Refusal::Evicted),
+            Right::Stranger | Right::Evicted => Err(Refusal::Evicted),
         }
     }
 

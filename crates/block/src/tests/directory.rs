@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use dynomesh_core::app::{AppSpec, DynoSpec, Phase, Policy, Serial};
 use dynomesh_core::id::{Address, AppName, BlockName, DynoId, Epoch, GroupId, NodeName, ReplicaId, Version};
-use dynomesh_core::map::fact::{AppFact, AssignedFact, EvictedFact, NodeFact, NodeRole, NodeState, Predecessor, WishFact};
+use dynomesh_core::map::fact::{AppFact, AssignedFact, BoundFact, EvictedFact, NodeFact, NodeRole, NodeState, Predecessor, WishFact};
 use dynomesh_core::map::{Fact, MapView};
 use dynomesh_core::time::Span;
 use dynomesh_runtime::clock::Clock;
@@ -85,6 +85,9 @@ impl PlayedDirectory {
     }
 
     pub(super) fn assign_spec(&mut self, spec: DynoSpec, block: Option<&str>, drain: bool, cut: Span) -> Epoch {
+        if block == Some("b1") {
+            self.bind();
+        }
         self.epoch += 1;
         let dyno = spec.id.clone();
         let block = block.map(|name| BlockName::new(name).unwrap());
@@ -96,6 +99,13 @@ impl PlayedDirectory {
         }
         self.say([Fact::Assigned(AssignedFact { dyno: spec, epoch, block, drain, after, cut })]);
         epoch
+    }
+
+    /// Says that the block is the group that shows itself under its name.
+    #[track_caller]
+    fn bind(&mut self) {
+        let group = until("the block shows itself", || self.view().leader(&block()).map(|leader| leader.group));
+        self.say([Fact::Bound(BoundFact { block: block(), group, version: Version(1) })]);
     }
 
     pub(super) fn wish(&mut self, node: &str, drain: bool) {

@@ -1,15 +1,26 @@
-//! A block that was evicted, while it ran or while it was away, and one that hears of nobody (P16).
+//! A block that was evicted, while it ran or while it was away, one that hears of nobody (P16), and one whose name is another's (P5).
 
+use std::path::Path;
 use std::time::Instant;
 
 use dynomesh_core::app::Phase;
 use dynomesh_core::map::fact::NodeRole;
 use dynomesh_core::time::Span;
 
-use super::replica::{free, pass};
+use super::replica::{found_with, free, pass};
 use super::*;
+use crate::config::Config;
 
 const LONG: Span = Span::from_secs(30);
+
+/// Sets a replica up as this one of this block.
+fn set_up(config: &mut Config, dir: &Path, block: &str, replica: &str) {
+    config.block = block.parse().unwrap();
+    config.replica = replica.parse().unwrap();
+    config.data_dir = dir.join(replica);
+    config.gossip.node = config.replica.clone();
+    config.gossip.generation_file = Some(dir.join(format!("{replica}.generation")));
+}
 
 /// An evicted block takes nothing new, finishes what runs, releases, and says what is to be done.
 #[test]
@@ -95,6 +106,27 @@ fn a_block_that_hears_of_nobody_serves_after_the_wait() {
     let block = Running::start(config);
     until("it serves", || block.ask("/wait/1").contains("200 OK").then_some(()));
     assert!(started.elapsed().as_millis() >= 1_500, "it served after {:?}", started.elapsed());
+    assert_eq!(dyno.requests(), 1);
+}
+
+/// Replicas are set up a second time under the name of a block that lives. Fails when a group takes what is assigned to another of its name.
+#[test]
+fn a_second_group_under_the_name_of_a_block_takes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut directory = PlayedDirectory::start("127.0.0.1:0".parse().unwrap());
+    let dyno = PlayedDyno::start("d1");
+    let (replicas, group) = found(dir.path(), 1, &[directory.address()]);
+    let epoch = directory.assign(&dyno, Some("b1"), false, LONG);
+    directory.await_owned(epoch, Phase::Active);
+    let (seconds, second) = found_with(dir.path(), 1, &[directory.address()], |config| set_up(config, dir.path(), "b1", "b1-9"));
+    assert_ne!(group, second);
+    until("it finds its name taken", || seconds[0].admin("/readyz").contains("another group").then_some(()));
+
+    let epoch = directory.assign(&dyno, Some("b1"), false, LONG);
+    directory.await_owned(epoch, Phase::Active);
+    assert!(seconds[0].ask("/wait/1").contains("x-dynomesh-verdict: not-dispatched"));
+    until("the block serves", || replicas[0].ask("/wait/1").contains("200 OK").then_some(()));
+    assert_eq!(directory.view().owner(&super::directory::d1()).and_then(|owner| owner.group), Some(group));
     assert_eq!(dyno.requests(), 1);
 }
 

@@ -18,7 +18,7 @@ use tonic::Status;
 use tracing::info;
 
 use super::call::Call;
-use super::refusal::invalid;
+use super::refusal::{invalid, refused};
 use super::write::Change;
 use super::{Api, rows};
 
@@ -30,8 +30,16 @@ impl Api {
         let demands = demands(request.options).map_err(invalid)?;
         let name = convert::block_name("name", &request.name).map_err(invalid)?;
         let addresses = convert::addresses("replicas", &request.replicas).map_err(invalid)?;
-        let found = timeout_at(call.end, founded(&name, &addresses)).await;
-        let (group, new) = found.map_err(|_| Status::deadline_exceeded("the replicas did not all answer in time; send it again"))??;
+        let late = |_| Status::deadline_exceeded("the replicas did not all answer in time; send it again");
+        let known = timeout_at(call.end, group_of(&name, &addresses)).await.map_err(late)??;
+        self.may_write(call.end).await?;
+        self.caught_up().await?;
+        self.may_add(&name, known)?;
+        let new = known.is_none();
+        let group = match known {
+            Some(group) => group,
+            None => timeout_at(call.end, bootstrap_group(&addresses)).await.map_err(late)?.map_err(unreached)?,
+        };
         if new {
             info!(caller = %call.caller, method = call.method, block = %name, %group, "block bootstrapped");
         }
@@ -39,6 +47,23 @@ impl Api {
         self.applied(reply.stamp(), call.end).await;
         let known = self.block_row(&name);
         Ok(wire::AddBlockResponse { block: known, changed: reply.changed() || new })
+    }
+
+    /// Refuses a block whose name is another's, before anything is founded under it.
+    fn may_add(&self, name: &BlockName, known: Option<GroupId>) -> Result<(), Status> {
+        let view = self.gossip.view();
+        self.directory.read(|state| {
+            // A recovered directory may know of a block without knowing which group it is.
+            let unbound = state.block(name).is_some_and(|block| block.group.is_none());
+            if let Some(bound) = view.bound(name).filter(|bound| unbound && known != Some(bound.group)) {
+                let is = bound.group;
+                return Err(Status::already_exists(format!(
+                    "block {name} is group {is} by the word of this mesh's earlier directory; name replicas of that group, or set these up \
+                     under another name"
+                )));
+            }
+            if known.is_none() { state.may_found(name).map_err(refused) } else { Ok(()) }
+        })
     }
 
     pub(super) async fn replace_replica(
@@ -112,8 +137,8 @@ impl Api {
     }
 }
 
-/// The group of these replicas, and whether it was made just now.
-async fn founded(name: &BlockName, addresses: &[Address]) -> Result<(GroupId, bool), Status> {
+/// The group of these replicas; none if they all wait to be founded.
+async fn group_of(name: &BlockName, addresses: &[Address]) -> Result<Option<GroupId>, Status> {
     let found = try_join_all(addresses.iter().map(|address| identify_replica(*address))).await.map_err(unreached)?;
     for (nth, (who, address)) in found.iter().zip(addresses).enumerate() {
         if who.kind != KIND || who.name != name.as_str() {
@@ -121,14 +146,12 @@ async fn founded(name: &BlockName, addresses: &[Address]) -> Result<(GroupId, bo
             return Err(invalid(FieldError::new(format!("replicas[{nth}]"), problem)));
         }
     }
-    let Some(known) = found.iter().filter(|who| who.group.is_some()).max_by_key(|who| who.members.len()) else {
-        return bootstrap_group(addresses).await.map(|group| (group, true)).map_err(unreached);
-    };
+    let Some(known) = found.iter().filter(|who| who.group.is_some()).max_by_key(|who| who.members.len()) else { return Ok(None) };
     let group = known.group.expect("it was just seen");
     // One that has no group yet may be a member that its leader has not reached yet.
     let outsider = found.iter().zip(addresses).find(|(who, address)| !belongs(who, **address, group, known));
     match outsider {
-        None => Ok((group, false)),
+        None => Ok(Some(group)),
         Some((who, address)) => {
             let is = who.group.map_or("to no group".into(), |other| format!("to group {other}"));
             Err(Status::failed_precondition(format!(

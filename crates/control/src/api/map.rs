@@ -10,7 +10,7 @@ use super::page::page;
 use super::refusal::invalid;
 
 /// All kinds, ordered as their keys are.
-const KINDS: [&str; 9] = ["app", "assigned", "evicted", "leader", "load", "node", "owned", "released", "wish"];
+const KINDS: [&str; 10] = ["app", "assigned", "bound", "evicted", "leader", "load", "node", "owned", "released", "wish"];
 
 impl Api {
     /// Facts by key. Answered in every state: it tells what was heard, not what the directory holds.
@@ -38,6 +38,7 @@ fn of_kind(view: &MapView, kind: &str) -> Vec<Fact> {
     match kind {
         "app" => view.apps().cloned().map(Fact::App).collect(),
         "assigned" => view.assigned().cloned().map(Fact::Assigned).collect(),
+        "bound" => view.bindings().cloned().map(Fact::Bound).collect(),
         "evicted" => view.evicted().cloned().map(Fact::Evicted).collect(),
         "leader" => view.leaders().cloned().map(Fact::Leader).collect(),
         "load" => view.all_loads().cloned().map(Fact::Load).collect(),

@@ -122,15 +122,16 @@ pub(crate) fn warnings(state: &DirectoryState, view: &MapView) -> Vec<String> {
         warnings.push(format!("{waiting} dynos wait for a block: none is known yet; start and bootstrap one"));
     }
     for bound in state.blocks() {
-        match view.leader(&bound.name) {
-            None => {
-                warnings.push(format!("nothing was heard of block {} since this process started; are its replicas running?", bound.name))
-            }
-            Some(leader) if bound.group.is_some_and(|group| group != leader.group) => warnings.push(format!(
-                "another group, {}, calls itself block {}; give it another name: the directory is bound to another and assigns it nothing",
-                leader.group, bound.name
-            )),
-            Some(_) => {}
+        let is_other = |leader: &&LeaderFact| bound.group.is_some_and(|group| group != leader.group);
+        if view.leaders_under(&bound.name).all(|leader| is_other(&leader)) {
+            warnings.push(format!("nothing was heard of block {} since this process started; are its replicas running?", bound.name));
+        }
+        for other in view.leaders_under(&bound.name).filter(is_other) {
+            warnings.push(format!(
+                "another group, {}, calls itself block {}: the name is bound to another, and this one takes nothing and promises nothing under \
+                 it; stop it, and set it up under another name, on empty disks",
+                other.group, bound.name
+            ));
         }
     }
     warnings
@@ -166,7 +167,7 @@ mod tests {
     }
 
     fn owned(epoch: Epoch, phase: Phase) -> Fact {
-        Fact::Owned(OwnedFact { dyno: a(), block: b1(), epoch, term: Term(1), seq: 1, phase, up: Some(true), in_flight: 2 })
+        Fact::Owned(OwnedFact { dyno: a(), block: b1(), group: None, epoch, term: Term(1), seq: 1, phase, up: Some(true), in_flight: 2 })
     }
 
     fn row(state: &DirectoryState, view: &MapView) -> wire::Dyno {
@@ -204,7 +205,7 @@ mod tests {
         let mut view = MapView::new();
         let epoch = state.dyno(&a()).unwrap().epoch;
         view.absorb(owned(epoch, Phase::Active));
-        view.absorb(Fact::Released(ReleasedFact { dyno: a(), block: b1(), epoch }));
+        view.absorb(Fact::Released(ReleasedFact { dyno: a(), block: b1(), group: None, epoch }));
         let released = row(&state, &view);
         assert_eq!((released.phase(), released.owner.as_str(), released.in_flight), (wire::DynoPhase::Released, "", 0));
     }
@@ -245,6 +246,12 @@ mod tests {
         let row = block(&b1(), &directory(), &Mesh::alone(&view));
         assert_eq!((row.leader.as_str(), row.bound, row.group), ("", true, GroupId(1).to_string()));
         let warnings = warnings(&directory(), &view);
-        assert!(warnings.len() == 1 && warnings[0].contains("another group"), "{warnings:?}");
+        assert!(warnings.len() == 2 && warnings[0].contains("nothing was heard") && warnings[1].contains("another group"), "{warnings:?}");
+        // The same when it is known which of them is meant.
+        view.absorb(Fact::Bound(directory().block(&b1()).unwrap().binding().unwrap()));
+        assert_eq!((super::warnings(&directory(), &view), view.leader(&b1())), (warnings, None));
+        view.absorb(leader(1));
+        let warnings = super::warnings(&directory(), &view);
+        assert!(warnings.len() == 1 && warnings[0].contains(&GroupId(7).to_string()), "{warnings:?}");
     }
 }

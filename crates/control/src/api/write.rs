@@ -107,7 +107,7 @@ impl Api {
 
     /// Refuses writes that would be lost or wrong: a directory that is older than its own words in the map gives out stamps that it has
     /// given out before (P17, P19). One that has just started has yet to hear them.
-    async fn may_write(&self, end: Instant) -> Result<(), Status> {
+    pub(super) async fn may_write(&self, end: Instant) -> Result<(), Status> {
         if self.replica.is_pristine() {
             return Err(refusal::not_bootstrapped());
         }

@@ -15,7 +15,7 @@ fn id(text: &str) -> DynoId {
 
 fn owned(block: &Block, dyno: &str, epoch: Epoch, phase: Phase, seq: u64) -> Fact {
     let (dyno, block) = (id(dyno), block.name());
-    Fact::Owned(OwnedFact { dyno, block, epoch, term: Term(1), seq, phase, up: Some(true), in_flight: 1 })
+    Fact::Owned(OwnedFact { dyno, block, group: None, epoch, term: Term(1), seq, phase, up: Some(true), in_flight: 1 })
 }
 
 #[tokio::test]
@@ -105,7 +105,7 @@ async fn a_dyno_waits_for_a_block_is_adopted_drained_removed_and_released() {
     assert_eq!(dynos(&client).await[0].phase(), wire::DynoPhase::Removing);
     refused(client.add_dyno(dyno("b", 3000)).await, Code::FailedPrecondition, "b1");
     let removed = block.hears(|view| view.assignment(&id("a")).filter(|fact| fact.block.is_none()).cloned()).await;
-    block.say(Fact::Released(ReleasedFact { dyno: id("a"), block: block.name(), epoch: removed.epoch }));
+    block.say(Fact::Released(ReleasedFact { dyno: id("a"), block: block.name(), group: None, epoch: removed.epoch }));
     soon(|| async { dynos(&client).await.is_empty().then_some(()) }).await;
     assert!(!client.remove_dyno(remove).await.unwrap().into_inner().changed);
     client.add_dyno(dyno("b", 3000)).await.unwrap();

@@ -64,6 +64,10 @@ async fn replicas_that_wait_become_a_block_once() {
     let late = waiting("b1", &dir.path().join("b1-4")).await;
     refused(client.add_block(add("b1", &[one, two, &late])).await, Code::FailedPrecondition, "replica replace");
 
+    // Nor is a second group founded under the name: it would stand there, and be nobody's.
+    refused(client.add_block(add("b1", &[&late])).await, Code::AlreadyExists, "is bound to group");
+    assert!(late.replica.is_pristine(), "a group was founded whose name is another's");
+
     let nothing = wire::ReplaceReplicaRequest { block: "b1".into(), ..Default::default() };
     refused(client.replace_replica(nothing.clone()).await, Code::InvalidArgument, "dead: ");
     let unknown = wire::ReplaceReplicaRequest { block: "b9".into(), dead: 1, ..nothing };

@@ -85,7 +85,8 @@ async fn an_empty_directory_refuses_writes_in_a_mesh_that_others_have_filled() {
     let (control, mut client) = alone(dir.path()).await;
     let block = Block::silent("b1", 1, &control);
     let (dyno, epoch) = (DynoId::new("a").unwrap(), Epoch(9));
-    let owned = OwnedFact { dyno, block: block.name(), epoch, term: Term(1), seq: 1, phase: Phase::Active, up: None, in_flight: 0 };
+    let owned =
+        OwnedFact { dyno, block: block.name(), group: None, epoch, term: Term(1), seq: 1, phase: Phase::Active, up: None, in_flight: 0 };
     block.say(Fact::Owned(owned));
     let status = || async { client.clone().get_status(wire::GetStatusRequest {}).await.unwrap().into_inner() };
     soon(|| async { status().await.warnings.iter().any(|warning| warning.contains("control recover")).then_some(()) }).await;

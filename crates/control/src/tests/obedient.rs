@@ -58,14 +58,15 @@ async fn obey(block: Arc<Block>) {
                 seq += 1;
                 let phase = if fact.drain { Phase::Draining } else { Phase::Active };
                 let (dyno, block_name) = (id.clone(), me.clone());
-                let own = OwnedFact { dyno, block: block_name, epoch, term: Term(1), seq, phase, up: Some(true), in_flight: 0 };
+                let own =
+                    OwnedFact { dyno, block: block_name, group: None, epoch, term: Term(1), seq, phase, up: Some(true), in_flight: 0 };
                 block.say(Fact::Owned(own));
                 block.say(Fact::Assigned(fact.clone()));
             } else if fact.block.as_ref() != Some(&me) && (has < Some(epoch) && has.is_some() || awaited(&view, fact, &block)) {
                 owned.remove(id);
                 block.unsay(&format!("owned/{id}"));
                 block.unsay(&format!("assigned/{id}"));
-                block.say(Fact::Released(ReleasedFact { dyno: id.clone(), block: me.clone(), epoch }));
+                block.say(Fact::Released(ReleasedFact { dyno: id.clone(), block: me.clone(), group: None, epoch }));
             }
         }
         if changes.changed().await.is_err() {

@@ -143,7 +143,12 @@ async fn the_command_line_waits_for_the_effect_and_says_when_it_does_not_come() 
     let releasing = async {
         let removed = block.hears(|view| view.assignment(&id).filter(|fact| fact.block.is_none()).cloned()).await;
         let (dyno, block_name, epoch) = (id.clone(), block.name(), removed.epoch);
-        block.say(dynomesh_core::map::Fact::Released(dynomesh_core::map::fact::ReleasedFact { dyno, block: block_name, epoch }));
+        block.say(dynomesh_core::map::Fact::Released(dynomesh_core::map::fact::ReleasedFact {
+            dyno,
+            block: block_name,
+            group: None,
+            epoch,
+        }));
     };
     let (removed, ()) = tokio::join!(removing, releasing);
     assert_eq!(removed, ExitCode::SUCCESS);

@@ -107,6 +107,11 @@ impl BlockState {
         self.floor
     }
 
+    /// Whether the block has ever had a dyno, or promised to have none.
+    pub fn has_served(&self) -> bool {
+        !self.dynos.is_empty() || !self.released.is_empty() || self.floor > Epoch::default()
+    }
+
     /// All slots, in the order of their ids: by holder, then by number.
     pub fn slots(&self) -> impl ExactSizeIterator<Item = (SlotId, &SlotRecord)> {
         self.slots.iter().map(|(id, record)| (*id, record))

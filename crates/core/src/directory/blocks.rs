@@ -16,6 +16,22 @@ impl DirectoryState {
         self.blocks.get(name).is_none_or(|block| block.group.is_none()) && !self.was_removed(group) && !self.is_spent(name)
     }
 
+    /// Whether a group that uses a block's name may be that block, as far as is known: a word that names no group is taken for the block's.
+    pub fn may_be(&self, name: &BlockName, group: Option<GroupId>) -> bool {
+        let bound = self.blocks.get(name).and_then(|block| block.group);
+        group.is_none_or(|group| bound.is_none_or(|bound| bound == group))
+    }
+
+    /// Refuses a name under which no new group could be bound: whoever founds one asks first, or it would stand there under a name that is
+    /// another's.
+    pub fn may_found(&self, name: &BlockName) -> Result<(), Refusal> {
+        if let Some(bound) = self.blocks.get(name).and_then(|block| block.group) {
+            let sentence = format!("block {name} is bound to group {bound}: a new group must have another name, and so must its replicas");
+            return Err(Refusal::exists(sentence));
+        }
+        self.has_room_for(name)
+    }
+
     /// Whether a group was a block once and was removed.
     pub fn was_removed(&self, group: GroupId) -> bool {
         self.removed.values().any(|block| block.group == Some(group))
@@ -46,18 +62,23 @@ impl DirectoryState {
             let sentence = format!("group {group} was block {name} and was removed; bootstrap it anew, on empty disks");
             return Err(Refusal::precondition(sentence));
         }
-        if self.is_spent(&name) {
-            let sentence = format!("a block {name} was removed, and a name is never used again; set the replicas up under another name");
-            return Err(Refusal::precondition(sentence));
-        }
-        if self.blocks.len() >= BLOCKS_MAX && !self.blocks.contains_key(&name) {
-            return Err(Refusal::precondition(format!("the mesh has {BLOCKS_MAX} blocks already, which is the limit")));
-        }
+        self.has_room_for(&name)?;
         let stamp = self.stamp(at);
         let block = self.blocks.entry(name.clone()).or_insert_with(|| BlockRecord::new(name, None, Version(stamp)));
         (block.group, block.version) = (Some(group), Version(stamp));
         self.place_waiting(at);
         Ok(Reply::Done { changed: true, stamp })
+    }
+
+    fn has_room_for(&self, name: &BlockName) -> Result<(), Refusal> {
+        if self.is_spent(name) {
+            let sentence = format!("a block {name} was removed, and a name is never used again; set the replicas up under another name");
+            return Err(Refusal::precondition(sentence));
+        }
+        if self.blocks.len() >= BLOCKS_MAX && !self.blocks.contains_key(name) {
+            return Err(Refusal::precondition(format!("the mesh has {BLOCKS_MAX} blocks already, which is the limit")));
+        }
+        Ok(())
     }
 
     pub(super) fn drain_block(&mut self, at: Index, name: &BlockName, drain: bool) -> Result<Reply, Refusal> {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::app::{AppSpec, DynoSpec};
 use crate::id::{AppName, BlockName, Epoch, GroupId, NodeName, Version};
-use crate::map::fact::{AssignedFact, EvictedFact, Predecessor, WishFact};
+use crate::map::fact::{AssignedFact, BoundFact, EvictedFact, Predecessor, WishFact};
 use crate::time::Span;
 
 /// An app.
@@ -104,6 +104,11 @@ impl BlockRecord {
     /// Whether it may be given dynos, as far as an operator's word goes.
     pub fn takes_dynos(&self) -> bool {
         !self.drain && !self.evicted
+    }
+
+    /// What the map shall say of its identity, once it is known.
+    pub fn binding(&self) -> Option<BoundFact> {
+        Some(BoundFact { block: self.name.clone(), group: self.group?, version: self.version })
     }
 
     /// What the map shall say of its eviction.

@@ -73,7 +73,8 @@ pub fn left_out(view: &MapView, state: &DirectoryState) -> Vec<String> {
     let unsaid = |id: &DynoId| !state.dynos.contains_key(id) && view.assignment(id).is_none();
     let held = |owned: &&OwnedFact| {
         let released = view.released(&owned.dyno, &owned.block) >= Some(owned.epoch);
-        unsaid(&owned.dyno) && !released && !ended(&owned.dyno, owned.epoch)
+        let speaks = view.speaks_for(&owned.block, owned.group);
+        speaks && unsaid(&owned.dyno) && !released && !ended(&owned.dyno, owned.epoch)
     };
     let owned = view.owned().filter(held).map(|owned| {
         format!(

@@ -144,8 +144,9 @@ impl DirectoryState {
             let group = block.group.filter(|_| block.evicted)?;
             Some(EvictedFact { block: block.name.clone(), group, version: *version })
         }));
+        let bound = self.blocks.values().filter_map(BlockRecord::binding);
         let words = apps.chain(deleted).map(Fact::App).chain(dynos.chain(gone).map(Fact::Assigned));
-        words.chain(wishes).chain(evicted.map(Fact::Evicted)).collect()
+        words.chain(wishes).chain(evicted.map(Fact::Evicted)).chain(bound.map(Fact::Bound)).collect()
     }
 
     /// A stamp that was never given out: it follows the log, and steps on where commands share an entry.

@@ -202,6 +202,8 @@ impl Shadow {
                 Fact::App(f) => (f.version.0, format!("{:?}", f)),
                 Fact::Assigned(f) => (f.epoch.0, format!("{:?} {:?} {}", f.dyno, f.block, f.drain)),
                 Fact::Evicted(f) => (f.version.0, format!("{f:?}")),
+                // Under the stamp of whatever was last said of the block.
+                Fact::Bound(_) => continue,
                 other => panic!("the directory has no business to publish {other:?}"),
             };
             let known = self.stamps.entry(stamp).or_insert_with(|| word.clone());

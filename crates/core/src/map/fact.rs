@@ -13,7 +13,7 @@ use crate::time::Span;
 
 mod node;
 
-pub use node::{EvictedFact, NodeFact, NodeRole, NodeState, WishFact};
+pub use node::{BoundFact, EvictedFact, NodeFact, NodeRole, NodeState, WishFact};
 
 /// Largest written fact, in bytes; a larger one is not published and not read (P18).
 pub const FACT_LEN_MAX: usize = 4096;
@@ -48,6 +48,9 @@ pub enum Fact {
     Wish(WishFact),
     /// A block that lost all it had for good (P16). Published by the directory's leader.
     Evicted(EvictedFact),
+    /// Which group a block's name is bound to (P5). Published by the directory's leader, and by the leader of that group, so that a lost
+    /// directory binds no other.
+    Bound(BoundFact),
 }
 
 /// See [`Fact::App`]. Joined by version.
@@ -110,6 +113,9 @@ pub struct OwnedFact {
     pub dyno: DynoId,
     /// The owner.
     pub block: BlockName,
+    /// The group that speaks. `None` from a process of before this was said, whose word is taken for the block's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<GroupId>,
     /// The epoch it owns the dyno under.
     pub epoch: Epoch,
     /// Term of the leader that says so.
@@ -131,6 +137,9 @@ pub struct ReleasedFact {
     pub dyno: DynoId,
     /// The block that promises.
     pub block: BlockName,
+    /// The group that speaks, as in [`OwnedFact::group`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<GroupId>,
     /// Up to which epoch.
     pub epoch: Epoch,
 }
@@ -224,6 +233,7 @@ impl Fact {
             Fact::Node(f) => format!("node/{}", f.node),
             Fact::Wish(f) => format!("wish/{}", f.node),
             Fact::Evicted(f) => format!("evicted/{}/{}", f.block, f.group),
+            Fact::Bound(f) => format!("bound/{}", f.block),
         }
     }
 

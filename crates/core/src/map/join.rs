@@ -5,14 +5,14 @@
 //! agree even so. The predecessors of an assignment are the one part that changes without a new version: they only ever become
 //! fewer, so the join keeps those that both words still name.
 //!
-//! Not a join: two groups that use one block's name. Their terms cannot be compared, so the group known first is believed for as long as
-//! the process lives; the directory binds one of them and never assigns a dyno to the other (P5).
+//! Not a join: two groups that use one block's name. Their terms cannot be compared: the group that the directory bound is believed, and
+//! until that is known the one that was heard first (P5).
 
 use std::cmp::Ordering;
 
 use serde::Serialize;
 
-use super::fact::{AppFact, AssignedFact, EvictedFact, Fact, LeaderFact, LoadFact, NodeFact, OwnedFact, ReleasedFact, WishFact};
+use super::fact::{AppFact, AssignedFact, BoundFact, EvictedFact, Fact, LeaderFact, LoadFact, NodeFact, OwnedFact, ReleasedFact, WishFact};
 
 /// A word that joins with another about the same subject.
 pub trait Join: Sized {
@@ -38,6 +38,7 @@ pub fn join(one: &Fact, other: &Fact) -> Option<Fact> {
         (Fact::Node(a), Fact::Node(b)) => Some(Fact::Node(either(a, b))),
         (Fact::Wish(a), Fact::Wish(b)) => Some(Fact::Wish(either(a, b))),
         (Fact::Evicted(a), Fact::Evicted(b)) => Some(Fact::Evicted(either(a, b))),
+        (Fact::Bound(a), Fact::Bound(b)) => Some(Fact::Bound(either(a, b))),
         _ => None,
     }
 }
@@ -107,6 +108,12 @@ impl Join for NodeFact {
 }
 
 impl Join for WishFact {
+    fn joined(&self, other: &Self) -> Option<Self> {
+        larger(self, other, |fact| (fact.version.0, 0, 0))
+    }
+}
+
+impl Join for BoundFact {
     fn joined(&self, other: &Self) -> Option<Self> {
         larger(self, other, |fact| (fact.version.0, 0, 0))
     }

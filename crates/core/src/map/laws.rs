@@ -61,15 +61,18 @@ fn owners() -> Vec<Fact> {
             (1, Phase::Active, None, 10),
         ] {
             let (dyno, block, epoch, term) = (DynoId::new("d1").unwrap(), block(of), Epoch(epoch), Term(term));
-            all.push(Fact::Owned(OwnedFact { dyno, block, epoch, term, seq, phase, up, in_flight }));
+            all.push(Fact::Owned(OwnedFact { dyno, block, group: None, epoch, term, seq, phase, up, in_flight }));
         }
     }
     all
 }
 
 fn promises() -> Vec<Fact> {
-    let fact = |epoch| Fact::Released(ReleasedFact { dyno: DynoId::new("d1").unwrap(), block: block(1), epoch: Epoch(epoch) });
-    (1..5).map(fact).collect()
+    let fact = |epoch, group| {
+        let (dyno, block) = (DynoId::new("d1").unwrap(), block(1));
+        Fact::Released(ReleasedFact { dyno, block, group, epoch: Epoch(epoch) })
+    };
+    (1..5).flat_map(|epoch| [None, Some(GroupId(1)), Some(GroupId(2))].map(|group| fact(epoch, group))).collect()
 }
 
 fn leaders() -> Vec<Fact> {
@@ -119,9 +122,14 @@ fn evictions() -> Vec<Fact> {
     (1..4).map(evicted).collect()
 }
 
+fn bindings() -> Vec<Fact> {
+    let bound = |version, group| Fact::Bound(BoundFact { block: block(1), group: GroupId(group), version: Version(version) });
+    (1..4).flat_map(|version| [bound(version, 1), bound(version, 2)]).collect()
+}
+
 /// Every kind there is: a new one belongs here.
 fn kinds() -> Vec<Vec<Fact>> {
-    vec![apps(), assignments(), owners(), promises(), leaders(), loads(), processes(), wishes(), evictions()]
+    vec![apps(), assignments(), owners(), promises(), leaders(), loads(), processes(), wishes(), evictions(), bindings()]
 }
 
 fn joined(one: &Fact, other: &Fact) -> Fact {

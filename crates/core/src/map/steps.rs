@@ -12,7 +12,7 @@ use crate::block::{self, AdoptDyno, BlockState};
 use crate::directory::{self, DirectoryState};
 use crate::id::{BlockName, DynoId, Epoch, GroupId};
 use crate::map::MapView;
-use crate::map::fact::{AssignedFact, Predecessor};
+use crate::map::fact::{AssignedFact, Predecessor, ReleasedFact};
 use crate::planted;
 
 /// Promises that a block keeps while forgetting them would delay an adoption.
@@ -40,7 +40,11 @@ pub fn directory_steps(view: &MapView, state: &DirectoryState) -> Vec<directory:
         unbound.map(|leader| directory::Command::BindBlock { name: leader.block.clone(), group: leader.group }).collect();
     for dyno in state.dynos() {
         let id = &dyno.spec.id;
-        let promised = |block: &BlockName| view.released(id, block);
+        let promised = |block: &BlockName| {
+            let counts = |fact: &&ReleasedFact| view.speaks_for(block, fact.group) && state.may_be(block, fact.group);
+            let promise = view.promise(id, block).filter(counts);
+            promise.map(|fact| fact.epoch)
+        };
         let earlier = dyno.after.iter().filter_map(|earlier| {
             let promised = promised(&earlier.block).filter(|promised| state.is_cleared(dyno, earlier, *promised))?;
             Some((&earlier.block, promised))
@@ -162,18 +166,42 @@ fn drained(own: &block::DynoRecord) -> block::Command {
 }
 
 /// What block `me` should propose if its group is this one: an evicted group drains and releases all it has and adopts nothing more, not
-/// even what is assigned to its name, for that is meant for the group that has the name now (P16).
+/// even what is assigned to its name, for that is meant for the group that has the name now (P16). Nor does a group whose name the
+/// directory has bound to another; and one that was never bound, as far as it knows, neither takes nor promises anything under its name (P5).
 pub fn steps_of_group(view: &MapView, me: &BlockName, group: Option<GroupId>, state: &BlockState) -> Vec<block::Command> {
+    if group.is_some_and(|group| view.is_stranger(me, group)) {
+        return renounced(state);
+    }
     let mut usual = steps(view, me, state);
+    // Without the directory's word, one that has served goes on: it was bound once.
+    let bound = view.bound(me).is_some() || state.has_served();
+    if group.is_some() && !bound {
+        usual.retain(|command| !matches!(command, block::Command::Adopt(_) | block::Command::Release { .. }));
+    }
     let Some(group) = group.filter(|group| view.is_evicted(me, *group)) else { return usual };
     usual.retain(|command| !matches!(command, block::Command::Adopt(_)));
     let releases = |id: &DynoId| usual.iter().any(|command| matches!(command, block::Command::Release { dyno, .. } if dyno == id));
-    let done = state.dynos().filter(|own| own.phase == Phase::Draining && own.used == 0 && !releases(&own.spec.id));
-    let done: Vec<_> = done.map(|own| block::Command::Release { dyno: own.spec.id.clone(), epoch: own.epoch }).collect();
+    let done: Vec<_> = idle(state).filter(|own| !releases(&own.spec.id)).map(given_up).collect();
     let mut commands = evicted_steps(view, me, group, state);
     commands.extend(usual);
     commands.extend(done);
     commands
+}
+
+/// What a group gives up that another has the name of: all it ever took under that name.
+fn renounced(state: &BlockState) -> Vec<block::Command> {
+    let active = state.dynos().filter(|own| own.phase == Phase::Active);
+    active.map(drained).chain(idle(state).map(given_up)).collect()
+}
+
+/// Own dynos that are drained and have no slot left.
+fn idle(state: &BlockState) -> impl Iterator<Item = &block::DynoRecord> {
+    state.dynos().filter(|own| own.phase == Phase::Draining && own.used == 0)
+}
+
+/// Gives an own dyno up, whoever has it next.
+fn given_up(own: &block::DynoRecord) -> block::Command {
+    block::Command::Release { dyno: own.spec.id.clone(), epoch: own.epoch }
 }
 
 /// What a block of this group should propose first when it finds itself evicted (P16): it grants nothing more. What it has it gives up by the

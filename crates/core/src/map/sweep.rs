@@ -297,6 +297,7 @@ impl World {
         let owned = state.dynos().map(|dyno| OwnedFact {
             dyno: dyno.spec.id.clone(),
             block: block.clone(),
+            group: Some(group),
             epoch: dyno.epoch,
             term,
             seq,
@@ -304,7 +305,8 @@ impl World {
             up: None,
             in_flight: dyno.used,
         });
-        let released = state.released().map(|(dyno, epoch)| ReleasedFact { dyno: dyno.clone(), block: block.clone(), epoch });
+        let released =
+            state.released().map(|(dyno, epoch)| ReleasedFact { dyno: dyno.clone(), block: block.clone(), group: Some(group), epoch });
         let facts = owned.map(Fact::Owned).chain(released.map(Fact::Released));
         facts.chain([Fact::Leader(leader)]).collect()
     }

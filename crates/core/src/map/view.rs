@@ -2,12 +2,16 @@
 //!
 //! A view only grows, by joining facts; it does not forget what it was once told. Copies are cheap and share what has not changed since,
 //! so that a process can publish one to its readers after every datagram.
+//!
+//! Two groups may use one block's name (P5). Once it is known which of them the directory bound, the words of the other count for nothing
+//! here: it is no leader of that block, owns nothing, and promises nothing for it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::fact::{
-    AppFact, AssignedFact, EvictedFact, Fact, LeaderFact, LoadFact, NodeFact, OwnedFact, PREDECESSORS_MAX, ReleasedFact, WishFact,
+    AppFact, AssignedFact, BoundFact, EvictedFact, Fact, LeaderFact, LoadFact, NodeFact, OwnedFact, PREDECESSORS_MAX, ReleasedFact,
+    WishFact,
 };
 use super::join::Join;
 use crate::app::check_max_conns;
@@ -26,6 +30,9 @@ pub struct MapView {
     owned: Arc<BTreeMap<DynoId, OwnedFact>>,
     released: Arc<BTreeMap<(DynoId, BlockName), ReleasedFact>>,
     leaders: Arc<BTreeMap<BlockName, LeaderFact>>,
+    /// Leaders of groups that are not believed under the name they use.
+    strangers: Arc<BTreeMap<(BlockName, GroupId), LeaderFact>>,
+    bound: Arc<BTreeMap<BlockName, BoundFact>>,
     loads: Arc<BTreeMap<AppName, BTreeMap<BlockName, LoadFact>>>,
     nodes: Arc<BTreeMap<NodeName, NodeFact>>,
     wishes: Arc<BTreeMap<NodeName, WishFact>>,
@@ -50,7 +57,12 @@ impl MapView {
             Fact::Assigned(f) => put(&mut self.assigned, f.dyno.id.clone(), f),
             Fact::Owned(f) => put(&mut self.owned, f.dyno.clone(), f),
             Fact::Released(f) => put(&mut self.released, (f.dyno.clone(), f.block.clone()), f),
-            Fact::Leader(f) => put(&mut self.leaders, f.block.clone(), f),
+            Fact::Leader(f) => self.hear_leader(f),
+            Fact::Bound(f) => {
+                let name = f.block.clone();
+                let changed = put(&mut self.bound, name.clone(), f);
+                self.believe(&name) | changed
+            }
             Fact::Node(f) => put(&mut self.nodes, f.node.clone(), f),
             Fact::Wish(f) => put(&mut self.wishes, f.node.clone(), f),
             Fact::Evicted(f) => put(&mut self.evicted, (f.block.clone(), f.group), f),
@@ -96,14 +108,40 @@ impl MapView {
         self.owned.values()
     }
 
-    /// The owner of one dyno, as it last said itself.
+    /// The owner of one dyno, as it last said itself, unless it is known to speak for another block than its own.
     pub fn owner(&self, dyno: &DynoId) -> Option<&OwnedFact> {
-        self.owned.get(dyno)
+        self.owned.get(dyno).filter(|fact| self.speaks_for(&fact.block, fact.group))
     }
 
     /// The epoch up to which a block promised never to own a dyno.
     pub fn released(&self, dyno: &DynoId, block: &BlockName) -> Option<Epoch> {
-        self.released.get(&(dyno.clone(), block.clone())).map(|fact| fact.epoch)
+        self.promise(dyno, block).filter(|fact| self.speaks_for(block, fact.group)).map(|fact| fact.epoch)
+    }
+
+    /// The promise about a dyno under a block's name, whichever group made it.
+    pub fn promise(&self, dyno: &DynoId, block: &BlockName) -> Option<&ReleasedFact> {
+        self.released.get(&(dyno.clone(), block.clone()))
+    }
+
+    /// Which group a block is, if the directory was heard to say so.
+    pub fn bound(&self, block: &BlockName) -> Option<&BoundFact> {
+        self.bound.get(block)
+    }
+
+    /// All that is known of which group a block is, by name.
+    pub fn bindings(&self) -> impl ExactSizeIterator<Item = &BoundFact> {
+        self.bound.values()
+    }
+
+    /// Whether a group uses a name that is known to be bound to another.
+    pub fn is_stranger(&self, block: &BlockName, group: GroupId) -> bool {
+        self.bound(block).is_some_and(|bound| bound.group != group)
+    }
+
+    /// Whether the words of a group under a block's name count: not if another is known to be that block. One that does not say which
+    /// group it is, is taken for it.
+    pub fn speaks_for(&self, block: &BlockName, group: Option<GroupId>) -> bool {
+        group.is_none_or(|group| !self.is_stranger(block, group))
     }
 
     /// Leaders by block.
@@ -114,6 +152,12 @@ impl MapView {
     /// The leader of one block.
     pub fn leader(&self, block: &BlockName) -> Option<&LeaderFact> {
         self.leaders.get(block)
+    }
+
+    /// Leaders of all groups that were ever heard to use a block's name, the believed one first.
+    pub fn leaders_under<'a>(&'a self, block: &'a BlockName) -> impl Iterator<Item = &'a LeaderFact> {
+        let strangers = self.strangers.iter().filter(move |((name, _), _)| name == block).map(|(_, leader)| leader);
+        self.leader(block).into_iter().chain(strangers)
     }
 
     /// The load of an app in each block that ever told it.
@@ -176,6 +220,35 @@ impl MapView {
     pub fn all_loads(&self) -> impl Iterator<Item = &LoadFact> {
         self.loads.values().flat_map(BTreeMap::values)
     }
+
+    /// Joins a leader's word with those of its group; tells whether that changed anything but for a group that is not believed.
+    fn hear_leader(&mut self, fact: LeaderFact) -> bool {
+        let first = self.leaders.get(&fact.block).is_none_or(|known| known.group == fact.group);
+        if first && !self.is_stranger(&fact.block, fact.group) {
+            return put(&mut self.leaders, fact.block.clone(), fact);
+        }
+        let name = fact.block.clone();
+        put(&mut self.strangers, (name.clone(), fact.group), fact);
+        self.believe(&name)
+    }
+
+    /// Believes the group that a name is bound to, and no other; tells whether that is another than before.
+    fn believe(&mut self, block: &BlockName) -> bool {
+        let Some(group) = self.bound.get(block).map(|bound| bound.group) else { return false };
+        if self.leaders.get(block).is_some_and(|leader| leader.group == group) {
+            return false;
+        }
+        let before = Arc::make_mut(&mut self.leaders).remove(block);
+        let now = Arc::make_mut(&mut self.strangers).remove(&(block.clone(), group));
+        let changed = before.is_some() || now.is_some();
+        if let Some(before) = before {
+            Arc::make_mut(&mut self.strangers).insert((block.clone(), before.group), before);
+        }
+        if let Some(now) = now {
+            Arc::make_mut(&mut self.leaders).insert(block.clone(), now);
+        }
+        changed
+    }
 }
 
 fn put<K: Ord + Clone, F: Join + Clone>(facts: &mut Arc<BTreeMap<K, F>>, key: K, fact: F) -> bool {
@@ -197,6 +270,7 @@ fn stamp(fact: &Fact) -> u64 {
         Fact::Assigned(f) => f.epoch.0,
         Fact::Wish(f) => f.version.0,
         Fact::Evicted(f) => f.version.0,
+        Fact::Bound(f) => f.version.0,
         Fact::Owned(f) => f.epoch.0,
         Fact::Released(f) => f.epoch.0,
         Fact::Leader(_) | Fact::Load(_) | Fact::Node(_) => 0,
@@ -215,6 +289,6 @@ fn is_sound(fact: &Fact) -> bool {
         }
         Fact::Leader(f) => f.replicas.iter().any(|replica| replica.id == f.leader),
         Fact::Node(f) => f.version.len() <= VERSION_LEN_MAX && f.keys.len() <= NODE_KEYS_MAX,
-        Fact::Owned(_) | Fact::Released(_) | Fact::Load(_) | Fact::Wish(_) | Fact::Evicted(_) => true,
+        Fact::Owned(_) | Fact::Released(_) | Fact::Load(_) | Fact::Wish(_) | Fact::Evicted(_) | Fact::Bound(_) => true,
     }
 }

@@ -320,7 +320,7 @@ async fn a_node_is_told_what_it_wants() {
     until(|| whole(&[&control, &one, &two, &edge])).await;
     let owned = |block: &str, epoch| {
         let (dyno, block, term) = (DynoId::new("d").unwrap(), BlockName::new(block).unwrap(), Term(1));
-        Fact::Owned(OwnedFact { dyno, block, epoch: Epoch(epoch), term, seq: 1, phase: Phase::Active, up: None, in_flight: 0 })
+        Fact::Owned(OwnedFact { dyno, block, group: None, epoch: Epoch(epoch), term, seq: 1, phase: Phase::Active, up: None, in_flight: 0 })
     };
     one.publish([owned("one", 3), app("last", 1)]);
     for node in [&control, &two, &edge] {

@@ -91,6 +91,7 @@ pub fn owned(scale: &Scale, of: usize, seq: u64) -> Vec<Fact> {
     let fact = |nth| OwnedFact {
         dyno: dyno(of, nth),
         block: block(of),
+        group: None,
         epoch: Epoch(1 << 48),
         term: Term(7),
         seq,

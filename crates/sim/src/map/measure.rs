@@ -144,7 +144,7 @@ fn move_dyno(network: &mut Network, nth: usize, findings: &mut Findings) {
     let mut view = MapView::new();
     view.absorb(fact);
     let dyno = facts::dyno(from, nth % scale.dynos);
-    let promise = Fact::Released(ReleasedFact { dyno, block: facts::block(from), epoch: Epoch((1 << 48) + epoch) });
+    let promise = Fact::Released(ReleasedFact { dyno, block: facts::block(from), group: None, epoch: Epoch((1 << 48) + epoch) });
     let item = facts::item(&promise, &view);
     network.watch(&item);
     network.publish(scale.leader(from), &[item]);

@@ -100,7 +100,7 @@ impl Router {
             return;
         }
         self.right = right;
-        if right == Right::Evicted {
+        if matches!(right, Right::Stranger | Right::Evicted) {
             self.turn_away(Refusal::Evicted);
         }
     }

@@ -106,3 +106,17 @@ fn an_evicted_block_that_was_removed_still_hears_of_it() {
     tell(&mut state, bind("b7", 7));
     assert!(!state.facts().iter().any(|fact| matches!(fact, Fact::Evicted(f) if f.group == GroupId(7))));
 }
+
+#[test]
+fn no_second_group_is_founded_under_a_name() {
+    let mut state = told([bind("b1", 1)]);
+    let no = state.may_found(&block("b1")).unwrap_err();
+    assert!(no.kind == Kind::Exists && no.sentence.contains(&GroupId(1).to_string()), "{}", no.sentence);
+    state.may_found(&block("b2")).unwrap();
+    assert!(state.facts().iter().any(|fact| matches!(fact, Fact::Bound(f) if f.block == block("b1") && f.group == GroupId(1))));
+    assert!(
+        state.may_be(&block("b1"), Some(GroupId(1))) && state.may_be(&block("b1"), None) && !state.may_be(&block("b1"), Some(GroupId(2)))
+    );
+    tell(&mut state, forget("b1"));
+    assert_eq!(state.may_found(&block("b1")).unwrap_err().kind, Kind::Precondition);
+}

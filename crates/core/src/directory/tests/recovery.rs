@@ -131,6 +131,7 @@ fn obey(name: &str, own: &mut BlockState, view: &MapView) -> Vec<Fact> {
     let owned = own.dynos().map(|own| OwnedFact {
         dyno: own.spec.id.clone(),
         block: block(name),
+        group: None,
         epoch: own.epoch,
         term: Term(1),
         seq: 1,
@@ -138,7 +139,7 @@ fn obey(name: &str, own: &mut BlockState, view: &MapView) -> Vec<Fact> {
         up: None,
         in_flight: 0,
     });
-    let released = own.released().map(|(id, epoch)| ReleasedFact { dyno: id.clone(), block: block(name), epoch });
+    let released = own.released().map(|(id, epoch)| ReleasedFact { dyno: id.clone(), block: block(name), group: None, epoch });
     owned.map(Fact::Owned).chain(released.map(Fact::Released)).collect()
 }
 
@@ -292,7 +293,7 @@ fn a_dyno_in_doubt_is_removed_by_force_alone() {
     let mut heard = map_of(&lost);
     let mut state = recovered(&heard);
     let epoch = state.dyno(&dyno("d1")).unwrap().epoch;
-    let early = Fact::Released(ReleasedFact { dyno: dyno("d1"), block: block("b1"), epoch: Epoch(epoch.0 + 9) });
+    let early = Fact::Released(ReleasedFact { dyno: dyno("d1"), block: block("b1"), group: None, epoch: Epoch(epoch.0 + 9) });
     hear(&mut heard, vec![early]);
     let polite = Command::RemoveDyno { id: dyno("d1"), force: false };
     assert!(may_say(&heard, &state, &polite).unwrap_err().sentence.contains("by force"));

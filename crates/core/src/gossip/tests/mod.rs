@@ -201,7 +201,7 @@ pub(super) fn assigned(name: &str, epoch: u64, to: usize, after: &[(usize, u64)]
 }
 
 pub(super) fn released(name: &str, by: usize, epoch: u64) -> Fact {
-    Fact::Released(ReleasedFact { dyno: dyno(name).id, block: block(by), epoch: Epoch(epoch) })
+    Fact::Released(ReleasedFact { dyno: dyno(name).id, block: block(by), group: None, epoch: Epoch(epoch) })
 }
 
 /// A small mesh: two of control, one edge, some blocks of two replicas each. Block `nth`'s replicas are the nodes `3 + 2 * nth` and the next.

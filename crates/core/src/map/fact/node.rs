@@ -1,4 +1,4 @@
-//! Facts about processes and lost blocks.
+//! Facts about processes, and about which group a block is.
 //!
 //! A process speaks of itself; nobody speaks for it. That it is not heard any more is no fact (P18): whoever needs to know which
 //! processes live asks gossip, not the map.
@@ -92,6 +92,17 @@ pub struct WishFact {
     pub version: Version,
     /// Whether it shall take nothing new: an edge no connections, a replica no leadership.
     pub drain: bool,
+}
+
+/// See [`Fact::Bound`](super::Fact::Bound). Joined by version.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BoundFact {
+    /// The block.
+    pub block: BlockName,
+    /// Its identity: what is assigned to the name is meant for this group, and nobody else speaks for it.
+    pub group: GroupId,
+    /// When the directory last spoke of the block.
+    pub version: Version,
 }
 
 /// See [`Fact::Evicted`](super::Fact::Evicted). Joined by version; there is no way back for a group.

@@ -180,6 +180,7 @@ impl Mesh {
         let owned = state.dynos().map(|dyno| OwnedFact {
             dyno: dyno.spec.id.clone(),
             block: block.clone(),
+            group: Some(group(nth)),
             epoch: dyno.epoch,
             term: Term(1),
             seq: 1,
@@ -187,7 +188,8 @@ impl Mesh {
             up: None,
             in_flight: 0,
         });
-        let released = state.released().map(|(dyno, epoch)| ReleasedFact { dyno: dyno.clone(), block: block.clone(), epoch });
+        let released =
+            state.released().map(|(dyno, epoch)| ReleasedFact { dyno: dyno.clone(), block: block.clone(), group: Some(group(nth)), epoch });
         owned.map(Fact::Owned).chain(released.map(Fact::Released)).collect()
     }
 }

@@ -154,7 +154,7 @@ impl Desk {
                     self.block.dismiss(place_of(dyno));
                 }
                 let epoch = self.state.borrow().promise(dyno).unwrap_or(*epoch);
-                Some(Fact::Released(ReleasedFact { dyno: dyno.clone(), block: self.name.clone(), epoch }))
+                Some(Fact::Released(ReleasedFact { dyno: dyno.clone(), block: self.name.clone(), group: None, epoch }))
             }
             Command::Adopt(adopt) => {
                 let (spec, epoch, new) = (&adopt.spec, adopt.epoch, u32::from(before.is_none()));
@@ -194,7 +194,7 @@ impl Desk {
 
     fn owned(&self, dyno: &DynoId, epoch: Epoch) -> OwnedFact {
         let (dyno, block, term, phase) = (dyno.clone(), self.name.clone(), Term(1), Phase::Active);
-        OwnedFact { dyno, block, epoch, term, seq: self.log.get(), phase, up: None, in_flight: 0 }
+        OwnedFact { dyno, block, group: None, epoch, term, seq: self.log.get(), phase, up: None, in_flight: 0 }
     }
 }
 
