@@ -12,6 +12,7 @@ use dynomesh_core::time::Span;
 use dynomesh_runtime::gossip::Gossip;
 use tracing::{debug, info, warn};
 
+use crate::evictions::Evictions;
 use crate::facts::Voice;
 use crate::grant::{Right, Shared};
 
@@ -26,6 +27,8 @@ pub(crate) struct Look {
     pub(crate) hearing: Hearing,
     /// How it speaks.
     pub(crate) voice: Voice,
+    /// What it has heard of evictions, now and before its start.
+    pub(crate) evictions: Evictions,
 }
 
 /// Adopts and publishes until the process ends. Runs on the housekeeping thread.
@@ -34,15 +37,19 @@ pub(crate) async fn run(shared: Arc<Shared>, gossip: Gossip, mut look: Look) {
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut changes = gossip.subscribe();
     let mut waits = false;
+    // In the own view before anything is decided by it.
+    gossip.publish(look.evictions.said());
     loop {
         tokio::select! {
             _ = tick.tick() => {}
             changed = changes.changed() => if changed.is_err() { return },
         }
         hear(&shared, &gossip.view(), &mut look.hearing, &mut waits);
+        look.evictions.keep(&gossip.view()).await;
         follow(&shared, &gossip).await;
         let wanted_drained = gossip.view().wants_drained(&look.me);
-        gossip.publish(look.voice.facts(&shared, &gossip, wanted_drained));
+        let facts = look.voice.facts(&shared, &gossip, wanted_drained);
+        gossip.publish(facts.into_iter().chain(look.evictions.said()));
     }
 }
 

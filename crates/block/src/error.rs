@@ -20,6 +20,9 @@ pub enum RunError {
     /// The map cannot be joined.
     #[error("cannot start gossip")]
     Gossip(#[source] dynomesh_runtime::gossip::GossipError),
+    /// The evictions that were written down cannot be read.
+    #[error("cannot read the evictions that were heard")]
+    Evictions(#[source] io::Error),
     /// A thread cannot be had.
     #[error("cannot start a thread")]
     Thread(#[source] io::Error),

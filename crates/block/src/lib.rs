@@ -17,6 +17,7 @@
 mod adopt;
 mod config;
 mod error;
+mod evictions;
 mod facts;
 mod grant;
 mod health;
@@ -55,6 +56,7 @@ pub use config::{Config, FileConfig, Limits, RaftSettings, Slots};
 pub use error::RunError;
 
 use adopt::Look;
+use evictions::Evictions;
 use facts::Voice;
 use grant::{Proposer, Right, Router, Shared};
 use ingress::Ingress;
@@ -84,6 +86,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunError> {
     );
 
     descriptors::expect(config.limits.connections_max.saturating_mul(config.threads), "limits.connections_max");
+    let evictions = Evictions::open(&config.data_dir).map_err(RunError::Evictions)?;
     let gossip = Gossip::start(config.gossip.clone(), &clock).map_err(RunError::Gossip)?;
     gossip.register(&registry);
     let (stop_data, data_stopping) = shutdown::channel();
@@ -98,7 +101,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunError> {
     tokio::spawn(tls::watch(tls.iter().map(ServerTls::files).collect()));
     tokio::spawn(health::run(shared.clone()));
     tokio::spawn(takeover::run(shared.clone()));
-    tokio::spawn(adopt::run(shared.clone(), gossip.clone(), look(&config, &shared, &gossip, admin.address())));
+    tokio::spawn(adopt::run(shared.clone(), gossip.clone(), look(&config, &shared, &gossip, admin.address(), evictions)));
     tokio::spawn(wishes::run(shared.clone(), gossip.clone(), config.replica.clone(), stuck));
     tokio::spawn(keep::report(shared.clone(), ready));
 
@@ -126,7 +129,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunError> {
     Ok(())
 }
 
-fn look(config: &Config, shared: &Shared, gossip: &Gossip, admin: SocketAddr) -> Look {
+fn look(config: &Config, shared: &Shared, gossip: &Gossip, admin: SocketAddr, evictions: Evictions) -> Look {
     let admin = net::reachable(admin, gossip.address());
     let telling = NodeTelling::new(config.replica.clone(), gossip.run(), env!("CARGO_PKG_VERSION"), config.zone.clone(), admin);
     Look {
@@ -134,6 +137,7 @@ fn look(config: &Config, shared: &Shared, gossip: &Gossip, admin: SocketAddr) ->
         // Two rounds bring what a peer passes on; a third is for the one that was lost.
         hearing: Hearing::new(shared.clock.now(), config.limits.map_wait, config.gossip.interval.times(3)),
         voice: Voice::new(telling, config.zone.clone(), config.http_advertise, config.grpc_advertise),
+        evictions,
     }
 }
 

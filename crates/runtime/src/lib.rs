@@ -10,6 +10,7 @@ pub mod clock;
 pub mod config;
 pub mod descriptors;
 pub mod faults;
+pub mod file;
 pub mod gossip;
 pub mod grpc;
 pub mod http;

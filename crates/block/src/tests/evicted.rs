@@ -89,6 +89,53 @@ fn a_block_evicted_while_it_was_away_dispatches_nothing_on_its_return() {
     directory.await_released(epoch);
 }
 
+/// Everything was stopped, and control comes back last: a block that heard of the eviction before tells the evicted one. Fails when what was
+/// heard of evictions dies with the processes.
+#[test]
+fn after_a_cold_start_without_control_an_evicted_block_hears_of_it_from_another() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut directory = PlayedDirectory::start("127.0.0.1:0".parse().unwrap());
+    let dyno = PlayedDyno::start("d1");
+    let (mut replicas, group) = found(dir.path(), 1, &[directory.address()]);
+    let epoch = directory.assign(&dyno, Some("b1"), false, LONG);
+    directory.await_owned(epoch, Phase::Active);
+    let mut evicted = replicas.remove(0).stop();
+    let (mut others, _) = found_with(dir.path(), 1, &[directory.address()], |config| set_up(config, dir.path(), "b2", "b2-1"));
+    directory.evict(group);
+    let file = others[0].config.data_dir.join("evictions");
+    until("the other block has written it down", || std::fs::read_to_string(&file).ok().filter(|text| text.contains(&group.to_string())));
+    let other = others.remove(0).stop();
+    drop(directory);
+
+    let other = Running::start(other);
+    evicted.gossip.seeds = vec![other.config.gossip.listen.to_string()];
+    evicted.limits.map_wait = Span::from_secs(10);
+    let block = Running::start(evicted);
+    until("it finds itself evicted", || block.admin("/readyz").contains("evicted").then_some(()));
+    assert!(block.ask("/wait/1").contains("x-dynomesh-reason: evicted"));
+    assert_eq!(dyno.requests(), 0);
+}
+
+/// It hears of nobody after its return, and knows it all the same.
+#[test]
+fn a_block_that_has_heard_of_its_eviction_knows_it_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut directory = PlayedDirectory::start("127.0.0.1:0".parse().unwrap());
+    let dyno = PlayedDyno::start("d1");
+    let (mut replicas, group) = found(dir.path(), 1, &[directory.address()]);
+    let epoch = directory.assign(&dyno, Some("b1"), false, LONG);
+    directory.await_owned(epoch, Phase::Active);
+    directory.evict(group);
+    let file = replicas[0].config.data_dir.join("evictions");
+    until("it has written it down", || std::fs::read_to_string(&file).ok().filter(|text| text.contains(&group.to_string())));
+    let mut config = replicas.remove(0).stop();
+    drop(directory);
+    config.gossip.seeds = vec![free().to_string()];
+    let block = Running::start(config);
+    until("it finds itself evicted", || block.admin("/readyz").contains("evicted").then_some(()));
+    assert_eq!(dyno.requests(), 0);
+}
+
 /// `routes-alone`: with nobody there to tell, what the log says stands.
 #[test]
 fn a_block_that_hears_of_nobody_serves_after_the_wait() {

@@ -9,8 +9,8 @@ use std::sync::{Arc, OnceLock};
 
 use serde::{Deserialize, Serialize};
 
-use super::topic::{Interest, TOPICS_MAX, Topic, is_soft};
-use crate::id::NodeName;
+use super::topic::{Interest, TOPICS_MAX, Topic, is_soft, lasting};
+use crate::id::{NodeName, Version};
 use crate::map::fact::FACT_LEN_MAX;
 use crate::map::{Fact, join};
 
@@ -129,6 +129,14 @@ impl Item {
     /// See [`is_soft`].
     pub(super) fn is_soft(&self) -> bool {
         matches!(self.content(), Some(Content::Fact(fact)) if is_soft(fact))
+    }
+
+    /// Its rank among what may stand for ever, if it is of that kind; see [`lasting`].
+    pub(super) fn lasting(&self) -> Option<(Version, u64)> {
+        match self.content() {
+            Some(Content::Fact(fact)) => lasting(fact).map(|version| (version, self.id)),
+            _ => None,
+        }
     }
 
     /// This word and another under the same key, both readable.

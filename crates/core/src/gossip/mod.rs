@@ -25,5 +25,5 @@ pub use message::{Age, Carried, Listed, Message};
 pub use peers::NODES_MAX;
 pub use rumour::{HOPS_MAX, MESSAGE_LEN};
 pub use spread::{EXPIRY, Output, REFRESH, Refused, Settings, Spread};
-pub use store::ITEMS_MAX;
-pub use topic::{Interest, TOPIC_LEN_MAX, TOPICS_MAX, Topic, WANTED_MAX, count_pause, is_soft, load_pause, topics};
+pub use store::{ITEMS_MAX, LASTING_MAX};
+pub use topic::{Interest, TOPIC_LEN_MAX, TOPICS_MAX, Topic, WANTED_MAX, count_pause, is_soft, lasting, load_pause, topics};

@@ -73,7 +73,7 @@ impl Spread {
     pub(super) fn absorb(&mut self, now: Time, carried: Carried, from: Source) {
         let Carried { item, age, hops } = carried;
         let (age, held) = (Span::from_secs(age.into()), self.store.get(item.id()));
-        if age >= EXPIRY {
+        if age >= EXPIRY && !self.store.lasts(&item) {
             return;
         }
         let born = now - age;
@@ -183,8 +183,9 @@ impl Spread {
 
     /// An item as it is handed over now, not to be handed on.
     pub(super) fn carried(&self, now: Time, item: Arc<Item>) -> Carried {
-        let born = self.store.get(item.id()).map_or(now, |entry| entry.born);
-        // Rounded up, so that an item grows older with every hand it goes through and none lives for ever.
+        let lasts = self.store.lasts(&item);
+        let born = self.store.get(item.id()).filter(|_| !lasts).map_or(now, |entry| entry.born);
+        // Rounded up, so that an item grows older with every hand it goes through and none lives for ever but those that shall.
         let age = now.since(born).as_nanos().div_ceil(1_000_000_000);
         Carried { item, age: Age::try_from(age).unwrap_or(Age::MAX), hops: HOPS_MAX }
     }

@@ -3,7 +3,7 @@
 //! A change is a *rumour*: whoever hears it first hands it on, at once, to a few of those who want it. What a rumour missed is found by
 //! *comparison* with one node at a time, in messages whose size depends neither on the number of nodes nor on that of facts. Nodes are
 //! learned of like facts. An item stands for [`EXPIRY`] after its publisher last said so, and then vanishes from the gossip, not from
-//! any view: absence is no evidence (P18).
+//! any view: absence is no evidence (P18). Evictions stand for as long as any node holds them.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -22,7 +22,8 @@ use super::watch::Watch;
 use crate::id::NodeName;
 use crate::time::{Span, Time};
 
-/// How long an item stands after its publisher last said so. As long as an hour, so that it outlives any restart of a publisher.
+/// How long an item stands after its publisher last said so, unless it is an eviction. As long as an hour, so that it outlives any restart
+/// of a publisher.
 pub const EXPIRY: Span = Span::from_secs(60 * 60);
 /// How often a publisher says that an item still stands.
 pub const REFRESH: Span = Span::from_secs(20 * 60);
@@ -244,6 +245,7 @@ impl Spread {
             let part = Range::ALL.narrow(self.swept % SUMS).expect("the whole has parts");
             self.swept += 1;
             let old = self.store.range(part).filter(|entry| now.since(entry.born) >= EXPIRY && !self.own.contains_key(&entry.item.id()));
+            let old = old.filter(|entry| !self.store.lasts(&entry.item));
             let old: Vec<Arc<Item>> = old.map(|entry| entry.item.clone()).collect();
             for item in old {
                 self.store.remove(item.id());

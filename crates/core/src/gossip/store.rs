@@ -4,16 +4,23 @@
 //! over all (id, hash) in it: equal sums, equal items. Sums of the whole are kept up to date, those of smaller ranges are counted when
 //! asked for, so that what two nodes send to compare themselves does not grow with what they have.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::sync::Arc;
 
 use super::exchange::{Range, SUMS, Scope, Sums};
 use super::item::{Item, mix};
 use super::topic::{Interest, Topic};
+use crate::directory::{BLOCKS_MAX, TOMBSTONES_MAX};
+use crate::id::Version;
 use crate::time::Time;
 
 /// Most items; new ones past it are refused, and counted.
 pub const ITEMS_MAX: usize = 500_000;
+
+/// Most items that stand for ever, the newest: as many evictions as a directory says at once. Older ones expire like all else, and what
+/// is held for ever stays below a megabyte.
+pub const LASTING_MAX: usize = BLOCKS_MAX + TOMBSTONES_MAX;
 
 /// One item as it is held here.
 #[derive(Debug, Clone)]
@@ -29,6 +36,8 @@ pub(super) struct Store {
     entries: BTreeMap<u64, Entry>,
     scopes: BTreeMap<Scope, Box<Sums>>,
     parts: BTreeMap<(Scope, Topic), Box<Sums>>,
+    /// What is held of what may stand for ever, oldest first.
+    lasting: BTreeSet<(Version, u64)>,
 }
 
 impl Store {
@@ -46,10 +55,18 @@ impl Store {
             return false;
         }
         self.count(&item, u64::wrapping_add);
+        let rank = item.lasting();
         if let Some(before) = self.entries.insert(item.id(), Entry { item, born }) {
-            self.count(&before.item, u64::wrapping_sub);
+            self.discount(&before.item);
         }
+        self.lasting.extend(rank);
         true
+    }
+
+    /// Whether an item, held or not, stands until newer ones of its kind crowd it out, however long nobody has said so.
+    pub(super) fn lasts(&self, item: &Item) -> bool {
+        let newer = |rank: (Version, u64)| self.lasting.range((Bound::Excluded(rank), Bound::Unbounded));
+        item.lasting().is_some_and(|rank| newer(rank).take(LASTING_MAX).count() < LASTING_MAX)
     }
 
     /// The publisher of an item said at `born` that it still stands.
@@ -61,7 +78,14 @@ impl Store {
 
     pub(super) fn remove(&mut self, id: u64) {
         if let Some(entry) = self.entries.remove(&id) {
-            self.count(&entry.item, u64::wrapping_sub);
+            self.discount(&entry.item);
+        }
+    }
+
+    fn discount(&mut self, item: &Item) {
+        self.count(item, u64::wrapping_sub);
+        if let Some(rank) = item.lasting() {
+            self.lasting.remove(&rank);
         }
     }
 
@@ -122,6 +146,7 @@ impl Store {
             assert!(entry.item.content().is_some(), "an unreadable item is held");
             again.put(entry.item.clone(), entry.born);
         }
+        assert_eq!(again.lasting, self.lasting);
         for (scope, sums) in &self.scopes {
             assert_eq!(again.kept(*scope, &Interest::Everything), *sums, "{scope:?}");
         }
@@ -146,4 +171,37 @@ fn token(item: &Item) -> u64 {
 
 fn empty() -> Box<Sums> {
     Box::new([0; SUMS])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::{BlockName, GroupId};
+    use crate::map::Fact;
+    use crate::map::fact::EvictedFact;
+
+    #[test]
+    fn of_more_evictions_than_a_directory_says_the_newest_stand() {
+        let block = BlockName::new("b1").unwrap();
+        let evicted = |nth: usize| {
+            let (group, version) = (GroupId(nth as u128), Version(nth as u64));
+            let fact = Fact::Evicted(EvictedFact { block: block.clone(), group, version });
+            Arc::new(Item::fact(&fact, vec![Topic::mesh()]).unwrap())
+        };
+        let items: Vec<_> = (0..LASTING_MAX + 2).map(evicted).collect();
+        let mut store = Store::default();
+        for item in &items[..LASTING_MAX] {
+            assert!(store.put(item.clone(), Time::ZERO));
+        }
+        assert!(store.lasts(&items[0]) && store.lasts(&items[LASTING_MAX]), "there is room, or it is newer");
+        for item in &items[LASTING_MAX..] {
+            assert!(store.put(item.clone(), Time::ZERO));
+        }
+        assert!(!store.lasts(&items[0]) && !store.lasts(&items[1]) && store.lasts(&items[2]));
+        store.check_invariants();
+        store.remove(items[0].id());
+        store.remove(items[1].id());
+        assert!(!store.lasts(&items[1]), "it would be taken back and crowded out again");
+        store.check_invariants();
+    }
 }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::exchange::Scope;
-use crate::id::{BlockName, DynoId};
+use crate::id::{BlockName, DynoId, Version};
 use crate::map::{Fact, MapView};
 use crate::time::Span;
 
@@ -196,6 +196,15 @@ fn about(dyno: &DynoId, block: &BlockName, view: &MapView) -> Vec<Topic> {
 /// Whether a fact will soon be followed by another: it waits for the next round, goes to few, and a lost one is not asked for at once.
 pub fn is_soft(fact: &Fact) -> bool {
     matches!(fact, Fact::Load(_) | Fact::Node(_))
+}
+
+/// When a fact was said that stands for as long as any node holds it, be its publisher gone for good: the eviction of a block. Who was away
+/// meanwhile must hear of it whenever it returns, from whomever (P16).
+pub fn lasting(fact: &Fact) -> Option<Version> {
+    match fact {
+        Fact::Evicted(fact) => Some(fact.version),
+        _ => None,
+    }
 }
 
 /// Least time between two words about the load of one app in one block, in a mesh of so many nodes: every block tells every edge, so the

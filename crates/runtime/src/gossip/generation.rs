@@ -1,11 +1,12 @@
 //! The number of a node's run: larger than that of every run before, whatever the wall clock did in between (P18).
 
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::path::Path;
 
 use super::GossipError;
 use crate::clock::Clock;
+use crate::file;
 
 /// The larger of the wall clock's milliseconds and one more than `file` says, which then says it too, on disk.
 pub(super) fn next(file: Option<&Path>, clock: &Clock) -> Result<u64, GossipError> {
@@ -28,15 +29,9 @@ fn read(path: &Path) -> io::Result<Option<u64>> {
     }
 }
 
-/// Whole or not at all, and flushed: a number that is forgotten could be used again.
+/// Flushed: a number that is forgotten could be used again.
 fn write(path: &Path, number: u64) -> io::Result<()> {
-    let aside = path.with_extension("new");
-    let mut file = File::create(&aside)?;
-    writeln!(file, "{number}")?;
-    file.sync_all()?;
-    fs::rename(&aside, path)?;
-    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(dir)?.sync_all()
+    file::replace(path, format!("{number}\n").as_bytes())
 }
 
 #[cfg(test)]

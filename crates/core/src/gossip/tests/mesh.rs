@@ -171,6 +171,27 @@ fn a_retracted_fact_vanishes_from_the_gossip_and_from_no_view() {
 }
 
 #[test]
+fn an_eviction_outlives_its_publisher_and_is_learned_from_anybody() {
+    let evicted = Fact::Evicted(EvictedFact { block: block(9), group: GroupId(9), version: Version(3) });
+    let knows = |world: &World, nth: usize| world.views[nth].is_evicted(&block(9), GroupId(9));
+    let mut world = mesh(9, 1);
+    world.publish(0, &[evicted]);
+    world.until(known);
+    world.until(|world| (0..5).all(|nth| knows(world, nth)));
+    // Control comes back on empty disks: it says nothing of it any more, and hears it from the others.
+    world.restart(0, 2);
+    world.restart(1, 2);
+    world.until(|world| knows(world, 0) && knows(world, 1));
+    world.run(EXPIRY + Span::from_secs(180));
+    for nth in 0..3 {
+        world.restart(nth, 3);
+    }
+    let late = world.add("b9-1", Interest::block(&block(9)));
+    world.until(|world| (0..3).all(|nth| knows(world, nth)) && knows(world, late));
+    world.check();
+}
+
+#[test]
 fn keys_are_told() {
     let mut world = mesh(8, 1);
     world.until(known);
