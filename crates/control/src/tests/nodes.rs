@@ -76,7 +76,7 @@ async fn the_map_is_told_fact_by_fact() {
             break;
         }
     }
-    assert_eq!(keys, ["app/shop", "assigned/a", "leader/b1", "node/b1-1", "node/control-1", "owned/a"]);
+    assert_eq!(keys, ["app/shop", "assigned/a", "bound/b1", "leader/b1", "node/b1-1", "node/control-1", "owned/a"]);
     let nodes = wire::GetMapRequest { kind: "node".into(), ..Default::default() };
     assert_eq!(client.get_map(nodes).await.unwrap().into_inner().facts.len(), 2);
     refused(client.get_map(wire::GetMapRequest { kind: "x".into(), ..Default::default() }).await, Code::InvalidArgument, "kind: ");
