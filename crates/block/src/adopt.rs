@@ -44,10 +44,12 @@ pub(crate) async fn run(shared: Arc<Shared>, gossip: Gossip, mut look: Look) {
             _ = tick.tick() => {}
             changed = changes.changed() => if changed.is_err() { return },
         }
-        hear(&shared, &gossip.view(), &mut look.hearing, &mut waits);
-        look.evictions.keep(&gossip.view()).await;
-        follow(&shared, &gossip).await;
-        let wanted_drained = gossip.view().wants_drained(&look.me);
+        // One view for all of it: nothing is acted on that came with an eviction that is not written down.
+        let view = gossip.view();
+        hear(&shared, &view, &mut look.hearing, &mut waits);
+        look.evictions.keep(shared.clock.now(), &view).await;
+        follow(&shared, &view).await;
+        let wanted_drained = view.wants_drained(&look.me);
         let facts = look.voice.facts(&shared, &gossip, wanted_drained);
         gossip.publish(facts.into_iter().chain(look.evictions.said()));
     }
@@ -92,13 +94,13 @@ fn hear(shared: &Shared, view: &MapView, hearing: &mut Hearing, waits: &mut bool
 }
 
 /// Takes the steps that the map asks for.
-async fn follow(shared: &Shared, gossip: &Gossip) {
+async fn follow(shared: &Shared, view: &MapView) {
     let steps = {
         let router = shared.router();
         if router.leads().is_none() {
             return;
         }
-        steps_of_group(&gossip.view(), &shared.block, shared.replica().group(), router.state())
+        steps_of_group(view, &shared.block, shared.replica().group(), router.state())
     };
     for command in steps {
         let prepared = shared.router().prepare(shared.clock.now(), &command);

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use dynomesh_consensus::State;
+use dynomesh_consensus::{Lease, State};
 use dynomesh_core::block::Command;
 use dynomesh_core::time::{Span, Time};
 use dynomesh_runtime::clock::Clock;
 use dynomesh_runtime::http::admin::Readiness;
+use prometheus_client::metrics::counter::Counter;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use tracing::{debug, info, warn};
@@ -15,10 +16,12 @@ use tracing::{debug, info, warn};
 use crate::grant::{Refusal, Shared};
 use crate::metrics::AppLabels;
 
-/// How often holds, waits and the lease are looked at.
+/// How often holds and waits are looked at.
 const SWEEP: Span = Span::from_millis(20);
 /// The same where there is nothing of it: without the lead and without slots of this run.
 const IDLE_SWEEP: Span = Span::from_millis(100);
+/// How often the data threads are looked at.
+const LOOK: Span = TICK;
 /// How often slots that nobody owns are freed, and long ones renewed (P11).
 const FREE: Span = Span::from_millis(100);
 /// How often leased grants are put into the log (P14).
@@ -89,11 +92,63 @@ fn every(span: Span) -> tokio::time::Interval {
     tick
 }
 
-/// Sweeps, frees and watches until the process ends, and says in `stuck` whether a data thread is.
-pub(crate) async fn run(shared: Arc<Shared>, ticks: Ticks, stuck: watch::Sender<bool>) {
+/// Who watches the data threads. It has nothing of the router: a data thread that is stuck may hold its lock.
+pub(crate) struct ThreadWatch {
+    clock: Clock,
+    ticks: Ticks,
+    limit: Span,
+    lease: Arc<Lease>,
+    wedged: Counter,
+    stuck: watch::Sender<bool>,
+}
+
+impl ThreadWatch {
+    /// Of this replica's threads; says in `stuck` whether one is.
+    pub(crate) fn new(shared: &Shared, ticks: Ticks, stuck: watch::Sender<bool>) -> Self {
+        let (limit, wedged) = (shared.limits.worker_late, shared.metrics.wedged.clone());
+        ThreadWatch { clock: shared.clock.clone(), ticks, limit, lease: shared.lease(), wedged, stuck }
+    }
+
+    /// Watches until the process ends. Runs on the consensus thread: whatever keeps that from looking keeps the lease from being renewed.
+    pub(crate) async fn run(self) {
+        let mut looked_at = self.clock.now();
+        let mut wedge = Wedge::default();
+        loop {
+            sleep(LOOK.to_std()).await;
+            let now = self.clock.now();
+            let (was, late, passed) = (wedge, self.ticks.latest(now), now.since(looked_at));
+            looked_at = now;
+            // Who was late itself cannot tell whether others were; that they are on time it can.
+            if late < self.limit || passed < LOOK.times(3) {
+                wedge = was.after(late, self.limit, passed);
+                self.tell(late, was, wedge);
+            }
+        }
+    }
+
+    /// Gives up the lease while a data thread is late, and the office while one is stuck (P6): the lease alone would mute the block, which
+    /// goes on hearing its leader.
+    fn tell(&self, late: Span, was: Wedge, is: Wedge) {
+        if is.late != was.late {
+            self.lease.withhold(is.late);
+            if is.late {
+                self.wedged.inc();
+                warn!(%late, "a data thread is late: the lease is not renewed until it is back");
+            }
+        }
+        let lost = is.is_stuck(self.limit);
+        if self.stuck.send_if_modified(|told| std::mem::replace(told, lost) != lost) {
+            match lost {
+                true => warn!(%late, "a data thread stays late: another replica is to lead until it is back"),
+                false => info!("all data threads are back: this replica may lead again"),
+            }
+        }
+    }
+}
+
+/// Sweeps and frees until the process ends.
+pub(crate) async fn run(shared: Arc<Shared>) {
     let mut freed_at = shared.clock.now();
-    let mut looked_at = freed_at;
-    let mut wedge = Wedge::default();
     let mut role = shared.replica().role();
     loop {
         let pause = {
@@ -107,14 +162,6 @@ pub(crate) async fn run(shared: Arc<Shared>, ticks: Ticks, stuck: watch::Sender<
         let now = shared.clock.now();
         let leads = role.borrow_and_update().is_leader();
         watch_office(&shared, now, leads);
-        // Who was late itself cannot tell whether others were.
-        let passed = now.since(looked_at);
-        if passed < pause.times(3) {
-            let (was, late) = (wedge, ticks.latest(now));
-            wedge = was.after(late, shared.limits.worker_late, passed);
-            watch_threads(&shared, late, was, wedge, &stuck);
-        }
-        looked_at = now;
         shared.router().sweep(now);
         if now.since(freed_at) >= FREE {
             freed_at = now;
@@ -134,25 +181,6 @@ fn watch_office(shared: &Shared, now: Time, leads: bool) {
         router.stand_down(Refusal::NotLeader);
     } else if !shared.lease().valid(now) {
         router.turn_away(Refusal::Electing);
-    }
-}
-
-/// Gives up the lease while a data thread is late, and the office while one is stuck (P6): the lease alone would mute the block, which
-/// goes on hearing its leader.
-fn watch_threads(shared: &Shared, late: Span, was: Wedge, is: Wedge, stuck: &watch::Sender<bool>) {
-    if is.late != was.late {
-        shared.lease().withhold(is.late);
-        if is.late {
-            shared.metrics.wedged.inc();
-            warn!(%late, "a data thread is late: the lease is not renewed until it is back");
-        }
-    }
-    let lost = is.is_stuck(shared.limits.worker_late);
-    if stuck.send_if_modified(|told| std::mem::replace(told, lost) != lost) {
-        match lost {
-            true => warn!(%late, "a data thread stays late: another replica is to lead until it is back"),
-            false => info!("all data threads are back: this replica may lead again"),
-        }
     }
 }
 

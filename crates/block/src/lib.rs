@@ -4,9 +4,9 @@
 //!
 //! | where | task | started by | ends |
 //! |---|---|---|---|
-//! | consensus thread | the replica and its gRPC server | [`run`] | last, after leadership was handed over |
+//! | consensus thread | the replica and its gRPC server; the watch of the data threads | [`run`] | last, after leadership was handed over |
 //! | data threads | `Ingress` on the HTTP listener; one exchange task per request at a dyno, one driver per connection to one, one carrier per switched connection | [`run`] | shutdown, when what runs is finished, also what other threads run over its connections |
-//! | calling thread | `keep`: holds, renewals, frees, lease and thread watch | [`run`] | with the process |
+//! | calling thread | `keep`: holds, renewals, frees, lease | [`run`] | with the process |
 //! | calling thread | `health`, `takeover`, `adopt`, `wishes`, TLS files, metrics, admin listener | [`run`] | with the process |
 //!
 //! All of them meet in one place, the router behind its mutex (the module `grant`); the way to the log is a channel that never blocks. Raft has
@@ -60,7 +60,7 @@ use evictions::Evictions;
 use facts::Voice;
 use grant::{Proposer, Right, Router, Shared};
 use ingress::Ingress;
-use keep::Ticks;
+use keep::{ThreadWatch, Ticks};
 use machine::BlockMachine;
 
 /// Runs one replica until `shutdown`, then hands leadership over and finishes what runs.
@@ -94,7 +94,8 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunError> {
     let workers = start_workers(&config, &shared, tls.clone(), listeners, data_stopping, ticks.clone())?;
     let mut workers = tokio::spawn(workers.join());
     let (tell_stuck, stuck) = watch::channel(false);
-    tokio::spawn(keep::run(shared.clone(), ticks, tell_stuck));
+    consensus.runtime.spawn(ThreadWatch::new(&shared, ticks, tell_stuck).run());
+    tokio::spawn(keep::run(shared.clone()));
     if config.slots == SlotsMode::Leased {
         tokio::spawn(keep::checkpoint(shared.clone()));
     }
@@ -193,6 +194,8 @@ fn start_workers(
 /// The consensus thread.
 struct Consensus {
     replica: Replica<BlockMachine>,
+    /// What runs on its thread.
+    runtime: tokio::runtime::Handle,
     thread: tokio::task::JoinHandle<()>,
     ended: oneshot::Receiver<()>,
     /// Ends the gRPC server, and with it the thread.
@@ -206,17 +209,18 @@ impl Consensus {
         let (started, starting) = oneshot::channel();
         let (ending, ended) = oneshot::channel();
         let (stop, stopping) = shutdown::channel();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(RunError::Thread)?;
+        let handle = runtime.handle().clone();
         let thread = std::thread::Builder::new()
             .name("consensus".into())
             .spawn(move || {
-                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a thread gets a runtime");
                 runtime.block_on(consensus_thread(options, machine, listener, started, stopping));
                 drop(ending);
             })
             .map_err(RunError::Thread)?;
         let replica = starting.await.map_err(|_| RunError::Consensus)?.map_err(RunError::Start)?;
         let thread = tokio::task::spawn_blocking(move || drop(thread.join()));
-        Ok(Consensus { replica, thread, ended, stop })
+        Ok(Consensus { replica, runtime: handle, thread, ended, stop })
     }
 }
 

@@ -30,8 +30,10 @@ pub(crate) struct Recovered {
     pub(crate) next_seq: u64,
     /// Generation for the next segment.
     pub(crate) next_generation: u64,
-    /// Where the records of the newest segment end, if nothing but zeros follows there.
-    pub(crate) blank_from: Option<u64>,
+    /// Where the records of the newest segment end.
+    pub(crate) end: u64,
+    /// Whether nothing but zeros follows there.
+    pub(crate) blank: bool,
     /// Whether records that were never flushed were cut off.
     pub(crate) torn: bool,
 }
@@ -74,8 +76,7 @@ fn read_segment(head: Head, bytes: &[u8], end: Option<u64>, read: &mut Recovered
         let whole = bytes.get(at..).and_then(|rest| record::unframe(head.generation, rest)).filter(|r| r.seq == read.next_seq);
         let Some(framed) = whole else {
             read.torn = torn(head, bytes, at, end, read.next_seq)?;
-            let blank = bytes.get(at..).unwrap_or_default().iter().all(|byte| *byte == 0);
-            read.blank_from = blank.then_some(at as u64);
+            read.blank = bytes.get(at..).unwrap_or_default().iter().all(|byte| *byte == 0);
             break;
         };
         let record = Record::decode(framed.body).map_err(|e| e.to_string())?;
@@ -86,6 +87,7 @@ fn read_segment(head: Head, bytes: &[u8], end: Option<u64>, read: &mut Recovered
         read.records.push(record);
         read.next_seq += 1;
     }
+    read.end = at as u64;
     Ok(end_index)
 }
 

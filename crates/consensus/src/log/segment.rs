@@ -122,10 +122,12 @@ pub(crate) fn open_next(dir: &Path, len: u64, head: Head, sync: &dyn Fn(&File) -
     Ok(file)
 }
 
-/// Gives a segment's file back: it becomes the spare file if there is none.
-pub(crate) fn recycle(dir: &Path, generation: u64) -> io::Result<()> {
-    match spare(dir).exists() {
-        true => fs::remove_file(path(dir, generation)),
-        false => fs::rename(path(dir, generation), spare(dir)),
+/// Gives a segment's file back: it becomes the spare file if there is none. That is on disk before another head is written into it: it would
+/// be found under the old name.
+pub(crate) fn recycle(dir: &Path, generation: u64, sync: &dyn Fn(&File) -> io::Result<()>) -> io::Result<()> {
+    if spare(dir).exists() {
+        return fs::remove_file(path(dir, generation));
     }
+    fs::rename(path(dir, generation), spare(dir))?;
+    sync(&File::open(dir)?)
 }

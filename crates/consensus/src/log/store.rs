@@ -2,9 +2,9 @@
 
 use std::collections::VecDeque;
 use std::fmt::Debug;
-use std::fs::File;
 use std::io;
 use std::ops::{Bound, RangeBounds};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -16,7 +16,7 @@ use openraft::{OptionalSend, RaftLogReader};
 use tokio::sync::oneshot;
 
 use super::record::Record;
-use super::recover::{Kept, Recovered, recover};
+use super::recover::{Recovered, recover};
 use super::segment::{self, Head};
 use super::writer::{Begin, Done, Flush, Job, Standing, Writer};
 use crate::engine::{Ballot, Engine, Entry, LogId};
@@ -64,7 +64,7 @@ impl Log {
         if recovered.torn {
             tracing::warn!(dir = %dir.display(), record = recovered.next_seq, "the log ends in a record that was never flushed; it is cut");
         }
-        flush_newest(dir, &recovered.segments, &flush).map_err(StartError::disk(dir))?;
+        settle_newest(dir, &recovered, &flush).map_err(StartError::disk(dir))?;
         let mut standing = Standing::default();
         recovered.records.iter().for_each(|record| standing.note(record));
         let begin = begin(&recovered, &standing);
@@ -108,16 +108,23 @@ impl Log {
 
 /// Where the next record goes. A segment that was begun just before a crash may lack what stands; the older ones could not be given back.
 fn begin(recovered: &Recovered, standing: &Standing) -> Begin {
-    match recovered.blank_from {
-        Some(at) if standing.is_in(&recovered.records[recovered.newest..]) => Begin::Behind { at, seq: recovered.next_seq },
-        _ => Begin::Fresh(Head { generation: recovered.next_generation, first_seq: recovered.next_seq }),
+    match recovered.blank && standing.is_in(&recovered.records[recovered.newest..]) {
+        true => Begin::Behind { at: recovered.end, seq: recovered.next_seq },
+        false => Begin::Fresh(Head { generation: recovered.next_generation, first_seq: recovered.next_seq }),
     }
 }
 
-/// Flushes what was read back. A process that was killed may not have flushed its last records: only the kernel has them then, and the
-/// next record, or the head of the next segment, will say that they are on disk (P3). Earlier segments were flushed when they were left.
-fn flush_newest(dir: &Path, segments: &[Kept], flush: &Flush) -> io::Result<()> {
-    segments.last().map_or(Ok(()), |newest| flush(&File::open(segment::path(dir, newest.generation))?))
+/// Writes what was read back once more, and flushes it. A process that was killed may not have flushed its last records: only the kernel has
+/// them then, and the next record, or the head of the next segment, will say that they are on disk (P3). After a flush that failed the kernel
+/// may call pages clean that never reached the disk: to flush them again does nothing unless they are written again. Earlier segments were
+/// flushed when they were left.
+fn settle_newest(dir: &Path, recovered: &Recovered, flush: &Flush) -> io::Result<()> {
+    let Some(newest) = recovered.segments.last() else { return Ok(()) };
+    let file = segment::reopen(dir, newest.generation)?;
+    let mut bytes = vec![0; usize::try_from(recovered.end).map_err(io::Error::other)?];
+    file.read_exact_at(&mut bytes, 0)?;
+    file.write_all_at(&bytes, 0)?;
+    flush(&file)
 }
 
 // === impl Shelf ===

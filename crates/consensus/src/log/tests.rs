@@ -336,6 +336,28 @@ async fn what_a_killed_process_left_unflushed_is_flushed_before_anything_says_th
     drop(log);
 }
 
+/// After a flush that failed, pages may count as clean that never reached the disk.
+#[tokio::test]
+async fn what_is_read_back_is_written_again_before_it_is_flushed() {
+    let dir = TempDir::new().unwrap();
+    append(&mut open(&dir).unwrap(), vec![entry(1, 0, 8)]).await.unwrap();
+    let newest = newest_segment(&dir);
+    let (before, long_ago) = (fs::read(&newest).unwrap(), std::time::SystemTime::UNIX_EPOCH);
+    File::options().write(true).open(&newest).unwrap().set_modified(long_ago).unwrap();
+    let written = Arc::new(Mutex::new(Vec::new()));
+    let flush = {
+        let written = written.clone();
+        move |file: &File| {
+            written.lock().unwrap().push(file.metadata()?.modified()? > long_ago);
+            file.sync_data()
+        }
+    };
+    let log = Log::open_with(dir.path(), SEGMENT_LEN, OnFatal::abort(), Box::new(flush)).unwrap();
+    assert_eq!(written.lock().unwrap().first(), Some(&true), "it was flushed as it was found");
+    assert_eq!(fs::read(&newest).unwrap(), before);
+    drop(log);
+}
+
 #[tokio::test]
 async fn appends_that_wait_together_share_one_flush() {
     let dir = TempDir::new().unwrap();

@@ -273,7 +273,7 @@ impl Writer {
         let old = self.segments.len() - 1;
         let free = self.segments[..old].iter().take_while(|kept| kept.end_index <= purged_end).count();
         for kept in self.segments.drain(..free) {
-            segment::recycle(&self.dir, kept.generation)?;
+            segment::recycle(&self.dir, kept.generation, &self.flush)?;
         }
         Ok(())
     }

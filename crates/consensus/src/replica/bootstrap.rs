@@ -47,8 +47,11 @@ async fn begin<M: Machine>(inner: &Inner<M>, members: Vec<Member>, group: GroupI
     inner.identity.found(group).map_err(|e| failed(&e))?;
     let nodes: BTreeMap<u64, _> = members.iter().map(|member| (member.id.0, member.place())).collect();
     match inner.raft.initialize(nodes).await {
-        // The first entry is on disk by now.
-        Ok(()) => inner.identity.founded().map_err(|e| failed(&e)),
+        // The first entry is on disk by now. With the mark nobody would ever be invited; the next start takes it away.
+        Ok(()) => inner.identity.founded().map_err(|e| {
+            inner.options.on_fatal.report(&e);
+            failed(&e)
+        }),
         Err(RaftError::APIError(InitializeError::NotAllowed(_))) => Err(BootstrapError::NotPristine { replica: me, group: Some(group) }),
         Err(error) => Err(failed(&error)),
     }

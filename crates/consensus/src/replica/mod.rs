@@ -257,6 +257,7 @@ impl<M: Machine> Replica<M> {
     /// What it answers to whoever asks who listens here.
     pub(crate) fn describe(&self) -> wire::IdentityResponse {
         let role = self.0.role_now();
+        let begun = self.group().filter(|_| !self.0.identity.is_founding());
         let member = |m: &Member| wire::Member { id: m.id.0, http: m.http.to_string(), grpc: m.grpc.to_string() };
         wire::IdentityResponse {
             version: transport::VERSION,
@@ -266,7 +267,8 @@ impl<M: Machine> Replica<M> {
             name: self.0.options.name.clone(),
             http: self.0.options.http.to_string(),
             grpc: self.0.options.grpc.to_string(),
-            group: self.group().map(|group| group.0.to_be_bytes().to_vec().into()).unwrap_or_default(),
+            // One that may never begin is named to nobody: a name would be bound to it.
+            group: begun.map(|group| group.0.to_be_bytes().to_vec().into()).unwrap_or_default(),
             pristine: self.is_pristine(),
             term: role.term.0,
             leader: role.leader.as_ref().map(member),

@@ -53,8 +53,11 @@ impl Api {
     fn may_add(&self, name: &BlockName, known: Option<GroupId>) -> Result<(), Status> {
         let view = self.gossip.view();
         self.directory.read(|state| {
-            // A recovered directory may know of a block without knowing which group it is.
-            let unbound = state.block(name).is_some_and(|block| block.group.is_none());
+            if known.is_none() {
+                state.may_found(name).map_err(refused)?;
+            }
+            // A recovered directory may know of a block without knowing which group it is, or not know of it.
+            let unbound = state.block(name).is_none_or(|block| block.group.is_none());
             if let Some(bound) = view.bound(name).filter(|bound| unbound && known != Some(bound.group)) {
                 let is = bound.group;
                 return Err(Status::already_exists(format!(
@@ -62,7 +65,7 @@ impl Api {
                      under another name"
                 )));
             }
-            if known.is_none() { state.may_found(name).map_err(refused) } else { Ok(()) }
+            Ok(())
         })
     }
 
@@ -112,11 +115,23 @@ impl Api {
     fn addresses_of(&self, block: Option<&BlockName>) -> Result<Vec<Address>, Status> {
         let Some(name) = block else { return Ok(self.watch.role().members.iter().map(|member| member.grpc).collect()) };
         let mesh = self.mesh();
-        let mut addresses: Vec<Address> =
-            mesh.view.leader(name).into_iter().flat_map(|leader| &leader.replicas).map(|it| it.grpc).collect();
+        // Another group may use the name; what it is asked, it does.
+        let bound = self.directory.read(|state| state.block(name).and_then(|block| block.group));
+        let mut addresses: Vec<Address> = mesh
+            .view
+            .leader(name)
+            .into_iter()
+            .filter(|leader| bound.is_none_or(|bound| bound == leader.group))
+            .flat_map(|leader| &leader.replicas)
+            .map(|it| it.grpc)
+            .collect();
         for fact in mesh.view.nodes().filter(|fact| mesh.hears(&fact.node)) {
             match &fact.role {
-                NodeRole::Block { block, group: Some(_), grpc, .. } if block == name && !addresses.contains(grpc) => addresses.push(*grpc),
+                NodeRole::Block { block, group: Some(group), grpc, .. }
+                    if block == name && bound.is_none_or(|bound| bound == *group) && !addresses.contains(grpc) =>
+                {
+                    addresses.push(*grpc);
+                }
                 _ => {}
             }
         }

@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use dynomesh_consensus::{Options, Replica};
-use dynomesh_core::id::Address;
+use dynomesh_core::id::{Address, GroupId, Version};
+use dynomesh_core::map::Fact;
+use dynomesh_core::map::fact::BoundFact;
 use dynomesh_proto::admin::v1 as wire;
 use dynomesh_runtime::clock::Clock;
 use dynomesh_runtime::shutdown::{self, Trigger};
@@ -11,7 +13,7 @@ use dynomesh_runtime::{grpc, net};
 use tonic::Code;
 use tonic::service::Routes;
 
-use super::{alone, refused};
+use super::{Block, alone, refused, soon};
 use crate::directory::{Directory, DirectoryMachine};
 
 /// A replica that was set up for the block `name`; what it replicates is of no interest here.
@@ -72,6 +74,26 @@ async fn replicas_that_wait_become_a_block_once() {
     refused(client.replace_replica(nothing.clone()).await, Code::InvalidArgument, "dead: ");
     let unknown = wire::ReplaceReplicaRequest { block: "b9".into(), dead: 1, ..nothing };
     refused(client.replace_replica(unknown).await, Code::NotFound, "b9");
+    control.stop().await;
+}
+
+/// The directory was lost, and nobody of the block is heard: its name is its own all the same.
+#[tokio::test]
+async fn no_group_is_founded_under_a_name_that_an_earlier_directory_bound() {
+    let dir = tempfile::tempdir().unwrap();
+    let (control, mut client) = alone(&dir.path().join("control")).await;
+    let block = Block::silent("b1", 1, &control);
+    let fact = BoundFact { block: block.name(), group: GroupId(7), version: Version(9) };
+    block.say(Fact::Bound(fact));
+    let late = waiting("b1", &dir.path().join("b1-1")).await;
+    let recovered = || async { client.clone().recover(wire::RecoverRequest { confirm: true }).await.ok() };
+    soon(|| async {
+        client.clone().add_block(add("b1", &[&late])).await.is_err_and(|e| e.message().contains("control recover")).then_some(())
+    })
+    .await;
+    soon(recovered).await;
+    refused(client.add_block(add("b1", &[&late])).await, Code::AlreadyExists, "is group");
+    assert!(late.replica.is_pristine(), "a group was founded whose name is another's");
     control.stop().await;
 }
 

@@ -36,8 +36,14 @@ pub fn steps(view: &MapView, me: &BlockName, state: &BlockState) -> Vec<block::C
 /// What the directory's leader should propose: blocks it has not bound yet, and promises it has not taken note of.
 pub fn directory_steps(view: &MapView, state: &DirectoryState) -> Vec<directory::Command> {
     let unbound = view.leaders().filter(|leader| state.may_bind(&leader.block, leader.group));
-    let mut commands: Vec<_> =
-        unbound.map(|leader| directory::Command::BindBlock { name: leader.block.clone(), group: leader.group }).collect();
+    let unbound = unbound.map(|leader| (&leader.block, leader.group));
+    // A recovered directory knows blocks by name alone. What they were is still told, also of one that is down: evicted, it must hear of it.
+    let forgotten = view.bindings().filter(|bound| {
+        let nameless = state.block(&bound.block).is_some_and(|block| block.group.is_none());
+        nameless && state.may_bind(&bound.block, bound.group) && view.leader(&bound.block).is_none()
+    });
+    let unbound = unbound.chain(forgotten.map(|bound| (&bound.block, bound.group)));
+    let mut commands: Vec<_> = unbound.map(|(name, group)| directory::Command::BindBlock { name: name.clone(), group }).collect();
     for dyno in state.dynos() {
         let id = &dyno.spec.id;
         let promised = |block: &BlockName| {
@@ -176,7 +182,9 @@ pub fn steps_of_group(view: &MapView, me: &BlockName, group: Option<GroupId>, st
     // Without the directory's word, one that has served goes on: it was bound once.
     let bound = view.bound(me).is_some() || state.has_served();
     if group.is_some() && !bound {
-        usual.retain(|command| !matches!(command, block::Command::Adopt(_) | block::Command::Release { .. }));
+        usual.retain(|command| {
+            !matches!(command, block::Command::Adopt(_) | block::Command::Release { .. } | block::Command::SetApp { .. })
+        });
     }
     let Some(group) = group.filter(|group| view.is_evicted(me, *group)) else { return usual };
     usual.retain(|command| !matches!(command, block::Command::Adopt(_)));

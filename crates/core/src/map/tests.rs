@@ -399,7 +399,7 @@ fn a_second_group_under_a_name_takes_and_promises_nothing_whatever_it_has_heard(
     for heard in 1..=facts.len() {
         let mut state = BlockState::new();
         settle_of(&view(facts[..heard].to_vec()), 2, &mut state);
-        assert_eq!((state.dynos().len(), state.has_served()), (0, false), "after {heard} facts");
+        assert_eq!((state.dynos().len(), state.apps().len(), state.has_served()), (0, 0, false), "after {heard} facts");
     }
     let moved = assigned(6, Some(2), &[(1, 4)]);
     for seen in [view([app_fact(), moved.clone()]), view([app_fact(), moved.clone(), bound(1, 1)])] {

@@ -56,6 +56,23 @@ fn an_evicted_group_stays_out_after_a_recovery() {
     assert!(state.facts().iter().any(|fact| matches!(fact, Fact::Evicted(f) if f.group == GroupId(1))));
 }
 
+/// A block that is down while control is lost: it is bound by what was said of it, so that its eviction is told to it when it returns.
+#[test]
+fn a_block_that_nobody_hears_is_bound_to_what_it_was_and_can_be_evicted() {
+    let view = map_of(&full());
+    let mut state = DirectoryState::new(0);
+    recover(&mut state, &view);
+    let steps = directory_steps(&view, &state);
+    assert_eq!(steps, [bind("b1", 1), bind("b2", 2)]);
+    for command in steps {
+        assert!(changed(&tell(&mut state, command)));
+    }
+    assert!(changed(&tell(&mut state, Command::EvictBlock { name: block("b1"), proof: Proof::Operator })));
+    assert!(state.facts().iter().any(|fact| matches!(fact, Fact::Evicted(f) if f.group == GroupId(1))));
+    // Of a block that this directory does not know nothing is bound.
+    assert_eq!(directory_steps(&view, &DirectoryState::new(0)), []);
+}
+
 /// A recovery that came before all was heard can be asked for again.
 #[test]
 fn what_is_heard_late_is_taken_back_by_a_second_recovery() {
