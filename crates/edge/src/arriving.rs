@@ -19,12 +19,19 @@ pub(crate) struct Arriving<B> {
     idle: Option<Idle>,
     came: Rc<Cell<u64>>,
     waits: bool,
+    streamed: bool,
 }
 
 impl<B> Arriving<B> {
     /// A body that may be silent for `idle` if that is limited; what comes of it is counted in `came`.
     pub(crate) fn new(body: B, idle: Option<Span>, came: Rc<Cell<u64>>) -> Self {
-        Arriving { body, idle: idle.map(Idle::new), came, waits: false }
+        Arriving { body, idle: idle.map(Idle::new), came, waits: false, streamed: false }
+    }
+
+    /// Of HTTP/2 if `streamed`: where its stream did not say that it ends, it was cut. The library ends a body at a reset without an error,
+    /// which is meant for answers that come early (RFC 9113, section 8.1).
+    pub(crate) fn of_stream(self, streamed: bool) -> Self {
+        Arriving { streamed, ..self }
     }
 
     /// Whether the client was waited for when the body was last asked for.
@@ -54,6 +61,9 @@ where
         }
         if let Some(data) = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref()) {
             this.came.set(this.came.get() + data.len() as u64);
+        }
+        if frame.is_none() && this.streamed && !this.body.is_end_stream() {
+            return Poll::Ready(Some(Err(BodyError::Client(None))));
         }
         Poll::Ready(frame.map(|frame| frame.map_err(|cause| BodyError::Client(Some(cause.into())))))
     }

@@ -232,6 +232,7 @@ where
         let left = |now: Time| now.until(deadline).to_std();
         // The sides of a conversation listen for long: the deadline bounds it before its answer, `idle_stream` after that.
         let body = Arriving::new(body, (!inbound.talks).then_some(self.settings.body_idle), record.came());
+        let body = body.of_stream(arrival.version == Version::HTTP_2);
         let gathered = self.upload(body, &inbound);
         let upload = match timeout(left(self.means.clock.now()), gathered).await {
             Ok(Ok(upload)) => upload,

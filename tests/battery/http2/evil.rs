@@ -88,6 +88,15 @@ pub(super) fn cases() -> Vec<Case> {
         .reach(Reach::Any),
         case(
             "9113 8.1",
+            "a client that resets its upload without an error",
+            [post(1), data(1, 0, b"half")].concat(),
+            vec![Want::Answer(3, &[200])],
+        )
+        .then(Step::Pause(20))
+        .send([reset(1, 0), headers(3, END_STREAM, fields_of("GET", "/case", &[]))].concat())
+        .reach(Reach::These(vec![seen()])),
+        case(
+            "9113 8.1",
             "a client that resets while the answer comes",
             [window(0, 1 << 20), get(1)].concat(),
             vec![Want::Answer(3, &[200])],

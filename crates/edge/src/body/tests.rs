@@ -172,6 +172,17 @@ async fn a_body_that_is_expected_is_not_touched_and_its_attempt_has_begun() {
     assert!(Upload::expecting(empty).is_err(), "there is nothing to wait for");
 }
 
+/// It ends like one that was whole, but its stream never said so.
+#[tokio::test]
+async fn a_body_of_http2_that_ends_without_the_end_of_its_stream_is_cut() {
+    let arriving = |streamed| Arriving::new(frames(&["half"]), PATIENT, Rc::default()).of_stream(streamed);
+    let gathered = Upload::gather(arriving(true), true, false, 64).await;
+    assert!(matches!(gathered, Err(BodyError::Client(None))), "half a body was taken for a whole one");
+    assert!(Upload::gather(arriving(false), true, false, 64).await.is_ok(), "HTTP/1 says by its end that it ended");
+    let whole = Arriving::new(Full::new(Bytes::from_static(b"whole")), PATIENT, Rc::default()).of_stream(true);
+    assert!(Upload::gather(whole, true, false, 64).await.is_ok());
+}
+
 #[tokio::test]
 async fn a_body_that_stands_still_is_an_error_and_one_that_nobody_asks_for_is_not() {
     let (came, idle) = (Rc::default(), Span::from_millis(60));
