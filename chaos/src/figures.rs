@@ -1,19 +1,22 @@
 //! What a history comes to in numbers, and what of it was expected.
 
+mod ideal;
 mod in_flight;
 mod recovery;
 
 use std::collections::HashSet;
 use std::fmt;
 
+use dynomesh_agent::demo::journal::{Event, Line};
 use dynomesh_core::time::{Span, Time};
-use dynomesh_testkit::history::{Exchange, Outcome};
+use dynomesh_testkit::history::{Diary, Exchange, Outcome};
 use dynomesh_testkit::latency::Latencies;
 use hyper::Method;
 
 use crate::run::Run;
 use crate::scenario::Expect;
 use crate::workload::rounds::ROUND;
+use ideal::Work;
 use in_flight::InFlight;
 #[cfg(test)]
 pub(crate) use recovery::Latency;
@@ -98,7 +101,7 @@ impl Figures {
         let broken = run.faults.iter().map(|fault| fault.held).max().zip(run.faults.iter().map(|fault| fault.ended).min());
         let load = run.ended.since(run.began).as_secs_f64();
         let lines = run.history.dynos.values().flat_map(|diary| &diary.lines);
-        let is_start = |line: &&dynomesh_agent::demo::journal::Line| matches!(line.event, dynomesh_agent::demo::journal::Event::Start(_));
+        let is_start = |line: &&Line| matches!(line.event, Event::Start(_));
         #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
         let achieved = count(|outcome| matches!(outcome, Outcome::Ok(_))) as f64 / load.max(1e-9);
         Figures {
@@ -117,7 +120,13 @@ impl Figures {
             added_p50: added.percentile(50.0),
             added_p99: added.percentile(99.0),
             recovery: recovery(run.ended, healed),
-            carried: broken.filter(|(from, to)| *from + ROUND <= *to).map(|(from, to)| recovery(to, Some(from))),
+            carried: broken.filter(|(from, to)| *from + ROUND <= *to).map(|(from, to)| {
+                let more = match run.warm.since(run.began) >= ROUND {
+                    true => ideal::more(&Work::of(&all, run.warm - ROUND), room(run, run.began, run.warm), room(run, from, to)),
+                    false => Span::ZERO,
+                };
+                Recovery::with_fewer_slots(&all, (run.began, to), run.warm, Some(from), &run.flushes, more)
+            }),
             dispatches: lines.filter(is_start).count() as u64,
         }
     }
@@ -226,6 +235,13 @@ pub(crate) fn share(part: usize, whole: usize) -> f64 {
 /// A share in words.
 pub(crate) fn percent(share: f64) -> String {
     format!("{:.3} %", share * 100.0)
+}
+
+/// How many requests dynos can run at once that were given any in a time.
+fn room(run: &Run, from: Time, to: Time) -> u32 {
+    let times = from.as_nanos()..to.as_nanos();
+    let serves = |diary: &&Diary| diary.lines.iter().any(|line| matches!(line.event, Event::Start(_)) && times.contains(&line.boot_ns));
+    run.history.dynos.values().filter(serves).map(|diary| diary.max_conns).sum()
 }
 
 /// The longest time in which the app answered nothing.

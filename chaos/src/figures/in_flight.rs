@@ -6,14 +6,16 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::SocketAddr;
 
 use dynomesh_agent::demo::journal::Event;
-use dynomesh_core::time::Span;
+use dynomesh_core::time::{Span, Time};
 use dynomesh_testkit::check::routes_alone::CONTROL_DOWN;
-use dynomesh_testkit::history::{Exchange, History, Incident};
+use dynomesh_testkit::history::{Exchange, History, Incident, Outcome};
 
 use crate::run::Told;
 
 /// How long after a fault had taken hold a request may be begun and still have met it.
 const MET: Span = Span::from_millis(100);
+/// How soon after a request failed at a dyno that is started anew as soon as it is gone that is back.
+const RESTARTED: Span = Span::from_millis(500);
 /// The kinds of faults of which is known whom they took away.
 const TAKEN: [&str; 4] = ["kill", "freeze", "evict", "torn-log"];
 /// Those that take nobody away.
@@ -26,6 +28,8 @@ pub(super) struct InFlight<'a> {
     edges: &'a BTreeMap<SocketAddr, String>,
     /// By the names of requests.
     came: HashMap<&'a str, Came<'a>>,
+    /// For each dyno, from its last word to when it was started anew.
+    dead: HashMap<&'a str, Vec<(Time, Time)>>,
 }
 
 /// Where a request came.
@@ -44,8 +48,14 @@ impl<'a> InFlight<'a> {
     /// By the name of each edge that `edges` says the address of.
     pub(super) fn new(history: &'a History, faults: &'a [Told], edges: &'a BTreeMap<SocketAddr, String>) -> Self {
         let mut came: HashMap<&str, Came<'_>> = HashMap::new();
+        let mut dead: HashMap<&str, Vec<(Time, Time)>> = HashMap::new();
         for (dyno, diary) in &history.dynos {
             let mut running: HashMap<u64, &str> = HashMap::new();
+            for (before, line) in diary.lines.iter().zip(diary.lines.iter().skip(1)) {
+                if let Event::Listen { .. } = line.event {
+                    dead.entry(dyno.as_str()).or_default().push((Time::from_nanos(before.boot_ns), Time::from_nanos(line.boot_ns)));
+                }
+            }
             for line in &diary.lines {
                 match &line.event {
                     Event::Start(start) => {
@@ -64,12 +74,12 @@ impl<'a> InFlight<'a> {
                 }
             }
         }
-        InFlight { faults, incidents: &history.incidents, edges, came }
+        InFlight { faults, incidents: &history.incidents, edges, came, dead }
     }
 
     /// Whether a request was on its way when a fault took hold that may have met it, or ran at a dyno that was restarted under it.
     pub(super) fn may_excuse(&self, exchange: &Exchange) -> bool {
-        if self.came.get(exchange.key.as_str()).is_some_and(|came| came.died) {
+        if self.came.get(exchange.key.as_str()).is_some_and(|came| came.died) || self.died_unseen(exchange) {
             return true;
         }
         let met = self.faults.iter().filter(|fault| exchange.begun <= fault.held + MET && exchange.ended >= fault.began);
@@ -81,6 +91,15 @@ impl<'a> InFlight<'a> {
                 false => !of_it.any(|incident| incident.kind == CONTROL_DOWN),
             }
         })
+    }
+
+    /// Whether the dyno that is said to have failed was killed before it could note that it had the request: it has noted nothing since the
+    /// request failed, nor before that while it was on its way, and was started anew right afterwards.
+    fn died_unseen(&self, exchange: &Exchange) -> bool {
+        let Outcome::Failed(answer) = &exchange.outcome else { return false };
+        let dead = answer.header("x-dynomesh-dyno").and_then(|dyno| self.dead.get(dyno));
+        let fits = |(last, anew): &(Time, Time)| (*last..*anew).contains(&exchange.ended) && anew.since(exchange.ended) <= RESTARTED;
+        !self.came.contains_key(exchange.key.as_str()) && dead.is_some_and(|dead| dead.iter().any(fits))
     }
 
     /// Unknown is where a request was that no dyno saw: it may have waited anywhere behind its edge.
@@ -99,7 +118,7 @@ impl<'a> InFlight<'a> {
 mod tests {
     use dynomesh_agent::demo::journal::{Arrival, Ending, Line, Outcome};
     use dynomesh_core::id::DynoId;
-    use dynomesh_testkit::history::Diary;
+    use dynomesh_testkit::history::{Diary, Outcome as HistoryOutcome};
 
     use super::super::tests::{at, get};
     use super::*;
@@ -151,6 +170,39 @@ mod tests {
         };
         assert!(excused(&[&start, &listen]));
         assert!(!excused(&[&start, &end, &listen]) && !excused(&[&listen, &start]));
+    }
+
+    /// Killed between taking a connection and noting what came by it.
+    #[test]
+    fn what_a_dyno_took_that_was_killed_before_it_noted_that_is_excused() {
+        let dyno = DynoId::new("d1").unwrap();
+        let line = |ms: u64, event| Line { boot_ns: at(ms).as_nanos(), wall_ns: 0, dyno: dyno.clone(), event };
+        let start = |ms, key: &str| line(ms, Event::Start(Arrival { key: Some(key.into()), ..Arrival::default() }));
+        let listen = |ms| line(ms, Event::Listen { address: "127.0.0.1:1".parse().unwrap(), pid: 1 });
+        // It failed at 9,200.
+        let mut failed = get(9_000, 200);
+        if let HistoryOutcome::Ok(mut answer) = failed.outcome {
+            answer.headers.insert("x-dynomesh-dyno", "d1".parse().unwrap());
+            failed.outcome = HistoryOutcome::Failed(answer);
+        }
+        let excused = |exchange: &Exchange, lines: &[Line]| {
+            let mut history = History::default();
+            history.dynos.insert(dyno.clone(), Diary { max_conns: 1, lines: lines.to_vec() });
+            InFlight::new(&history, &[], &edges()).may_excuse(exchange)
+        };
+        assert!(excused(&failed, &[start(9_190, "1"), listen(9_250)]));
+        assert!(!excused(&failed, &[start(9_190, "1"), start(9_210, "2"), listen(9_250)]), "it lived on");
+        assert!(!excused(&failed, &[start(9_190, "1"), listen(9_800)]), "that was long afterwards");
+        assert!(!excused(&failed, &[start(9_190, "1"), listen(9_195), start(9_300, "2")]), "and that before");
+        assert!(!excused(&failed, &[listen(9_250)]), "it had not lived before");
+        let noted = [
+            start(9_100, "9000"),
+            line(9_150, Event::End(Ending { n: 0, outcome: Outcome::Done, status: None, received: None, sent: None })),
+        ];
+        assert!(!excused(&failed, &[&noted[..], &[listen(9_250)]].concat()), "the dyno had done it");
+        assert!(!excused(&get(9_000, 200), &[start(9_190, "1"), listen(9_250)]), "nothing was lost");
+        let elsewhere = Exchange { outcome: HistoryOutcome::Unknown("reset".into()), ..failed };
+        assert!(!excused(&elsewhere, &[start(9_190, "1"), listen(9_250)]), "nobody says that it was there");
     }
 
     #[test]

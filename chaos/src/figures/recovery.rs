@@ -17,6 +17,9 @@
 //!   jumps. Most of that time is a flush: where a flush beside the mesh takes longer than before the faults, so may they, as many
 //!   times, but never more than [`SLOWER_MAX`] times: the mesh writes to the same disk, and must not be excused by itself.
 //!
+//! Where a fault takes slots away for as long as it lasts, the tail may be longer by what one queue before all that are left would make it
+//! longer (the module `ideal`).
+//!
 //! A window is normal if both are. One in which the disk of the machine stood still says nothing and is left out: every grant waits for a
 //! flush, and a tenth of a second without one fills all slots for a second. A request that the app did not answer counts as slower than any that it did.
 
@@ -81,7 +84,19 @@ pub(crate) struct Recovery {
 
 impl Recovery {
     /// The recovery of a run with load from `began` to `ended`, the first fault not before `warm`, and the last over at `healed`.
-    pub(crate) fn new(all: &[&Exchange], (began, ended): (Time, Time), warm: Time, healed: Option<Time>, disk: &Flushes) -> Self {
+    pub(crate) fn new(all: &[&Exchange], times: (Time, Time), warm: Time, healed: Option<Time>, disk: &Flushes) -> Self {
+        Recovery::with_fewer_slots(all, times, warm, healed, disk, Span::ZERO)
+    }
+
+    /// The same where slots are gone, which makes the 99th percentile longer by `more` at least, whoever routes.
+    pub(crate) fn with_fewer_slots(
+        all: &[&Exchange],
+        (began, ended): (Time, Time),
+        warm: Time,
+        healed: Option<Time>,
+        disk: &Flushes,
+        more: Span,
+    ) -> Self {
         let added = Added::of(all);
         let is_still = |from: Time| disk.slow.iter().any(|(begun, ended)| *begun < from + ROUND && from < *ended + STANDSTILL);
         // The windows of a time, and the starts of those that were left out.
@@ -92,7 +107,7 @@ impl Recovery {
         };
         let (before, still_before) = windows(began, warm, ROUND);
         let (after, still_after) = healed.map_or_else(Default::default, |healed| windows(healed, ended, STEP));
-        let limit = Latency::limit(&before);
+        let limit = Latency::limit(&before).map(|limit| Latency { p99: limit.p99 + more, ..limit });
         let mut recovery = Recovery { before, after, limit, after_heal: None, perhaps: None };
         // The first of those behind the last that was slow.
         let slow_until = recovery.slow().last().map(|window| window.from);
@@ -181,7 +196,7 @@ impl Added {
 }
 
 /// The smallest that so many percent do not exceed.
-fn percentile(sorted: &[Span], percent: usize) -> Span {
+pub(super) fn percentile(sorted: &[Span], percent: usize) -> Span {
     sorted.get((sorted.len() * percent).div_ceil(100).saturating_sub(1)).copied().unwrap_or(Span::ZERO)
 }
 

@@ -122,11 +122,12 @@ fn tell(seed: u64, dir: &Path, plan: &[Planned], told: &mut Told, history: &mut 
     history.healed = Some(now());
     told.faults.push(format!("operators moved or drained dynos {} times", moved.taken));
     history.exchanges = load.finish();
-    let recovered = mesh.await_owned(RECOVERY);
+    let recovered = mesh.await_owned(RECOVERY, true);
     sleep_until((history.healed.unwrap_or_default() + well(settings)).as_nanos());
     if settings.serial == Serial::Auto {
         told.alarms.extend(mesh.await_idle(DOUBT_MAX).err());
     }
+    let recovered = recovered.and_then(|()| mesh.await_owned(RECOVERY, false));
     match mesh.census(now()) {
         Ok(census) => {
             told.alarms.extend(mesh.holds_all(&census).err());

@@ -6,6 +6,7 @@ use dynomesh_testkit::history::Outcome;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
+use super::super::ideal::{self, Work};
 use super::super::tests::{at, get};
 use super::*;
 use crate::workload::rounds::Round;
@@ -32,9 +33,9 @@ const SHAPES: [Shape; 3] = [Shape { blocks: 2, load: 0.8 }, Shape { blocks: 4, l
 struct Queue(Vec<[f64; 8]>);
 
 impl Queue {
-    /// How long a request waits that goes to one of two blocks that are drawn, more often to the less busy one.
-    fn wait(&mut self, now: f64, service: f64, rng: &mut StdRng) -> f64 {
-        let (one, other) = (rng.random_range(0..self.0.len()), rng.random_range(0..self.0.len()));
+    /// How long a request waits that goes to one of two of the first `blocks` that are drawn, more often to the less busy one.
+    fn wait(&mut self, now: f64, service: f64, blocks: usize, rng: &mut StdRng) -> f64 {
+        let (one, other) = (rng.random_range(0..blocks), rng.random_range(0..blocks));
         let busy = |block: usize| self.0[block].iter().map(|free| (free - now).max(0.0)).sum::<f64>();
         let block = if rng.random::<f64>() < 0.3 || busy(one) < busy(other) { one } else { other };
         let slot = self.0[block].iter_mut().min_by(|a, b| a.total_cmp(b)).unwrap();
@@ -45,6 +46,15 @@ impl Queue {
 }
 
 fn run(shape: Shape, seed: u64, change: Change) -> Recovery {
+    played(shape, seed, change, shape.blocks, HEALED)
+}
+
+/// The same where so many blocks are left from the first fault on, looked at from then on.
+fn run_with(left: usize, shape: Shape, seed: u64, change: Change) -> Recovery {
+    played(shape, seed, change, left, WARM)
+}
+
+fn played(shape: Shape, seed: u64, change: Change, left: usize, looked_at: u64) -> Recovery {
     let mut round = Round::new(shape.load * shape.blocks as f64 * 8.0 / 0.12, seed);
     let services = round.services(Span::from_millis(20), Span::from_millis(100));
     let (due, mut rng) = (round.due, StdRng::seed_from_u64(seed));
@@ -58,11 +68,21 @@ fn run(shape: Shape, seed: u64, change: Change) -> Recovery {
             }
             // The mesh itself takes 3 to 7 ms.
             let own = 3.0 + 4.0 * rng.random::<f64>().powi(2);
-            let took = own + queue.wait(now.as_millis_f64(), service.as_millis_f64(), &mut rng);
+            let took = own
+                + queue.wait(
+                    now.as_millis_f64(),
+                    service.as_millis_f64(),
+                    if now.as_millis() < WARM { shape.blocks } else { left },
+                    &mut rng,
+                );
             exchanges.push(exchange(now, change(now.as_millis(), took, &mut rng)));
         }
     }
-    Recovery::new(&exchanges.iter().collect::<Vec<_>>(), (at(0), at(ENDED)), at(WARM), Some(at(HEALED)), &Flushes::default())
+    let works: Vec<Work> = due.iter().zip(&services).map(|(due, service)| Work { due: *due, service: *service }).collect();
+    let slots = |blocks: usize| u32::try_from(blocks * 8).unwrap();
+    let more = ideal::more(&works, slots(shape.blocks), slots(left));
+    let all: Vec<&Exchange> = exchanges.iter().collect();
+    Recovery::with_fewer_slots(&all, (at(0), at(ENDED)), at(WARM), Some(at(looked_at)), &Flushes::default(), more)
 }
 
 fn exchange(due: Span, took: Option<f64>) -> Exchange {
@@ -104,6 +124,21 @@ fn a_lasting_slowdown_of_three_requests_in_a_hundred_is_seen() {
         let share = back(shape, |due, took, rng| Some(if due >= HEALED && rng.random::<f64>() < 0.03 { took + 400.0 } else { took }));
         assert!(share <= 2, "{share} % at {} load are called normal", shape.load);
     }
+}
+
+/// One block of four is dead at 60 % load, and the others carry it.
+#[test]
+fn with_fewer_slots_longer_queues_are_normal_and_slow_requests_are_not() {
+    let back = |change: Change| {
+        let is_back = |seed: &u64| run_with(3, SHAPES[1], *seed, change).after_heal.is_some_and(|after| after <= Span::from_secs(10));
+        (0..SEEDS).filter(is_back).count() as u64 * 100 / SEEDS
+    };
+    let share = back(|_, took, _| Some(took));
+    assert!(share >= 99, "{share} %");
+    let share = back(|due, took, rng| Some(if due >= WARM && rng.random::<f64>() < 0.03 { took + 400.0 } else { took }));
+    assert!(share <= 2, "{share} % are called normal");
+    let share = back(|due, took, _| Some(if due < WARM { took } else { took * 1.3 }));
+    assert!(share <= 1, "{share} % are called normal");
 }
 
 #[test]

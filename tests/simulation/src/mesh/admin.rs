@@ -70,15 +70,18 @@ impl Mesh {
         Ok(())
     }
 
-    /// Waits until every dyno that was added is owned by the block it is assigned to, is answering, and nothing of it is in flight.
-    pub(crate) fn await_owned(&self, limit: Duration) -> Result<(), String> {
+    /// Waits until every dyno that was added is owned by the block it is assigned to, and is answering. One that is asked by GET need not
+    /// answer if it `may_be_full` and is: while all its places are in doubt, there is none to ask it by.
+    pub(crate) fn await_owned(&self, limit: Duration, may_be_full: bool) -> Result<(), String> {
+        let may_be_full = may_be_full && self.settings.probe.is_some();
         let added = self.dyno_names();
         self.until("blocks that own all dynos", limit, async || {
             let dynos = self.dynos().await?;
             all_listed(&added, dynos.iter().map(|dyno| dyno.id.as_str()))?;
             for dyno in dynos {
                 let owned = dyno.phase() == wire::DynoPhase::Active && dyno.owner == dyno.block && dyno.owned_epoch == dyno.epoch;
-                if !owned || dyno.state() != wire::DynoState::Up {
+                let answers = dyno.state() == wire::DynoState::Up || (may_be_full && dyno.in_flight >= dyno.max_conns);
+                if !owned || !answers {
                     return Err(format!("{dyno:?}"));
                 }
             }

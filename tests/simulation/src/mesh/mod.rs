@@ -99,7 +99,7 @@ impl Mesh {
         }
         mesh.found()?;
         mesh.fill()?;
-        mesh.await_owned(START_MAX)?;
+        mesh.await_owned(START_MAX, false)?;
         mesh.learn_ids()?;
         Ok(mesh)
     }
