@@ -144,9 +144,11 @@ fn recovery(Figures { recovery, carried, .. }: &Figures) -> Table {
         vec![format!("from {:.1} s on", window.from.as_secs_f64()), window.requests.to_string(), p25, p99, flush, told]
     };
     let mut rows: Vec<Vec<String>> = recovery.before.iter().map(|window| row(window, "before the first fault")).collect();
-    if let Some(limit) = recovery.limit {
+    let lasting = carried.as_ref().and_then(|carried| carried.limit).filter(|limit| Some(*limit) != recovery.limit);
+    let limits = [("normal up to", recovery.limit), ("and up to, with fewer slots", lasting)];
+    for (name, limit) in limits.into_iter().filter_map(|(name, limit)| Some((name, limit?))) {
         let [p25, p99] = limit.told();
-        rows.push(vec!["normal up to".into(), String::new(), p25, p99, String::new(), String::new()]);
+        rows.push(vec![name.into(), String::new(), p25, p99, String::new(), String::new()]);
     }
     let carried = carried
         .iter()
