@@ -34,7 +34,8 @@ enum Command {
     Run {
         /// Its name, or the path of its file; or `all`
         scenario: String,
-        /// Go round with other seeds for so many minutes in all; what would not end by then is not begun
+        /// Go round with other seeds for so many minutes in all, in an order that the seed draws; what would not end by then is not begun, and
+        /// the last line says how many scenarios that left out
         #[arg(long, value_name = "N")]
         #[arg(value_parser = clap::value_parser!(u64).range(1..=10_080))]
         minutes: Option<u64>,

@@ -102,9 +102,9 @@ struct Drive<'a> {
     used: u64,
     probe: Probe,
     fetched: Time,
-    active: Vec<(fault::Running, Time)>,
-    healing: Vec<(fault::Running, Time)>,
-    over: Vec<(fault::Running, Time, Time)>,
+    active: Vec<fault::Running>,
+    healing: Vec<fault::Running>,
+    over: Vec<(fault::Running, Time)>,
     healed: Time,
     owned: Owned,
     /// What was drawn and found nothing left to strike.
@@ -156,7 +156,7 @@ impl<'a> Drive<'a> {
                 };
                 running.is_drawn = event.is_drawn;
                 eprintln!("  {:>6.1} s  {}", running.began.since(self.began).as_secs_f64(), running.title);
-                self.active.push((running, clock::now()));
+                self.active.push(running);
             }
             self.look_after_faults()?;
             self.fetch();
@@ -178,28 +178,28 @@ impl<'a> Drive<'a> {
         if event.is_drawn {
             self.idle.push(format!("drawn and nothing left to strike: {told}, {:.1} s", now.since(self.began).as_secs_f64()));
         } else {
-            self.over.push((fault::Running::missed(&event.what), now, now));
+            self.over.push((fault::Running::missed(&event.what), now));
         }
     }
 
     fn look_after_faults(&mut self) -> Result<()> {
-        for (mut running, held) in std::mem::take(&mut self.active) {
+        for mut running in std::mem::take(&mut self.active) {
             if clock::now() < running.heal_at {
-                running.fault.tick(self.mesh).with_context(|| running.title.clone())?;
-                self.active.push((running, held));
+                running.tick(self.mesh).with_context(|| running.title.clone())?;
+                self.active.push(running);
             } else {
                 running.heal(self.mesh).with_context(|| format!("heal {}", running.title))?;
-                self.healing.push((running, held));
+                self.healing.push(running);
             }
         }
-        for (mut running, held) in std::mem::take(&mut self.healing) {
-            let is_over = running.fault.is_over(self.mesh).with_context(|| running.title.clone())?;
+        for mut running in std::mem::take(&mut self.healing) {
+            let is_over = running.is_over(self.mesh).with_context(|| running.title.clone())?;
             if is_over || clock::now() >= running.heal_at + OVER_MAX {
-                running.felt = Some(running.fault.felt(self.mesh).with_context(|| running.title.clone())?);
+                running.feel(self.mesh).with_context(|| running.title.clone())?;
                 self.healed = clock::now();
-                self.over.push((running, held, self.healed));
+                self.over.push((running, self.healed));
             } else {
-                self.healing.push((running, held));
+                self.healing.push(running);
             }
         }
         Ok(())
@@ -218,7 +218,7 @@ impl<'a> Drive<'a> {
 
     /// What broke while nothing was broken.
     fn unexplained(&self, broke: &[Time]) -> Option<String> {
-        let explains = |at: Time| self.over.iter().any(|(running, _, over)| running.began <= at && at <= *over + EXPLAINS);
+        let explains = |at: Time| self.over.iter().any(|(running, over)| running.began <= at && at <= *over + EXPLAINS);
         let count = broke.iter().filter(|at| !explains(**at)).count();
         (count > 0).then(|| format!("{count} WebSockets broke that no fault explains"))
     }
@@ -245,7 +245,7 @@ impl<'a> Drive<'a> {
             complaints.extend(finished.complaints);
         }
         self.mesh.look_for_deaths();
-        let incidents = self.over.iter().flat_map(|(running, held, _)| running.incidents(*held, self.mesh)).collect();
+        let incidents = self.over.iter().flat_map(|(running, _)| running.incidents(self.mesh)).collect();
         let healed = Some(self.healed).filter(|_| !self.over.is_empty());
         let exchanges = std::mem::take(&mut self.exchanges);
         let mut history = History { exchanges, whole: true, incidents, calls, healed, ..History::default() };
@@ -293,8 +293,8 @@ impl<'a> Drive<'a> {
 }
 
 impl Told {
-    fn new((running, held, over): (fault::Running, Time, Time)) -> Self {
-        let fault::Running { kind, title, began, ended, is_drawn, felt, .. } = running;
+    fn new((running, over): (fault::Running, Time)) -> Self {
+        let fault::Running { kind, title, began, held, ended, is_drawn, felt, .. } = running;
         let (is_felt, evidence) = felt.map_or((false, String::new()), |felt| (felt.is_felt, felt.evidence));
         // What goes on after it was taken back, as a deploy does, ends when it is over.
         let lasts = matches!(kind.as_str(), "moves" | "drains" | "deploy");

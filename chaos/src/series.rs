@@ -5,7 +5,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use dynomesh_core::time::{Span, Time};
+use dynomesh_testkit::check;
 use dynomesh_testkit::clock;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use rand::seq::SliceRandom;
 
 use crate::figures::ms;
 use crate::judge::{Judgement, Verdict, judge};
@@ -47,9 +51,10 @@ impl Series {
         let began = clock::now();
         let deadline = self.limit.map(|limit| began + limit);
         let mut ended: Vec<Ended> = Vec::new();
+        let order = self.order();
         for round in 0.. {
             let mut is_over = true;
-            for (n, scenario) in self.scenarios.iter().enumerate() {
+            for (n, scenario) in order.iter().enumerate() {
                 let seed = self.seed.wrapping_add(round);
                 if deadline.is_some_and(|deadline| clock::now() + self.takes(scenario, seed) > deadline) {
                     continue;
@@ -65,6 +70,15 @@ impl Series {
         }
         let unrun = self.unrun(&ended);
         Ok(Done { ended, unrun })
+    }
+
+    /// As they are listed; where time may not suffice for all, as the seed draws it, so that it is not always the same that are left out.
+    fn order(&self) -> Vec<&Scenario> {
+        let mut order: Vec<&Scenario> = self.scenarios.iter().collect();
+        if self.limit.is_some() {
+            order.shuffle(&mut StdRng::seed_from_u64(self.seed));
+        }
+        order
     }
 
     /// How long a run takes, with those of rivals.
@@ -150,6 +164,8 @@ fn tell(run: &Run, judgement: &Judgement) {
         return;
     }
     judgement.reports.iter().filter(|report| !report.violations.is_empty()).for_each(|report| eprintln!("  {report}"));
+    let unseen = judgement.reports.iter().filter(|report| report.verdict() == check::Verdict::NothingJudged);
+    unseen.filter(|_| judgement.verdict == Verdict::NothingJudged).for_each(|report| eprintln!("  {report}"));
     let missed = judgement.judged.iter().filter(|judged| !judged.is_met);
     missed.for_each(|judged| eprintln!("  {}: {}, expected {}", judged.name, judged.seen, judged.expected));
     run.complaints.iter().chain(&judgement.voids).for_each(|told| eprintln!("  {told}"));
@@ -207,6 +223,20 @@ impl Done {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn with_a_limit_no_scenario_is_always_the_last() {
+        let scenarios = crate::scenario::all().unwrap();
+        let series = |seed, limit| Series { scenarios: scenarios.clone(), seed, limit, beside: Vec::new(), out: PathBuf::new() };
+        let names = |series: &Series| series.order().iter().map(|scenario| scenario.name.clone()).collect::<Vec<_>>();
+        let (listed, limit) = (names(&series(1, None)), Some(Span::from_secs(60)));
+        let drawn: Vec<Vec<String>> = (1..=20).map(|seed| names(&series(seed, limit))).collect();
+        assert_eq!(drawn[0], names(&series(1, limit)), "a seed draws the same again");
+        let lasts: std::collections::BTreeSet<&String> = drawn.iter().filter_map(|names| names.last()).collect();
+        assert!(lasts.len() > 5 && drawn[0] != listed, "{lasts:?}");
+        let sorted = |mut names: Vec<String>| (names.sort(), names).1;
+        assert_eq!(sorted(drawn[1].clone()), sorted(listed));
+    }
 
     #[test]
     fn the_last_line_tells_of_what_was_not_begun() {

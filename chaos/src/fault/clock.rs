@@ -104,21 +104,20 @@ impl Clock {
 }
 
 impl Fault for Clock {
-    fn start(&mut self, mesh: &mut Mesh) -> Result<()> {
+    fn aim(&mut self, mesh: &mut Mesh) -> Result<()> {
         self.names = mesh.select(&self.spec.target, &mut Choice::default())?;
         self.leadership = Leadership::note(mesh, &self.names);
         for name in &self.names {
             self.logs.push(mesh.process(name)?.log_len());
             self.steps.push(self.spec.ahead - ahead_before(&mesh.fault_file(name))?);
         }
-        self.leadership.begin();
-        self.before = Readings::of_machine();
-        self.tell(mesh, self.spec.wall.as_ref())
+        Ok(())
     }
 
-    fn tick(&mut self, mesh: &mut Mesh) -> Result<()> {
-        self.leadership.look(mesh);
-        Ok(())
+    fn start(&mut self, mesh: &mut Mesh) -> Result<()> {
+        self.leadership.begin(mesh);
+        self.before = Readings::of_machine();
+        self.tell(mesh, self.spec.wall.as_ref())
     }
 
     fn heal(&mut self, mesh: &mut Mesh) -> Result<()> {

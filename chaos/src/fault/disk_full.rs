@@ -75,9 +75,13 @@ impl DiskFull {
 }
 
 impl Fault for DiskFull {
-    fn start(&mut self, mesh: &mut Mesh) -> Result<()> {
+    fn aim(&mut self, mesh: &mut Mesh) -> Result<()> {
         self.names = mesh.select(&self.spec.target, &mut Choice::default())?;
         self.leadership = Leadership::note(mesh, &self.names);
+        Ok(())
+    }
+
+    fn start(&mut self, mesh: &mut Mesh) -> Result<()> {
         for name in &self.names {
             let process = mesh.process(name)?;
             process.may_die = true;
@@ -87,12 +91,11 @@ impl Fault for DiskFull {
                 None => bail!("{name} keeps nothing on disk"),
             }
         }
-        self.leadership.begin();
+        self.leadership.begin(mesh);
         self.fill()
     }
 
-    fn tick(&mut self, mesh: &mut Mesh) -> Result<()> {
-        self.leadership.look(mesh);
+    fn tick(&mut self, _mesh: &mut Mesh) -> Result<()> {
         self.fill()
     }
 

@@ -62,21 +62,20 @@ impl Flush {
 }
 
 impl Fault for Flush {
-    fn start(&mut self, mesh: &mut Mesh) -> Result<()> {
+    fn aim(&mut self, mesh: &mut Mesh) -> Result<()> {
         self.names = mesh.select(&self.spec.target, &mut Choice::default())?;
         self.leadership = Leadership::note(mesh, &self.names);
         self.commits[0] = self.commits(mesh);
-        self.leadership.begin();
+        Ok(())
+    }
+
+    fn start(&mut self, mesh: &mut Mesh) -> Result<()> {
+        self.leadership.begin(mesh);
         for name in &self.names {
             mesh.process(name)?.may_die = self.spec.fails;
             let (delay, fails) = (Some(self.spec.delay.to_string().into()), Some(self.spec.fails.into()));
             file::change(&mesh.fault_file(name), [("flush_delay", delay), ("flush_fails", fails)])?;
         }
-        Ok(())
-    }
-
-    fn tick(&mut self, mesh: &mut Mesh) -> Result<()> {
-        self.leadership.look(mesh);
         Ok(())
     }
 

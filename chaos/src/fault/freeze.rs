@@ -6,7 +6,7 @@ use dynomesh_testkit::clock;
 use serde::Deserialize;
 
 use super::leadership::Leadership;
-use super::{Fault, Felt, Hit};
+use super::{Fault, Felt, Hit, NOTICED_MIN};
 use crate::figures::ms;
 use crate::program::process;
 use crate::system::Mesh;
@@ -15,8 +15,6 @@ use crate::waiting::until;
 
 /// Longest time until every thread has stopped.
 const STOP_MAX: Span = Span::from_secs(5);
-/// A freeze that is shorter passes for a moment in which a process was not scheduled: nobody who waits for it does anything yet.
-const NOTICED_MIN: Span = Span::from_millis(300);
 
 /// Which processes.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -63,23 +61,22 @@ impl Freeze {
 }
 
 impl Fault for Freeze {
-    fn start(&mut self, mesh: &mut Mesh) -> Result<()> {
+    fn aim(&mut self, mesh: &mut Mesh) -> Result<()> {
         self.names = mesh.select_running(&self.spec.target, &mut Choice::default())?;
         self.leadership = Leadership::note(mesh, &self.names);
+        Ok(())
+    }
+
+    fn start(&mut self, mesh: &mut Mesh) -> Result<()> {
         for name in &self.names {
             self.pids.extend(mesh.process(name)?.pid());
         }
-        self.leadership.begin();
+        self.leadership.begin(mesh);
         self.pids.iter().for_each(|pid| process::freeze(*pid));
         // A process with several threads stops within a moment, not at once.
         until("what was frozen to stop", STOP_MAX, || self.pids.iter().all(|pid| process::is_frozen(*pid)).then_some(()))?;
         self.stopped = Some(clock::now());
         self.frozen = self.pids.len();
-        Ok(())
-    }
-
-    fn tick(&mut self, mesh: &mut Mesh) -> Result<()> {
-        self.leadership.look(mesh);
         Ok(())
     }
 

@@ -31,10 +31,14 @@ impl Kill {
 }
 
 impl Fault for Kill {
-    fn start(&mut self, mesh: &mut Mesh) -> Result<()> {
+    fn aim(&mut self, mesh: &mut Mesh) -> Result<()> {
         self.names = mesh.select_running(&self.spec.target, &mut Choice::default())?;
         self.leadership = Leadership::note(mesh, &self.names);
-        self.leadership.begin();
+        Ok(())
+    }
+
+    fn start(&mut self, mesh: &mut Mesh) -> Result<()> {
+        self.leadership.begin(mesh);
         for name in &self.names {
             let process = mesh.process(name)?;
             self.killed += usize::from(process.pid().is_some());
@@ -43,17 +47,11 @@ impl Fault for Kill {
         Ok(())
     }
 
-    fn tick(&mut self, mesh: &mut Mesh) -> Result<()> {
-        self.leadership.look(mesh);
-        Ok(())
-    }
-
     fn heal(&mut self, mesh: &mut Mesh) -> Result<()> {
         self.names.iter().try_for_each(|name| mesh.start_process(name))
     }
 
-    fn is_over(&mut self, mesh: &mut Mesh) -> Result<bool> {
-        self.leadership.look(mesh);
+    fn is_over(&mut self, _mesh: &mut Mesh) -> Result<bool> {
         Ok(self.leadership.has_changed(&self.names))
     }
 

@@ -20,11 +20,16 @@ mod starve;
 mod torn_log;
 
 use anyhow::Result;
+use dynomesh_core::time::Span;
 use serde::Deserialize;
 
+use crate::figures::ms;
 use crate::scenario::Needs;
 use crate::system::Mesh;
 pub(crate) use running::Running;
+
+/// What is shorter passes for a moment in which a process was not scheduled, or a packet was late: nobody who waits does anything yet.
+const NOTICED_MIN: Span = Span::from_millis(300);
 
 /// A fault as a scenario writes it.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -78,6 +83,11 @@ pub(crate) struct Felt {
 
 /// A fault that can happen.
 pub(crate) trait Fault {
+    /// Chooses what it strikes, and asks what must be known before. Touches nothing: however long it takes, nobody is excused for it.
+    fn aim(&mut self, _mesh: &mut Mesh) -> Result<()> {
+        Ok(())
+    }
+
     /// Breaks the thing. When it returns, the fault has taken hold.
     fn start(&mut self, mesh: &mut Mesh) -> Result<()>;
 
@@ -159,6 +169,15 @@ impl Spec {
         !matches!(self, Spec::Moves(_) | Spec::Drains(_) | Spec::Deploy(_) | Spec::Partition(_))
     }
 
+    /// Whether it shows something only if it lasts: what is lost with a process, or written wrongly, is so at once.
+    fn must_last(&self) -> bool {
+        match self {
+            Spec::Partition(_) | Spec::Packets(_) | Spec::Bandwidth(_) | Spec::DiskFull(_) | Spec::Starve(_) => true,
+            Spec::Flush(flush) => !flush.fails,
+            _ => false,
+        }
+    }
+
     /// Whether edges and blocks that are no mesh can have it too.
     pub(crate) fn suits_rivals(&self) -> bool {
         match self {
@@ -203,5 +222,17 @@ impl Felt {
     /// Whether it was felt, and what says so or is missing.
     pub(crate) fn when(is_felt: bool, evidence: impl Into<String>) -> Self {
         Felt { is_felt, evidence: evidence.into() }
+    }
+
+    /// The same of a fault that lasted so long: one that must last is not felt if it was over before anybody can have noticed.
+    fn if_lasted(self, lasted: Span, must_last: bool) -> Self {
+        let Felt { is_felt, evidence } = self;
+        if !must_last || lasted >= NOTICED_MIN {
+            return Felt { is_felt, evidence };
+        }
+        Felt::when(
+            false,
+            format!("{evidence}. Not felt: it lasted {}, too short for anybody to notice, less than {NOTICED_MIN}", ms(lasted)),
+        )
     }
 }

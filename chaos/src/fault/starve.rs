@@ -50,22 +50,21 @@ impl Starve {
 }
 
 impl Fault for Starve {
-    fn start(&mut self, mesh: &mut Mesh) -> Result<()> {
+    fn aim(&mut self, mesh: &mut Mesh) -> Result<()> {
         self.names = mesh.select(&self.spec.target, &mut Choice::default())?;
         self.leadership = Leadership::note(mesh, &self.names);
+        Ok(())
+    }
+
+    fn start(&mut self, mesh: &mut Mesh) -> Result<()> {
         let group = Group::create(&mesh.next_name("starve"), self.spec.share)?;
-        self.leadership.begin();
+        self.leadership.begin(mesh);
         for name in &self.names {
             if let Some(pid) = mesh.process(name)?.pid() {
                 group.take(pid)?;
             }
         }
         self.group = Some(group);
-        Ok(())
-    }
-
-    fn tick(&mut self, mesh: &mut Mesh) -> Result<()> {
-        self.leadership.look(mesh);
         Ok(())
     }
 

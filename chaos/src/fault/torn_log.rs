@@ -43,6 +43,10 @@ impl TornLog {
 }
 
 impl Fault for TornLog {
+    fn aim(&mut self, mesh: &mut Mesh) -> Result<()> {
+        self.kill.aim(mesh)
+    }
+
     fn start(&mut self, mesh: &mut Mesh) -> Result<()> {
         self.kill.start(mesh)?;
         for name in &self.kill.names {
@@ -51,10 +55,6 @@ impl Fault for TornLog {
             self.logs.push(process.log_len());
         }
         Ok(())
-    }
-
-    fn tick(&mut self, mesh: &mut Mesh) -> Result<()> {
-        self.kill.tick(mesh)
     }
 
     fn heal(&mut self, mesh: &mut Mesh) -> Result<()> {

@@ -12,6 +12,8 @@ use crate::workload::{self, rounds::ROUND};
 
 /// Most requests that a dyno may run at once.
 const CONNS_MAX: u32 = 99;
+/// Shortest load after the last fault: that of [`dynomesh_testkit::check::Limits::recovery`], and a second in which requests show it.
+const AFTER_MIN: Span = Span::from_secs(11);
 /// Most dynos that speak WebSocket.
 const SOCKETS_MAX: u16 = 99;
 /// Shortest work of a dyno on average: more requests than that leaves room for are no use.
@@ -196,6 +198,12 @@ impl Scenario {
         self.drawn.as_ref().map_or(Ok(()), Drawn::check).map_err(Error::msg)?;
         let layout = Layout::new(&self.mesh)?;
         self.faults().try_for_each(|fault| fault.check(&layout)).map_err(Error::msg)?;
+        if self.faults().next().is_some() && self.run.after < AFTER_MIN {
+            bail!(
+                "run.after = {} must be {AFTER_MIN} at least: who uses each dyno is judged that long after the last fault",
+                self.run.after
+            );
+        }
         if let Some(within) = self.expect.p99_back_within {
             let (warm, after) = (ROUND.times(2), within + ROUND);
             if self.run.warm < warm || self.run.after < after {

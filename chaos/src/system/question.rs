@@ -1,5 +1,7 @@
 //! What faults must know of the mesh: who leads a block, and what a daemon's metrics count.
 
+use std::thread;
+
 use anyhow::{Context, Result, bail};
 use dynomesh_core::time::Span;
 use dynomesh_testkit::client::Wire;
@@ -28,9 +30,12 @@ impl Mesh {
         if !self.kind.is_mesh() {
             return None;
         }
-        let claims =
-            self.layout.replicas(block).into_iter().filter_map(|member| Some(Leader { name: member.name.clone(), term: claim(member)? }));
-        claims.max_by_key(|leader| leader.term)
+        leader_among(&self.group(block))
+    }
+
+    /// The replicas of a block, for whoever asks them from a thread of its own.
+    pub(crate) fn group(&self, block: &str) -> Vec<Member> {
+        self.layout.replicas(block).into_iter().cloned().collect()
     }
 
     /// Who leads a block, once somebody does.
@@ -53,6 +58,16 @@ impl Mesh {
         let page = get(member, ADMIN, "/metrics")?;
         Ok(sum(&page, &format!("dynomesh_{metric}")))
     }
+}
+
+/// Who of these replicas leads, by the highest term. All are asked at once, since one that is frozen answers nobody.
+pub(crate) fn leader_among(replicas: &[Member]) -> Option<Leader> {
+    thread::scope(|scope| {
+        let ask = |member: &Member| Some(Leader { name: member.name.clone(), term: claim(member)? });
+        let asked: Vec<_> = replicas.iter().map(|member| scope.spawn(move || ask(member))).collect();
+        let claims = asked.into_iter().filter_map(|asked| asked.join().expect("whoever asks does not panic"));
+        claims.max_by_key(|leader| leader.term)
+    })
 }
 
 /// The term in which a replica says that it leads.

@@ -97,6 +97,15 @@ pub(super) fn cases() -> Vec<Case> {
         .reach(Reach::These(vec![seen()])),
         case(
             "9113 8.1",
+            "a client that resets its long upload without an error",
+            [vec![post(1)], vec![data(1, 0, vec![b'x'; 16_000]); 6]].concat().concat(),
+            vec![Want::Answer(3, &[200])],
+        )
+        .then(Step::Pause(100))
+        .send([reset(1, 0), headers(3, END_STREAM, fields_of("GET", "/case", &[]))].concat())
+        .reach(Reach::These(vec![seen()])),
+        case(
+            "9113 8.1",
             "a client that resets while the answer comes",
             [window(0, 1 << 20), get(1)].concat(),
             vec![Want::Answer(3, &[200])],

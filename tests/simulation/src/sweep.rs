@@ -153,5 +153,8 @@ pub(crate) fn all(args: &Args) -> ExitCode {
     });
     let sum = sum.into_inner().expect("nobody panics with it");
     sum.conclude(args, begun);
+    if raw::is_interrupted() {
+        println!("interrupted: seeds that were under way, and those after them, were not judged");
+    }
     ExitCode::from(if raw::is_interrupted() { INTERRUPTED } else { sum.verdict().code() })
 }

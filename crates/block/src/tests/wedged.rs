@@ -30,9 +30,9 @@ fn a_stuck_replica_leaves_the_office_to_others_and_does_not_take_it_while_they_c
     let epoch = directory.assign(&dyno, Some("b1"), false, Span::from_secs(30));
     directory.await_owned(epoch, Phase::Active);
     let first = serving(&replicas);
-    assert_ne!(replicas[first].name(), stuck);
+    assert_ne!(replicas[first].name(), stuck, "a request is served by it");
     // With that one gone it has a vote, and the last of them leads.
     drop(replicas.remove(first));
     let second = serving(&replicas);
-    assert_ne!(replicas[second].name(), stuck);
+    assert_ne!(replicas[second].name(), stuck, "a request is served by it");
 }

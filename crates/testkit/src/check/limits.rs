@@ -18,6 +18,8 @@ pub struct Limits {
     pub slack: Span,
     /// How long after the last fault everything must be as if there had been none.
     pub recovery: Span,
+    /// How far behind the others a control replica may be while nothing is broken: some heartbeats on a machine that others use as well.
+    pub behind: Span,
     /// Steps of the search for an order of the calls of one register; past it the search is given up.
     pub steps_max: usize,
 }
@@ -31,6 +33,7 @@ impl Default for Limits {
             lease: Span::from_millis(120),
             slack: Span::from_millis(250),
             recovery: Span::from_secs(10),
+            behind: Span::from_secs(1),
             steps_max: 5_000_000,
         }
     }

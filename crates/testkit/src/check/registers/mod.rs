@@ -9,7 +9,8 @@
 //! call is unknown as well. A search that takes more than [`Limits::steps_max`] steps is given up and told as inconclusive, never as good.
 //!
 //! A read that may be behind ([`Operation::ReadBehind`]) only has to tell a state that the register can have had by then: something that
-//! was written, by a call that had begun, under that version. Unknown: calls without an outcome, and reads behind that tell of a time
+//! was written, by a call that had begun, under that version; and where nothing was broken for [`Limits::recovery`], nothing older than what
+//! was the last word [`Limits::behind`] ago. Unknown: calls without an outcome, and reads behind that tell of a time
 //! before the first call.
 
 mod search;
@@ -21,7 +22,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use self::search::{Deed, Found, Op};
 use super::{Limits, Report};
-use crate::history::{Call, History, Operation, Returned};
+use crate::history::{Call, History, Incident, Operation, Returned};
 
 /// A value as a small number.
 type Value = u32;
@@ -38,12 +39,12 @@ pub fn check(history: &History, limits: &Limits) -> Report {
         registers.entry(call.register.as_str()).or_default().push(call);
     }
     for (register, calls) in registers {
-        judge(register, &calls, limits, &mut report);
+        judge(register, &calls, &history.incidents, limits, &mut report);
     }
     report
 }
 
-fn judge(register: &str, calls: &[&Call], limits: &Limits, report: &mut Report) {
+fn judge(register: &str, calls: &[&Call], incidents: &[Incident], limits: &Limits, report: &mut Report) {
     let mut words = Words::default();
     let mut done: Vec<Op> = Vec::new();
     let mut maybe: Vec<Op> = Vec::new();
@@ -66,6 +67,14 @@ fn judge(register: &str, calls: &[&Call], limits: &Limits, report: &mut Report) 
     let told = |op: &Op| format!("{:?} at {} ms", op.deed, op.begin / 1_000_000);
     judge_versions(register, done.iter().chain(&behind), &words, report);
     judge_behind(register, &done, &maybe, &behind, &words, report);
+    let broken = |read: &Op| {
+        let meets = |incident: &Incident| {
+            let over = incident.ended.map_or(u64::MAX, |ended| (ended + limits.recovery).as_nanos());
+            incident.began.as_nanos() < read.end && read.begin < over
+        };
+        incidents.iter().any(meets)
+    };
+    judge_late(register, &done, &maybe, behind.iter().filter(|read| !broken(read)), limits, &words, report);
     if report.violations.len() > before {
         return;
     }
@@ -154,6 +163,35 @@ fn judge_behind(register: &str, done: &[Op], maybe: &[Op], behind: &[Op], words:
         report
             .violations
             .push(format!("{register}: a replica told of {} in version {version}, which nobody had written by then", words.text(value)));
+    }
+}
+
+/// What a replica tells that nobody keeps from hearing the others is the last word, or was until a moment ago.
+fn judge_late<'a>(
+    register: &str,
+    done: &[Op],
+    maybe: &[Op],
+    reads: impl Iterator<Item = &'a Op>,
+    limits: &Limits,
+    words: &Words,
+    report: &mut Report,
+) {
+    let removes = done.iter().filter(|op| op.deed.is_write() && op.seen().is_some_and(|(value, _)| value == ABSENT));
+    let gone = removes.chain(maybe.iter().filter(|op| op.writes() == ABSENT)).map(|op| op.begin).min().unwrap_or(u64::MAX);
+    for (read, (value, version)) in reads.filter_map(|read| Some((read, read.seen()?))) {
+        // A register that somebody may have removed is rightly not there.
+        if value == ABSENT && gone <= read.end {
+            continue;
+        }
+        let old = |op: &&Op| op.end.saturating_add(limits.behind.as_nanos()) <= read.begin;
+        let newest = done.iter().filter(old).filter_map(Op::seen).map(|(_, version)| version).max();
+        if let Some(newest) = newest.filter(|newest| *newest > version) {
+            let told = words.text(value);
+            let behind = limits.behind;
+            report.violations.push(format!(
+                "{register}: a replica that nothing was wrong with told of {told} in version {version}, over {behind} after version {newest}"
+            ));
+        }
     }
 }
 

@@ -58,6 +58,13 @@ pub(super) enum Found {
     },
 }
 
+impl Deed {
+    /// Whether it changes a register.
+    pub(super) fn is_write(&self) -> bool {
+        matches!(self, Deed::Write { .. } | Deed::Swap { .. } | Deed::MayWrite { .. } | Deed::MaySwap { .. })
+    }
+}
+
 impl Op {
     /// The state that it was told.
     pub(super) fn seen(&self) -> Option<(Value, u64)> {

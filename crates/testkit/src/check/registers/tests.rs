@@ -163,6 +163,26 @@ fn a_replica_that_is_behind_tells_of_the_past_and_not_of_the_future() {
 }
 
 #[test]
+fn a_replica_that_nothing_is_wrong_with_is_not_behind_for_long() {
+    let with = |told: Returned, incidents: &[Incident]| {
+        let writes = vec![call(0..1, write("a"), ok("a", 4)), call(2..1_000, write("b"), ok("b", 5))];
+        let calls = [writes, vec![call(2_000..2_010, BEHIND, told)]].concat();
+        check(&History { calls, incidents: incidents.to_vec(), ..History::default() }, &Limits::default())
+    };
+    let healed = |ms| Incident { ended: Some(at(ms)), ..Incident::at("kill", "control-2", at(ms - 50)) };
+    with(ok("b", 5), &[]).assert_holds();
+    assert_eq!(with(ok("a", 4), &[]).violations.len(), 1);
+    assert_eq!(with(ok("", 0), &[]).violations.len(), 1, "nobody has removed it");
+    with(ok("a", 4), &[healed(1_500)]).assert_holds();
+    with(ok("a", 4), &[Incident::at("kill", "control-2", at(2_005))]).assert_holds();
+    assert_eq!(with(ok("a", 4), &[Incident::at("kill", "control-2", at(2_011))]).violations.len(), 1, "that was later");
+    // Within the second it may be behind; and what may have been removed need not be there.
+    holds(vec![call(0..1, write("a"), ok("a", 4)), call(2..3, write("b"), ok("b", 5)), call(1_002..1_004, BEHIND, ok("a", 4))]);
+    holds(vec![call(0..1, write("a"), ok("a", 4)), call(2..3, write(""), unknown()), call(2_000..2_001, BEHIND, ok("", 0))]);
+    holds(vec![call(0..1, write("a"), ok("a", 4)), call(2..3, write(""), ok("", 0)), call(2_000..2_001, BEHIND, ok("", 0))]);
+}
+
+#[test]
 fn registers_are_judged_each_for_itself() {
     let other = |call: Call| Call { register: "app/b".into(), ..call };
     holds(vec![call(0..1, write("a"), ok("a", 4)), other(call(2..3, READ, ok("", 0))), call(4..5, READ, ok("a", 4))]);
