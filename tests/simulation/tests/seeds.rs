@@ -7,8 +7,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Seeds that are run twice.
 const SEEDS: std::ops::Range<u64> = 1..21;
-/// Seeds that each pinned story is run with: one of them, 28, met the bug of `grants-dropped-at-a-wait`.
-const PINNED_SEEDS: &str = "30";
+/// Seeds that each pinned story is run with: one of them, 28, met the bug of `grants-dropped-at-a-wait`, 23 and 26 that of
+/// `head-behind-an-idle-proof`.
+const PINNED_SEEDS: u64 = 30;
+/// Exit code of a sweep in which nothing failed and some seeds were void.
+const VOID: i32 = 3;
 
 fn run(seed: u64, history: &Path) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_dynomesh-simulation"));
@@ -38,8 +41,12 @@ fn pinned_bugs_do_not_come_back() {
     let mut ran = 0;
     for file in fs::read_dir(pinned).unwrap() {
         let mut command = Command::new(env!("CARGO_BIN_EXE_dynomesh-simulation"));
-        let output = command.args(["--seeds", PINNED_SEEDS, "--faults"]).arg(file.unwrap().path()).output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+        let output = command.args(["--seeds", &PINNED_SEEDS.to_string(), "--faults"]).arg(file.unwrap().path()).output().unwrap();
+        let told = String::from_utf8_lossy(&output.stdout);
+        // Of a story with many faults a seed may show too little. Most must show enough.
+        let void = told.lines().filter(|line| line.starts_with("seed ") && line.contains(": void: ")).count() as u64;
+        let is_good = output.status.success() || (output.status.code() == Some(VOID) && void * 2 < PINNED_SEEDS);
+        assert!(is_good, "{void} void:\n{told}");
         ran += 1;
     }
     assert!(ran > 0);

@@ -1,10 +1,15 @@
 //! One TCP connection to a dyno, as the task that drives it and whoever sends a request over it share it.
+//!
+//! A head that is not acknowledged would be sent again by the kernel after its connection was closed, also by the death of this process. It could
+//! come behind the proof that the dyno is idle, and run beside whatever was granted then (P9). So as long as a dyno has said nothing of a
+//! request its connection ends with a reset, which takes with it what is unsent or unacknowledged.
 
 use std::io;
 use std::mem::MaybeUninit;
 use std::net::Shutdown;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use dynomesh_core::app::DynoProtocol;
 use dynomesh_core::id::Address;
@@ -60,6 +65,7 @@ impl Line {
 
     /// No request is under way.
     pub(super) fn rest(&self) {
+        self.end_with_reset(false);
         *self.gate() = None;
     }
 
@@ -72,7 +78,17 @@ impl Line {
     }
 
     pub(super) fn note_heard(&self) {
-        self.heard.store(true, Ordering::Relaxed);
+        let was_heard = self.heard.swap(true, Ordering::Relaxed);
+        // With HTTP/2 a dyno says much that is not about the request.
+        if !was_heard && self.protocol == DynoProtocol::Http1 {
+            self.end_with_reset(false);
+        }
+    }
+
+    /// Whether its end takes with it what is not acknowledged, however it ends.
+    pub(super) fn end_with_reset(&self, does: bool) {
+        // Refused only where it has ended already.
+        let _ = SockRef::from(&self.stream).set_linger(does.then_some(Duration::ZERO));
     }
 
     pub(super) fn has_heard(&self) -> bool {
@@ -101,5 +117,80 @@ impl Line {
     pub(super) fn close(&self) {
         // Refused only where it has ended already.
         let _ = SockRef::from(&self.stream).shutdown(Shutdown::Both);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dynomesh_runtime::net;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::super::socket::Socket;
+    use super::*;
+
+    /// A connection over which a request was sent, and the dyno's end of it.
+    async fn begun(protocol: DynoProtocol) -> (Arc<Line>, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string().parse().unwrap();
+        let line = Line::connect(address, protocol, Span::from_secs(5)).await.unwrap();
+        let mut dyno = listener.accept().await.unwrap().0;
+        line.begin(Gate::opened(), false);
+        let head = match protocol {
+            DynoProtocol::Http1 => b"GET / HTTP/1.1\r\n\r\n".to_vec(),
+            // HEADERS of stream 1 that ends with it: `:method: GET` (RFC 7541, appendix A).
+            DynoProtocol::Http2 => [&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..], &[0, 0, 1, 1, 5, 0, 0, 0, 1, 0x82]].concat(),
+        };
+        Socket::new(line.clone()).write_all(&head).await.unwrap();
+        assert_eq!(dyno.read(&mut [0; 64]).await.unwrap(), head.len());
+        (line, dyno)
+    }
+
+    /// How a connection ends for the dyno: what it reads first, or why it cannot.
+    async fn end(line: Arc<Line>, dyno: &mut TcpStream) -> Result<usize, io::ErrorKind> {
+        drop(line);
+        dyno.read(&mut [0; 8]).await.map_err(|error| error.kind())
+    }
+
+    /// Fails when the kernel goes on to send the head of a request that was given up: the dyno would begin it after it was proven idle.
+    #[tokio::test]
+    async fn what_the_dyno_has_not_acknowledged_dies_with_its_connection() {
+        let (line, mut dyno) = begun(DynoProtocol::Http1).await;
+        // More than the dyno's kernel takes while nobody reads there.
+        let mut sent = 0;
+        while let Ok(more) = line.stream().try_write(&[b'x'; 1 << 16]) {
+            sent += more;
+            tokio::task::yield_now().await;
+        }
+        assert!(net::unacknowledged(line.stream()).unwrap() > 0);
+        line.close();
+        drop(line);
+        let (mut read, mut bytes) = (0, vec![0; 1 << 16]);
+        let ended = loop {
+            match dyno.read(&mut bytes).await {
+                Ok(more) if more > 0 => read += more,
+                ended => break ended,
+            }
+        };
+        assert_eq!(ended.map_err(|error| error.kind()), Err(io::ErrorKind::ConnectionReset));
+        assert!(read < sent, "all of {sent} bytes came though the connection was given up");
+    }
+
+    #[tokio::test]
+    async fn a_connection_ends_as_usual_once_the_dyno_has_spoken_or_nothing_is_under_way() {
+        let (line, mut dyno) = begun(DynoProtocol::Http1).await;
+        assert_eq!(end(line, &mut dyno).await, Err(io::ErrorKind::ConnectionReset), "it has said nothing");
+        let (line, mut dyno) = begun(DynoProtocol::Http1).await;
+        line.note_heard();
+        assert_eq!(end(line, &mut dyno).await, Ok(0));
+        let (line, mut dyno) = begun(DynoProtocol::Http2).await;
+        line.note_heard();
+        assert_eq!(end(line, &mut dyno).await, Err(io::ErrorKind::ConnectionReset), "settings are no word about a request");
+        for protocol in [DynoProtocol::Http1, DynoProtocol::Http2] {
+            let (line, mut dyno) = begun(protocol).await;
+            line.rest();
+            assert_eq!(end(line, &mut dyno).await, Ok(0));
+            dyno.shutdown().await.unwrap();
+        }
     }
 }

@@ -86,10 +86,14 @@ impl Socket {
         }
         let begins = self.begins(bufs);
         match (&*self.line.gate(), self.frames) {
-            (Some(gate), _) => gate.check(begins),
-            (None, Some(_)) if !begins => Ok(()),
-            (None, _) => Err(io::Error::other("nothing is to be written between two requests")),
+            (Some(gate), _) => gate.check(begins)?,
+            (None, Some(_)) if !begins => {}
+            (None, _) => return Err(io::Error::other("nothing is to be written between two requests")),
         }
+        if begins && matches!(self.head, Head::Unsent { .. }) {
+            self.line.end_with_reset(true);
+        }
+        Ok(())
     }
 
     fn begins(&self, bufs: &[io::IoSlice<'_>]) -> bool {
