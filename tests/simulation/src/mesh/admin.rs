@@ -70,10 +70,12 @@ impl Mesh {
         Ok(())
     }
 
-    /// Waits until every dyno that was added is owned by the block it is assigned to, and is answering. One that is asked by GET need not
-    /// answer if it `may_be_full` and is: while all its places are in doubt, there is none to ask it by.
-    pub(crate) fn await_owned(&self, limit: Duration, may_be_full: bool) -> Result<(), String> {
-        let may_be_full = may_be_full && self.settings.probe.is_some();
+    /// Waits until every dyno that was added is owned by the block it is assigned to, and is answering. Where slots may still be in doubt
+    /// (`in_doubt`), one that is asked by GET need not answer while all its places are, for there is none to ask it by; and its old block
+    /// need not have released one that proves nothing (P12).
+    pub(crate) fn await_owned(&self, limit: Duration, in_doubt: bool) -> Result<(), String> {
+        let may_be_full = in_doubt && self.settings.probe.is_some();
+        let may_wait = in_doubt && self.settings.serial == wire::Serial::Auto;
         let added = self.dyno_names();
         self.until("blocks that own all dynos", limit, async || {
             let dynos = self.dynos().await?;
@@ -81,7 +83,9 @@ impl Mesh {
             for dyno in dynos {
                 let owned = dyno.phase() == wire::DynoPhase::Active && dyno.owner == dyno.block && dyno.owned_epoch == dyno.epoch;
                 let answers = dyno.state() == wire::DynoState::Up || (may_be_full && dyno.in_flight >= dyno.max_conns);
-                if !owned || !answers {
+                let waits = may_wait && dyno.phase() == wire::DynoPhase::Draining && dyno.in_flight > 0;
+                let is_well = waits || (owned && answers);
+                if !is_well {
                     return Err(format!("{dyno:?}"));
                 }
             }
