@@ -200,6 +200,11 @@ impl Spec {
     pub(crate) fn may_overlap(&self) -> bool {
         !matches!(self, Spec::Evict(_) | Spec::TornLog(_) | Spec::DiskFull(_))
     }
+
+    /// Whether it lasts as long as any that is drawn: a full disk is felt only when its process wants more of it, as for the next snapshot.
+    pub(crate) fn is_felt_late(&self) -> bool {
+        matches!(self, Spec::DiskFull(_))
+    }
 }
 
 // === impl Hit ===

@@ -56,7 +56,8 @@ impl Drawn {
                 break;
             }
             let what = self.from[rng.random_range(0..self.from.len())].clone();
-            let lasts = between(self.lasts.over(5), self.lasts, rng);
+            let drawn = between(self.lasts.over(5), self.lasts, rng);
+            let lasts = if what.is_felt_late() { self.lasts } else { drawn };
             let gap = between(Span::ZERO, self.gap, rng);
             let overlaps = rng.random::<f64>() < self.overlap;
             let begins = match events.last() {
@@ -95,7 +96,7 @@ mod tests {
         gap = "2s"
         lasts = "4s"
         overlap = 0.3
-        from = [{ kind = "kill", target = "leader of any" }, { kind = "freeze", target = "edge" }]
+        from = [{ kind = "kill", target = "leader of any" }, { kind = "freeze", target = "edge" }, { kind = "disk-full", target = "b1-1", size = "96m" }]
     "#;
 
     #[test]
@@ -109,6 +110,8 @@ mod tests {
         assert!(schedule.events.is_sorted_by_key(|event| event.begins));
         let lasts = |event: &Event| event.ends - event.begins;
         assert!(schedule.events.iter().all(|event| (Span::from_millis(800)..=Span::from_secs(4)).contains(&lasts(event))));
+        let mut full = schedule.events.iter().filter(|event| event.what.is_felt_late()).peekable();
+        assert!(full.peek().is_some() && full.all(|event| lasts(event) == Span::from_secs(4)));
         assert!(schedule.events.windows(2).any(|pair| pair[1].begins < pair[0].ends), "none overlap");
     }
 
