@@ -31,14 +31,6 @@ pub(crate) enum Verdict {
 /// No more than one in so many faults that were drawn may be hidden by others.
 const HIDDEN_PARTS: usize = 7;
 
-/// No more than one in so many of the requests that a checker judges may be unknown, and of whatever else it judges: of that there is little,
-/// and a control plane that is away leaves much of it without an answer.
-const UNKNOWN_PARTS: [usize; 2] = [20, 4];
-/// Of fewer than that a share says nothing: of five seconds without control two may end with its return. Half of them is still too much.
-const SHARED_MIN: usize = 20;
-/// Who judges something else than requests.
-const OF_FEW: [&str; 4] = ["conserved", "routes-alone", "no-leak", "registers"];
-
 /// A run, judged.
 pub(crate) struct Judgement {
     pub(crate) reports: Vec<Report>,
@@ -54,7 +46,7 @@ pub(crate) fn judge(run: &Run) -> Judgement {
     let reports = check::all(&run.history, &Limits::default());
     let figures = Figures::new(run);
     let judged = figures.judge(&run.scenario.expect);
-    let mut voids = [unfelt(&run.faults), vague(&reports)].concat();
+    let mut voids = [unfelt(&run.faults), check::vague(&reports)].concat();
     let limit = run.scenario.expect.cpu_limit();
     let is_short = limit.is_some_and(|limit| run.cpu > limit || run.flushes.slowest > STALL);
     if is_short {
@@ -82,20 +74,6 @@ fn unfelt(faults: &[Told]) -> Vec<String> {
     let are_few = faults.iter().filter(|fault| hidden(fault)).count() * HIDDEN_PARTS <= drawn;
     let missing = faults.iter().filter(|fault| !fault.is_felt).filter(|fault| !are_few || !hidden(fault));
     missing.map(|fault| format!("{} was not felt: {}", fault.title, fault.evidence)).collect()
-}
-
-/// Of which invariants too much is unknown for the rest to say that they held.
-fn vague(reports: &[Report]) -> Vec<String> {
-    let is_vague = |report: &&Report| {
-        let parts = UNKNOWN_PARTS[usize::from(OF_FEW.contains(&report.invariant.as_str()))];
-        let all = report.judged + report.unknown;
-        all >= SHARED_MIN && report.unknown * parts > all
-    };
-    let told = |report: &Report| {
-        let Report { invariant, judged, unknown, .. } = report;
-        format!("too much is unknown of {invariant}: {unknown} beside {judged} judged")
-    };
-    reports.iter().filter(is_vague).map(told).collect()
 }
 
 /// Those, and what the run of this history was to show besides.
@@ -137,7 +115,7 @@ impl Verdict {
 
     /// What the checkers alone say of a history, of which they demand what they do of a run.
     pub(crate) fn of(history: &History, reports: &[Report]) -> Self {
-        verdict(Checked::of(reports, &demanded(history)), false, !vague(reports).is_empty())
+        verdict(Checked::of(reports, &demanded(history)), false, !check::vague(reports).is_empty())
     }
 }
 
@@ -185,15 +163,6 @@ mod tests {
         assert_eq!(with(&[told(11, false, false)]), 1, "its scenario wanted it");
         assert_eq!(with(&[told(11, true, false), told(21, true, false)]), 0);
         assert_eq!(with(&[told(11, true, false), told(21, true, false), told(31, true, false)]), 3, "too many");
-    }
-
-    #[test]
-    fn what_is_mostly_known_is_judged_and_what_is_not_is_void() {
-        let report = |invariant: &str, judged, unknown| Report { invariant: invariant.into(), judged, unknown, ..Report::default() };
-        assert!(
-            vague(&[report("cap", 19, 1), report("registers", 3, 1), report("no-leak", 0, 0), report("routes-alone", 3, 2)]).is_empty()
-        );
-        assert_eq!(vague(&[report("cap", 94, 5), report("registers", 29, 10), report("whole-or-error", 540, 460)]).len(), 3);
     }
 
     #[test]

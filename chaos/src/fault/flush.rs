@@ -25,12 +25,19 @@ pub(crate) struct Spec {
     pub(super) fails: bool,
 }
 
+/// What a process says when it met a flush that fails by this fault.
+const FAILED: &str = "a fault put here by DYNOMESH_FAULTS";
+
 pub(super) struct Flush {
     spec: Spec,
     names: Vec<String>,
+    /// Where their logs ended when it began.
+    logs: Vec<u64>,
     leadership: Leadership,
     /// Sum and number of waits for a commit, before and at the end.
     commits: [(f64, f64); 2],
+    /// How many said that a flush had failed, and how many had ended.
+    complained: usize,
     ended: usize,
 }
 
@@ -38,8 +45,8 @@ pub(super) struct Flush {
 
 impl Flush {
     pub(super) fn new(spec: &Spec) -> Self {
-        let commits = Default::default();
-        Flush { spec: spec.clone(), names: Vec::new(), leadership: Leadership::default(), commits, ended: 0 }
+        let (names, logs, leadership, commits) = Default::default();
+        Flush { spec: spec.clone(), names, logs, leadership, commits, complained: 0, ended: 0 }
     }
 
     /// How long the replicas of the blocks that are struck have waited for commits, and how often; one that does not answer has not waited.
@@ -72,7 +79,9 @@ impl Fault for Flush {
     fn start(&mut self, mesh: &mut Mesh) -> Result<()> {
         self.leadership.begin(mesh);
         for name in &self.names {
-            mesh.process(name)?.may_die = self.spec.fails;
+            let process = mesh.process(name)?;
+            process.may_die = self.spec.fails;
+            self.logs.push(process.log_len());
             let (delay, fails) = (Some(self.spec.delay.to_string().into()), Some(self.spec.fails.into()));
             file::change(&mesh.fault_file(name), [("flush_delay", delay), ("flush_fails", fails)])?;
         }
@@ -81,8 +90,9 @@ impl Fault for Flush {
 
     fn heal(&mut self, mesh: &mut Mesh) -> Result<()> {
         self.commits[1] = self.commits(mesh);
-        for name in &self.names {
+        for (name, from) in self.names.iter().zip(&self.logs) {
             file::change(&mesh.fault_file(name), [("flush_delay", None), ("flush_fails", None)])?;
+            self.complained += usize::from(mesh.process(name)?.log_since(*from).contains(FAILED));
             self.ended += usize::from(mesh.process(name)?.has_stopped());
             mesh.start_process(name)?;
         }
@@ -91,12 +101,14 @@ impl Fault for Flush {
 
     fn felt(&mut self, _mesh: &mut Mesh) -> Result<Felt> {
         let slow = self.waited() >= self.spec.delay.as_millis_f64() / 2.0 && self.spec.delay > Span::ZERO;
-        let changed = self.leadership.led(&self.names) && self.leadership.has_changed(&self.names);
-        let felt = if self.spec.fails { self.ended > 0 || changed } else { slow || changed };
-        let (waited, ended, all) = (self.waited(), self.ended, self.names.len());
+        let felt = if self.spec.fails { self.complained > 0 } else { slow };
+        let (waited, complained, ended, all) = (self.waited(), self.complained, self.ended, self.names.len());
         Ok(Felt::when(
             felt,
-            format!("a grant waited {waited:.1} ms for its commit on average; {ended} of {all} ended. {}", self.leadership.told()),
+            format!(
+                "a grant waited {waited:.1} ms for its commit on average; {complained} of {all} met a flush that failed, {ended} ended. {}",
+                self.leadership.told()
+            ),
         ))
     }
 

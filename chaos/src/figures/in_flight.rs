@@ -1,11 +1,12 @@
 //! Which requests a fault may excuse: those that were on their way when it took hold, and, where processes were killed or frozen, through one
-//! of them or its block. Nobody goes through the control plane, and a move, a drain or a deploy loses nothing but what dynos ran that were
+//! of them: a dyno that had the request had it from that replica, and where none had it that replica sent others to dynos until then. Nobody goes through the control plane, and a move, a drain or a deploy loses nothing but what dynos ran that were
 //! restarted under it.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::SocketAddr;
 
 use dynomesh_agent::demo::journal::Event;
+use dynomesh_core::id::ReplicaId;
 use dynomesh_core::time::{Span, Time};
 use dynomesh_testkit::check::routes_alone::CONTROL_DOWN;
 use dynomesh_testkit::history::{Exchange, History, Incident, Outcome};
@@ -16,6 +17,8 @@ use crate::run::Told;
 const MET: Span = Span::from_millis(100);
 /// How soon after a request failed at a dyno that is started anew as soon as it is gone that is back.
 const RESTARTED: Span = Span::from_millis(500);
+/// How long before a replica was taken away its last request may have come to a dyno, if another was with it then.
+const LED: Span = Span::from_secs(5);
 /// The kinds of faults of which is known whom they took away.
 const TAKEN: [&str; 4] = ["kill", "freeze", "evict", "torn-log"];
 /// Those that take nobody away.
@@ -28,6 +31,8 @@ pub(super) struct InFlight<'a> {
     edges: &'a BTreeMap<SocketAddr, String>,
     /// By the names of requests.
     came: HashMap<&'a str, Came<'a>>,
+    /// When each replica sent requests to dynos, in order.
+    sent: HashMap<ReplicaId, Vec<Time>>,
     /// For each dyno, from its last word to when it was started anew.
     dead: HashMap<&'a str, Vec<(Time, Time)>>,
 }
@@ -38,6 +43,8 @@ struct Came<'a> {
     dynos: HashSet<&'a str>,
     /// The blocks that sent it there; a rival's do not say.
     blocks: HashSet<&'a str>,
+    /// The replicas that did; not known of a request without a slot.
+    replicas: HashSet<ReplicaId>,
     /// Whether a dyno that ran it was started anew before it was done with it.
     died: bool,
 }
@@ -49,6 +56,7 @@ impl<'a> InFlight<'a> {
     pub(super) fn new(history: &'a History, faults: &'a [Told], edges: &'a BTreeMap<SocketAddr, String>) -> Self {
         let mut came: HashMap<&str, Came<'_>> = HashMap::new();
         let mut dead: HashMap<&str, Vec<(Time, Time)>> = HashMap::new();
+        let mut sent: HashMap<ReplicaId, Vec<Time>> = HashMap::new();
         for (dyno, diary) in &history.dynos {
             let mut running: HashMap<u64, &str> = HashMap::new();
             for (before, line) in diary.lines.iter().zip(diary.lines.iter().skip(1)) {
@@ -59,10 +67,14 @@ impl<'a> InFlight<'a> {
             for line in &diary.lines {
                 match &line.event {
                     Event::Start(start) => {
+                        if let Some(replica) = start.replica() {
+                            sent.entry(replica).or_default().push(Time::from_nanos(line.boot_ns));
+                        }
                         let Some(key) = &start.key else { continue };
                         let came = came.entry(key).or_default();
                         came.dynos.insert(dyno.as_str());
                         came.blocks.extend(start.block.as_deref());
+                        came.replicas.extend(start.replica());
                         running.insert(start.n, key);
                     }
                     Event::End(end) => drop(running.remove(&end.n)),
@@ -74,7 +86,8 @@ impl<'a> InFlight<'a> {
                 }
             }
         }
-        InFlight { faults, incidents: &history.incidents, edges, came, dead }
+        sent.values_mut().for_each(|times| times.sort_unstable());
+        InFlight { faults, incidents: &history.incidents, edges, came, sent, dead }
     }
 
     /// Whether a request was on its way when a fault took hold that may have met it, or ran at a dyno that was restarted under it.
@@ -102,13 +115,27 @@ impl<'a> InFlight<'a> {
         !self.came.contains_key(exchange.key.as_str()) && dead.is_some_and(|dead| dead.iter().any(fits))
     }
 
-    /// Unknown is where a request was that no dyno saw: it may have waited anywhere behind its edge.
+    /// Whether a replica sent a request to a dyno shortly before it was taken away.
+    fn led(&self, replica: ReplicaId, taken: Time) -> bool {
+        let times = self.sent.get(&replica).map_or(&[][..], Vec::as_slice);
+        let before = times.partition_point(|at| *at <= taken);
+        before.checked_sub(1).is_some_and(|last| taken.since(times[last]) <= LED)
+    }
+
+    /// Unknown is where a request was that no dyno saw: it may have waited at any replica that led.
     fn may_have_gone_through(&self, exchange: &Exchange, taken: &Incident) -> bool {
         let through = |name: &str| exchange.edge.and_then(|edge| self.edges.get(&edge)).is_none_or(|edge| edge == name);
         let came = self.came.get(exchange.key.as_str());
+        let of_block = |block: &str| match taken.replica {
+            Some(replica) => match came {
+                Some(came) if !came.replicas.is_empty() => came.replicas.contains(&replica),
+                _ => self.led(replica, taken.began),
+            },
+            None => came.is_none_or(|came| came.blocks.is_empty() || came.blocks.contains(block)),
+        };
         match &taken.block {
             _ if self.edges.values().any(|edge| *edge == taken.target) => through(&taken.target),
-            Some(block) => came.is_none_or(|came| came.blocks.is_empty() || came.blocks.contains(block.as_str())),
+            Some(block) => of_block(block),
             None => came.is_none_or(|came| came.dynos.contains(taken.target.as_str())),
         }
     }
@@ -142,6 +169,30 @@ mod tests {
         let (faults, edges) = ([fault(kind)], edges());
         let exchange = Exchange { edge: edges.keys().next().copied(), ..get(900, 200) };
         InFlight::new(&history, &faults, &edges).may_excuse(&exchange)
+    }
+
+    /// A POST whose client heard nothing, and what of it dynos wrote, when a replica was killed.
+    #[test]
+    fn the_death_of_a_replica_excuses_what_it_had_sent_and_not_what_another_of_its_block_had() {
+        let slot = |replica: &str| format!("{replica}-1-1");
+        let excused = |start: Option<Arrival>| {
+            let dyno = DynoId::new("d1").unwrap();
+            let line = |ms, start| Line { boot_ns: at(ms).as_nanos(), wall_ns: 0, dyno: dyno.clone(), event: Event::Start(start) };
+            let other = Arrival { key: Some("1".into()), block: Some("b1".into()), slot: Some(slot("a")), ..Arrival::default() };
+            let lines = [Some(line(800, other)), start.map(|start| line(950, start))].into_iter().flatten().collect();
+            let mut history = History::default();
+            history.dynos.insert(dyno.clone(), Diary { max_conns: 1, lines });
+            [0xa, 0xb].map(|replica| {
+                let kill = Incident { replica: Some(ReplicaId(replica)), ..taken("kill", "b1-1", Some("b1")) };
+                let history = History { incidents: vec![Incident { began: at(1_010), ..kill }], ..history.clone() };
+                InFlight::new(&history, &[fault("kill")], &edges()).may_excuse(&get(900, 200))
+            })
+        };
+        let of =
+            |replica| Some(Arrival { key: Some("900".into()), block: Some("b1".into()), slot: Some(slot(replica)), ..Arrival::default() });
+        assert_eq!(excused(of("a")), [true, false]);
+        assert_eq!(excused(of("b")), [false, true]);
+        assert_eq!(excused(None), [true, false], "nobody went through a replica that sent nothing to any dyno");
     }
 
     fn taken(kind: &str, target: &str, block: Option<&str>) -> Incident {

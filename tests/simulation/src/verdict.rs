@@ -63,6 +63,7 @@ impl Told {
         voids.extend(
             DEMANDED.iter().filter(|name| !shows(name)).map(|name| format!("nothing, or less than is unknown, was judged of {name}")),
         );
+        voids.extend(check::vague(reports));
         voids
     }
 

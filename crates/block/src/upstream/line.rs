@@ -1,8 +1,9 @@
 //! One TCP connection to a dyno, as the task that drives it and whoever sends a request over it share it.
 //!
 //! A head that is not acknowledged would be sent again by the kernel after its connection was closed, also by the death of this process. It could
-//! come behind the proof that the dyno is idle, and run beside whatever was granted then (P9). So as long as a dyno has said nothing of a
-//! request its connection ends with a reset, which takes with it what is unsent or unacknowledged.
+//! come behind the proof that the dyno is idle, and run beside whatever was granted then (P9). So until a head is known to be acknowledged its
+//! connection ends with a reset, which takes with it what is unsent or unacknowledged. No longer than that: a reset is sent once, and where
+//! its packet is lost a dyno that waits for the rest of an upload waits for ever, while the usual end is sent again until it is acknowledged.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -33,6 +34,10 @@ pub(crate) struct Line {
     heard: AtomicBool,
     /// Whether the last one's body has been taken to its end.
     sent: AtomicBool,
+    /// Bytes written behind its head.
+    behind: AtomicU64,
+    /// Whether the connection ends with a reset.
+    resets: AtomicBool,
 }
 
 impl Line {
@@ -43,8 +48,9 @@ impl Line {
 
     pub(super) fn over(stream: TcpStream, protocol: DynoProtocol) -> io::Result<Arc<Self>> {
         net::set_user_timeout(&stream, Some(USER_TIMEOUT))?;
-        let (heard, sent) = (AtomicBool::new(false), AtomicBool::new(false));
-        Ok(Arc::new(Line { stream, protocol, gate: Mutex::default(), turn: AtomicU64::new(0), heard, sent }))
+        let [heard, sent, resets] = [(); 3].map(|()| AtomicBool::new(false));
+        let [turn, behind] = [(); 2].map(|()| AtomicU64::new(0));
+        Ok(Arc::new(Line { stream, protocol, gate: Mutex::default(), turn, heard, sent, behind, resets }))
     }
 
     pub(super) fn stream(&self) -> &TcpStream {
@@ -60,6 +66,7 @@ impl Line {
         *self.gate() = Some(gate);
         self.heard.store(false, Ordering::Relaxed);
         self.sent.store(!has_body, Ordering::Relaxed);
+        self.behind.store(0, Ordering::Relaxed);
         self.turn.fetch_add(1, Ordering::Release);
     }
 
@@ -87,8 +94,28 @@ impl Line {
 
     /// Whether its end takes with it what is not acknowledged, however it ends.
     pub(super) fn end_with_reset(&self, does: bool) {
-        // Refused only where it has ended already.
-        let _ = SockRef::from(&self.stream).set_linger(does.then_some(Duration::ZERO));
+        if self.resets.swap(does, Ordering::Relaxed) != does {
+            // Refused only where it has ended already.
+            let _ = SockRef::from(&self.stream).set_linger(does.then_some(Duration::ZERO));
+        }
+    }
+
+    pub(super) fn ends_with_reset(&self) -> bool {
+        self.resets.load(Ordering::Relaxed)
+    }
+
+    /// When nothing is written any more: with a head that is acknowledged there is nothing that must not be sent again. `end` is what counts
+    /// as one more byte once the sending side is closed.
+    fn spare_the_reset(&self, end: u64) {
+        let behind = || self.behind.load(Ordering::Relaxed) + end;
+        let is_acknowledged = || net::unacknowledged(&self.stream).is_ok_and(|waiting| waiting <= behind());
+        if self.ends_with_reset() && is_acknowledged() {
+            self.end_with_reset(false);
+        }
+    }
+
+    pub(super) fn note_behind(&self, written: u64) {
+        self.behind.store(written, Ordering::Relaxed);
     }
 
     pub(super) fn has_heard(&self) -> bool {
@@ -117,6 +144,13 @@ impl Line {
     pub(super) fn close(&self) {
         // Refused only where it has ended already.
         let _ = SockRef::from(&self.stream).shutdown(Shutdown::Both);
+        self.spare_the_reset(1);
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        self.spare_the_reset(0);
     }
 }
 
@@ -176,16 +210,29 @@ mod tests {
         assert!(read < sent, "all of {sent} bytes came though the connection was given up");
     }
 
+    /// Fails when the end of a request that its dyno has is a packet that comes once or never.
+    #[tokio::test]
+    async fn what_the_dyno_has_acknowledged_ends_as_usual() {
+        for protocol in [DynoProtocol::Http1, DynoProtocol::Http2] {
+            for closes in [false, true] {
+                let (line, mut dyno) = begun(protocol).await;
+                assert!(line.ends_with_reset());
+                if closes {
+                    line.close();
+                }
+                assert_eq!(end(line, &mut dyno).await, Ok(0));
+            }
+        }
+    }
+
     #[tokio::test]
     async fn a_connection_ends_as_usual_once_the_dyno_has_spoken_or_nothing_is_under_way() {
-        let (line, mut dyno) = begun(DynoProtocol::Http1).await;
-        assert_eq!(end(line, &mut dyno).await, Err(io::ErrorKind::ConnectionReset), "it has said nothing");
-        let (line, mut dyno) = begun(DynoProtocol::Http1).await;
+        let (line, _dyno) = begun(DynoProtocol::Http1).await;
         line.note_heard();
-        assert_eq!(end(line, &mut dyno).await, Ok(0));
-        let (line, mut dyno) = begun(DynoProtocol::Http2).await;
+        assert!(!line.ends_with_reset());
+        let (line, _dyno) = begun(DynoProtocol::Http2).await;
         line.note_heard();
-        assert_eq!(end(line, &mut dyno).await, Err(io::ErrorKind::ConnectionReset), "settings are no word about a request");
+        assert!(line.ends_with_reset(), "settings are no word about a request");
         for protocol in [DynoProtocol::Http1, DynoProtocol::Http2] {
             let (line, mut dyno) = begun(protocol).await;
             line.rest();

@@ -6,9 +6,9 @@
 //! taken back once the head is known to be acknowledged, and what follows is bounded by the limits on idle bodies alone.
 //!
 //! The proof: of `written` bytes the kernel holds back those that are not acknowledged, sent or not, and acknowledgements come in
-//! order. A head of `len` bytes is acknowledged if `written - unacknowledged >= len`. That is asked only of a request whose body follows
-//! its head and that lasts longer than [`LOOK`]; without a body nothing can stay unread for longer than the head. As long as the
-//! proof is missing, or if the kernel does not tell, the limit stays.
+//! order. A head of `len` bytes is acknowledged if `written - unacknowledged >= len`. That is asked only of a request that lasts longer than
+//! [`LOOK`] and whose body follows its head, or whose dyno has said nothing until then: so far its connection would end with a reset, and
+//! from then on it ends as usual. As long as the proof is missing, or if the kernel does not tell, the limit stays, and so does the reset.
 
 use std::future::Future;
 use std::io;
@@ -30,8 +30,8 @@ use super::line::Line;
 
 /// Time a head may stay unacknowledged before the kernel gives the connection up (P7).
 pub(crate) const USER_TIMEOUT: Span = Span::from_secs(1);
-/// How long after the first bytes of a body it is asked whether the head is acknowledged, and how often. Well below
-/// [`USER_TIMEOUT`], which may run from those bytes on.
+/// How long after a head was written it is asked whether it is acknowledged, and how often. Well below [`USER_TIMEOUT`], which may run from
+/// the first bytes of a body on.
 const LOOK: Span = Span::from_millis(USER_TIMEOUT.as_millis() / 5);
 
 /// See the module.
@@ -40,6 +40,8 @@ pub(crate) struct Socket {
     /// The request `head` is about.
     turn: u64,
     head: Head,
+    /// When `head` is looked at next.
+    timer: Option<Pin<Box<Sleep>>>,
     /// Whether the limit was taken back.
     is_free: bool,
     /// Whether the dyno takes no more: what is still to be written goes nowhere, and what it has said before is read.
@@ -55,7 +57,7 @@ enum Head {
     /// `written` bytes went out before it.
     Unsent { written: u64 },
     /// It ends with byte `len`; `written` bytes were written with what goes before and follows it.
-    Sent { len: u64, written: u64, look: Option<Pin<Box<Sleep>>> },
+    Sent { len: u64, written: u64, is_timed: bool },
     /// Acknowledged, or not to be known.
     Settled,
 }
@@ -66,7 +68,8 @@ impl Socket {
     /// The bytes of a connection over which nothing was written.
     pub(crate) fn new(line: Arc<Line>) -> Self {
         let frames = (line.protocol() == DynoProtocol::Http2).then(Frames::new);
-        Socket { line, turn: 0, head: Head::Unsent { written: 0 }, is_free: false, is_deaf: false, is_switched: false, frames }
+        let head = Head::Unsent { written: 0 };
+        Socket { line, turn: 0, head, timer: None, is_free: false, is_deaf: false, is_switched: false, frames }
     }
 
     /// The dyno has switched protocols: who writes is told of its end from here on.
@@ -114,10 +117,14 @@ impl Socket {
                     Some(_) => Some(bufs.iter().map(|buf| buf.len()).sum()),
                 };
                 let before = *written;
-                self.head = end.map_or(Head::Settled, |end| Head::Sent { len: before + end as u64, written: before + taken, look: None });
+                self.head =
+                    end.map_or(Head::Settled, |end| Head::Sent { len: before + end as u64, written: before + taken, is_timed: false });
             }
             Head::Unsent { written } | Head::Sent { written, .. } => *written += taken,
             Head::Settled => {}
+        }
+        if let Head::Sent { len, written, .. } = self.head {
+            self.line.note_behind(written.saturating_sub(len));
         }
         if let Some(frames) = self.frames.as_mut() {
             for buf in bufs {
@@ -128,17 +135,23 @@ impl Socket {
         }
     }
 
-    /// Takes the limit back once the head is acknowledged. Called at every turn of the connection, so that the timer wakes it.
+    /// Takes the limit and the reset back once the head is acknowledged. Called at every turn of the connection, so that the timer wakes it.
     fn look(&mut self, cx: &mut Context<'_>) {
-        let Head::Sent { len, written, look } = &mut self.head else { return };
-        if written <= len || self.turn != self.line.turn() {
+        let Head::Sent { len, written, is_timed } = &mut self.head else { return };
+        if self.turn != self.line.turn() || (written <= len && !self.line.ends_with_reset()) {
             return;
         }
-        let look = look.get_or_insert_with(|| Box::pin(tokio::time::sleep(LOOK.to_std())));
-        while look.as_mut().poll(cx).is_ready() {
+        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(LOOK.to_std())));
+        if !std::mem::replace(is_timed, true) {
+            timer.as_mut().reset(Instant::now() + LOOK.to_std());
+        }
+        while timer.as_mut().poll(cx).is_ready() {
             match net::unacknowledged(self.line.stream()) {
-                Ok(waiting) if written.saturating_sub(waiting) < *len => look.as_mut().reset(Instant::now() + LOOK.to_std()),
+                Ok(waiting) if written.saturating_sub(waiting) < *len => timer.as_mut().reset(Instant::now() + LOOK.to_std()),
                 known => {
+                    if known.is_ok() {
+                        self.line.end_with_reset(false);
+                    }
                     match known.and_then(|_| net::set_user_timeout(self.line.stream(), None)) {
                         Ok(()) => self.is_free = true,
                         Err(error) => debug!(%error, "a dyno's connection keeps its limit"),
@@ -271,6 +284,21 @@ mod tests {
         let ended = timeout(Span::from_secs(4).to_std(), socket.write_all(&body)).await;
         assert!(ended.is_err(), "the connection has ended: {ended:?}");
         assert!(matches!(socket.head, Head::Settled));
+    }
+
+    /// Without a body too. Fails when the connection of a request that lasts ends with a reset for ever.
+    #[tokio::test]
+    async fn a_head_that_is_acknowledged_frees_its_connection_of_the_reset() {
+        let (mut socket, _listener) = to_a_silent_peer().await;
+        socket.write_all(&head(100)).await.unwrap();
+        assert!(socket.line.ends_with_reset());
+        // As the task of the connection does: it reads, in vain, and the timer wakes it.
+        let freed = std::future::poll_fn(|cx| {
+            let mut bytes = [0];
+            assert!(Pin::new(&mut socket).poll_read(cx, &mut ReadBuf::new(&mut bytes)).is_pending());
+            if socket.line.ends_with_reset() { Poll::Pending } else { Poll::Ready(()) }
+        });
+        timeout(Span::from_secs(30).to_std(), freed).await.expect("it would still end with a reset");
     }
 
     /// P7. Fails when the gate that the first request passed stands open for the second.

@@ -3,7 +3,7 @@
 //! Judged by the names that clients gave their requests and dynos wrote down, whatever the clients heard: a request without an answer may
 //! have run once, and no more. PUT and DELETE may run again, but only when the run before is over (P23), or the delayed one would undo
 //! what came after it; the journals of one machine share a clock, so that is seen over several dynos too, and so is one that begins when its
-//! client has its answer already. Safe requests run as often as
+//! client has its answer already; behind an error, which does not say that nothing runs any more, that is unknown. Safe requests run as often as
 //! they like. What a request is, its client says, not the dyno: one that arrives under another method is no other request. A request that no
 //! edge took must not have run at all, nor one of which the mesh says so, and an answer of the app to one that no dyno ran was made up.
 //! A run that lost its name on the way is found by the number that the edge gave the request.
@@ -54,10 +54,14 @@ pub fn check(history: &History) -> Report {
         judge_again(key, runs, often, &mut report);
     }
     for exchange in history.exchanges.iter().filter(|exchange| how_often(exchange.method.as_str()) != Often::Any) {
-        let is_told = !matches!(exchange.outcome, Outcome::Unknown(_));
-        (report.judged, report.unknown) = (report.judged + usize::from(is_told), report.unknown + usize::from(!is_told));
         let ran = by_key.contains_key(exchange.key.as_str());
         let late = by_key.get(exchange.key.as_str()).into_iter().flatten().find(|run| run.began > exchange.ended);
+        let is_told = match exchange.outcome {
+            Outcome::Ok(_) | Outcome::Refused => true,
+            Outcome::Failed(_) => late.is_none(),
+            Outcome::Unknown(_) => false,
+        };
+        (report.judged, report.unknown) = (report.judged + usize::from(is_told), report.unknown + usize::from(!is_told));
         if let (Outcome::Ok(_), Some(late)) = (&exchange.outcome, late) {
             let (Exchange { method, key, ended, .. }, dyno) = (exchange, late.dyno);
             report.violations.push(format!("{method} {key} began at {dyno} {} after its client had the answer", late.began.since(*ended)));
@@ -198,6 +202,8 @@ mod tests {
         assert_eq!(late.violations, ["PUT a began at e 500ms after its client had the answer"]);
         let unheard = asked(1_500).asked(Method::PUT, "a", Outcome::Unknown("reset".into()));
         assert!(check(&unheard).violations.is_empty(), "its client does not count on anything");
+        let failed = |ms| check(&asked(ms).asked(Method::PUT, "a", Outcome::Failed(answer(Some("outcome-unknown")))));
+        assert_eq!([failed(990).unknown, failed(1_500).unknown, failed(1_500).judged], [0, 1, 0], "an error is no word that all is over");
     }
 
     #[test]

@@ -21,7 +21,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 pub use limits::Limits;
-pub use verdict::Verdict;
+pub use verdict::{Verdict, vague};
 
 use crate::history::History;
 

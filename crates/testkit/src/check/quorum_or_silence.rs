@@ -6,7 +6,7 @@
 //! and while the harness knows that a replica, or a whole block, cannot reach a quorum, nothing of it begins, from the end of the lease
 //! that it may have had ([`Limits::lease`] and the slack) until the fault is taken away.
 //! A mesh whose requests carry these marks sends none without them; where none does, all are unknown. Unknown as well are those that begin at a dyno which was itself frozen or cut off until then, since they may
-//! have lain before its door.
+//! have lain before its door; of a dyno that was cut off from one replica alone, only those that come from there.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -27,7 +27,8 @@ pub fn check(history: &History, limits: &Limits) -> Report {
     let mut blocks: BTreeMap<&str, Vec<(Run<'_>, u64)>> = BTreeMap::new();
     let mut bare = 0;
     for run in runs::all(history) {
-        let lay = at_dynos.get(run.dyno).is_some_and(|faults| faults.iter().any(|fault| lasted(fault, run.began, limits)));
+        let met = |fault: &&&Incident| fault.replica.is_none() || fault.replica == run.start.replica();
+        let lay = at_dynos.get(run.dyno).is_some_and(|faults| faults.iter().filter(met).any(|fault| lasted(fault, run.began, limits)));
         match (&run.start.block, run.start.term) {
             (Some(block), Some(term)) if !lay && run.start.replica().is_some() => blocks.entry(block).or_default().push((run, term)),
             (Some(_), Some(_)) if run.start.replica().is_some() => report.unknown += 1,
@@ -191,6 +192,18 @@ mod tests {
         history.incidents.push(Incident { ended: Some(at(4_900)), ..Incident::at("freeze", "d", at(800)) });
         let report = judged(&history);
         assert_eq!((report.judged, report.unknown, report.violations.len()), (1, 2, 0));
+    }
+
+    #[test]
+    fn what_comes_to_a_dyno_that_was_cut_off_from_another_replica_is_judged() {
+        let mut history = began(began(began(mesh(), 0, 4, 1), 900, 5, 2), 5_000, 4, 1);
+        let cut = |replica| Incident { ended: Some(at(4_900)), replica: Some(ReplicaId(replica)), ..Incident::at("cut", "d", at(800)) };
+        history.incidents.push(cut(1));
+        let report = judged(&history);
+        assert_eq!((report.judged, report.unknown, report.violations.len()), (2, 1, 0));
+        history.incidents = vec![cut(3)];
+        let report = judged(&history);
+        assert_eq!((report.judged, report.unknown, report.violations.len()), (3, 0, 1));
     }
 
     #[test]

@@ -5,8 +5,9 @@
 //! status, to its last byte; the dyno must have received what the client sent; and the answer says the name of its asker again, so that
 //! one meant for another is found out though it is the same text. An answer that no dyno says it gave was made up. A dyno that took a body
 //! for complete must have all of it and no more, whatever its client heard, and the request must have arrived under its own method and path. An error of the mesh is
-//! explicit, so it is judged to hold, unless something in it is of an answer of the app or says that all is well. What a dyno runs, somebody
-//! has asked: in a history of all clients, a run under a name that none gave is a violation, but for the questions whether an app is [up](PROBE_PATH).
+//! explicit, so it is judged to hold, unless something in it is of an answer of the app, is not in the mesh's words, or says that all is well.
+//! What a dyno runs, somebody has asked: in a history of all clients, a run under a name that none gave, or under none, is a violation, but for the
+//! questions whether an app is [up](PROBE_PATH).
 //! Unknown: requests without a complete answer, those to pages that the sample dyno does not write down, and journals without digests.
 
 use std::collections::{HashMap, HashSet};
@@ -25,9 +26,11 @@ use crate::history::{Answer, Exchange, History, Outcome};
 pub fn check(history: &History) -> Report {
     let mut report = Report::new("whole-or-error");
     let mut by_key: HashMap<&str, Vec<Run<'_>>> = HashMap::new();
+    let mut nameless = Vec::new();
     for run in runs::all(history) {
-        if let Some(key) = run.key() {
-            by_key.entry(key).or_default().push(run);
+        match run.key() {
+            Some(key) => by_key.entry(key).or_default().push(run),
+            None => nameless.push(run),
         }
     }
     for exchange in &history.exchanges {
@@ -66,11 +69,12 @@ pub fn check(history: &History) -> Report {
         .iter()
         .filter(|(key, _)| history.whole && !asked.contains(*key))
         .flat_map(|(_, runs)| runs)
+        .chain(nameless.iter().filter(|_| history.whole))
         .filter(|run| !is_probe(run))
         .collect();
     foreign.sort_by_key(|run| run.began);
     for run in foreign {
-        let (key, Arrival { method, path, .. }) = (run.key().unwrap_or_default(), run.start);
+        let (key, Arrival { method, path, .. }) = (run.key().unwrap_or("without a name"), run.start);
         report.judged += 1;
         report.violations.push(format!("{method} {path} ({key}) ran at {}, and nobody had asked it", run.dyno));
     }
@@ -120,7 +124,13 @@ fn mixed(answer: &Answer) -> Option<String> {
     if answer.status.as_u16() < 400 {
         return Some(format!("it is told an error of the mesh under {}", answer.status));
     }
-    answer.header("x-demo-key").map(|key| format!("it is told an error of the mesh in the answer of the app to {key}"))
+    if let Some(key) = answer.header("x-demo-key") {
+        return Some(format!("it is told an error of the mesh in the answer of the app to {key}"));
+    }
+    // What a client keeps of many answers has no text, and a HEAD is answered without one.
+    let is_told = !answer.text.is_empty() && answer.header("x-dynomesh-error").is_some();
+    let words = is_told.then_some(answer.text.as_str()).filter(|text| !text.starts_with("dynomesh: "));
+    words.map(|text| format!("it is told an error of the mesh in the words of another: {text:?}"))
 }
 
 /// Whether dynos that took its body for complete have all of it. What was handed over is at least what can have arrived.
@@ -256,6 +266,8 @@ mod tests {
         assert_eq!(failed(|_| ()), 0);
         assert_eq!(failed(|told| told.status = hyper::StatusCode::OK), 1);
         assert_eq!(failed(|told| drop(told.headers.insert("x-demo-key", "b".parse().unwrap()))), 1);
+        assert_eq!(failed(|told| told.text = "dynomesh: the dyno ended the connection\n".into()), 0);
+        assert_eq!(failed(|told| told.text = "the account of somebody else".into()), 1);
     }
 
     #[test]
@@ -289,6 +301,10 @@ mod tests {
             (start.n, start.key, start.method, start.path) = (2, Some("x".into()), "GET".into(), PROBE_PATH.into());
         };
         heard(ran(|_| ()).start_at("d", 3, up), Outcome::Ok(whole())).assert_holds();
+        let nameless = heard(ran(|_| ()).start("d", 2, "", None), Outcome::Ok(whole()));
+        assert!(nameless.violations[0].contains("(without a name) ran at d"), "{nameless}");
+        heard(ran(|_| ()).start_at("d", 3, |start| (start.method, start.path) = ("GET".into(), PROBE_PATH.into())), Outcome::Ok(whole()))
+            .assert_holds();
     }
 
     #[test]

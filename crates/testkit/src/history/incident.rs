@@ -16,7 +16,7 @@ pub struct Incident {
     /// The block it concerns, alone or as that of the replica.
     #[serde(default)]
     pub block: Option<String>,
-    /// The replica it concerns, where its id is known.
+    /// The replica it concerns, where its id is known; for a dyno the one that alone it was cut off from, if that is all.
     #[serde(default)]
     pub replica: Option<ReplicaId>,
     /// When it had taken hold.

@@ -96,10 +96,12 @@ impl Planned {
             }
             F::CutLeaderFromEdges => self.cut(mesh, &leader(), &edges, Kind::All, true, done),
             F::CutLeaderFromDynos => {
-                for dyno in &dynos {
-                    done.incidents.push(Incident::at("cut", &mesh.nodes[*dyno].name, now()));
+                let leader = leader();
+                for (dyno, leader) in dynos.iter().flat_map(|dyno| leader.iter().map(move |leader| (dyno, leader))) {
+                    let replica = mesh.nodes[*leader].id;
+                    done.incidents.push(Incident { replica, ..Incident::at("cut", &mesh.nodes[*dyno].name, now()) });
                 }
-                self.cut(mesh, &leader(), &dynos, Kind::All, !self.chance.is_multiple_of(3), done);
+                self.cut(mesh, &leader, &dynos, Kind::All, !self.chance.is_multiple_of(3), done);
             }
             F::CutReplica => {
                 let one = self.pick(mesh);

@@ -311,6 +311,9 @@ impl World {
     fn arrive(&mut self, side: usize, packet: Packet) {
         let it = &self.streams.sides[side];
         let cut = !it.inner && self.links.is_cut(it.local.host, it.remote.host, false);
+        if cut && self.is_lost_for_good(side, &packet) {
+            return;
+        }
         let it = &mut self.streams.sides[side];
         if !cut && it.stuck.is_empty() {
             return self.deliver(side, packet);
@@ -320,6 +323,14 @@ impl World {
             it.stuck_since = self.now;
             self.call_at(self.now + AGAIN_MIN, move |world| world.again(side, AGAIN_MIN));
         }
+    }
+
+    /// What a connection had sent that was reset here is not sent again, and neither is the reset, unless the other end asks for it by
+    /// sending again what nobody acknowledges.
+    fn is_lost_for_good(&self, side: usize, packet: &Packet) -> bool {
+        let it = &self.streams.sides[side];
+        let asks = || it.other.is_some_and(|other| self.streams.sides[other].unacknowledged > 0);
+        it.broken && (!matches!(packet, Packet::Reset) || !asks())
     }
 
     fn again(&mut self, side: usize, waited: u64) {

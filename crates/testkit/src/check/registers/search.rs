@@ -310,15 +310,19 @@ impl Search {
     }
 
     /// Whether the register may have had another version than this by then, unseen. A version does not come back: whoever is told of it in a
-    /// call that began later shows that it had not gone. What is gone may be made and go again.
+    /// call that began later shows that it had not gone. What is gone may be made and go again, if somebody may have taken it away again.
     fn may_have_left(&self, version: u64, by: u64) -> bool {
         let may = |op: &Op| match op.deed {
             Deed::MaySwap { expected, .. } => expected == version,
             _ => true,
         };
         let tells = |op: &Op| op.seen().is_some_and(|(_, seen)| seen == version) || needs(op) == Some(version);
-        self.unseen.iter().any(|op| op.begin <= by && may(op))
-            && (version == NONE || !self.done.iter().any(|op| op.begin > by && tells(op)))
+        let Some(since) = self.unseen.iter().filter(|op| op.begin <= by && may(op)).map(|op| op.begin).min() else { return false };
+        let removes =
+            |op: &&Op| op.writes() == ABSENT || matches!(op.deed, Deed::Write { version: NONE, .. } | Deed::Swap { version: NONE, .. });
+        let mut removals = self.done.iter().chain(&self.unseen).filter(removes).filter(|op| op.end >= since);
+        let told = self.done.iter().filter(|op| op.begin > by && tells(op)).map(|op| op.end).min();
+        told.is_none_or(|told| version == NONE && removals.any(|op| op.begin <= told))
     }
 
     /// The earliest end of a call that is not in the order: what is next takes effect before it.

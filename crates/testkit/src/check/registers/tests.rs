@@ -140,6 +140,12 @@ fn a_swap_is_refused_only_if_the_version_was_another() {
     // A version does not come back.
     breaks(lost(vec![call(4..5, READ, ok("a", 4)), call(6..7, swap(4, "b"), stale()), call(8..9, READ, ok("a", 4))]));
     breaks(lost(vec![call(6..7, swap(4, "b"), stale()), call(8..9, swap(4, "c"), ok("c", 5))]));
+    // Nor is what was made gone again when nobody takes it away.
+    let made = |seen: Vec<Call>| [vec![call(0..1, READ, ok("", 0)), call(2..3, write("x"), unknown())], seen].concat();
+    holds(made(vec![call(4..5, swap(0, "b"), stale())]));
+    breaks(made(vec![call(4..5, swap(0, "b"), stale()), call(6..7, READ, ok("", 0))]));
+    holds(made(vec![call(4..5, swap(0, "b"), stale()), call(6..7, write(""), ok("", 0)), call(8..9, READ, ok("", 0))]));
+    breaks(made(vec![call(4..5, swap(0, "b"), stale()), call(6..7, READ, ok("", 0)), call(8..9, write(""), ok("", 0))]));
     // One that may take effect elsewhere only changes nothing here.
     breaks(vec![call(0..1, write("a"), ok("a", 4)), call(2..3, swap(3, "x"), unknown()), call(4..5, swap(4, "b"), stale())]);
 }
@@ -323,11 +329,14 @@ fn the_search_finds_what_trying_every_order_finds() {
         if calls.iter().any(is_wild) {
             continue;
         }
-        // Beside unknown writes a refused swap of a register that is gone is always believed.
+        // Beside unknown writes and removals a refused swap of a register that is gone is always believed.
         let refused = calls
             .iter()
             .any(|call| matches!((&call.operation, &call.returned), (Operation::CompareAndSet { expected: 0, .. }, Returned::Stale(_))));
-        if refused && calls.iter().any(|call| call.operation != READ && matches!(call.returned, Returned::Unknown(_))) {
+        let removes =
+            |call: &Call| matches!(call.operation, Operation::Write { value: None } | Operation::CompareAndSet { value: None, .. });
+        let is_lost = |call: &Call| call.operation != READ && matches!(call.returned, Returned::Unknown(_));
+        if refused && calls.iter().any(is_lost) && calls.iter().any(removes) {
             continue;
         }
         let expected = by_all_orders(&calls);
