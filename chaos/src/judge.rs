@@ -31,6 +31,10 @@ pub(crate) enum Verdict {
 /// No more than one in so many faults that were drawn may be hidden by others.
 const HIDDEN_PARTS: usize = 7;
 
+/// No more than one in so many of the requests that a checker judges may be unknown, and of whatever else it judges: of that there is little,
+/// and a control plane that is away leaves much of it without an answer.
+const UNKNOWN_ONE_IN: [usize; 2] = [20, 4];
+
 /// A run, judged.
 pub(crate) struct Judgement {
     pub(crate) reports: Vec<Report>,
@@ -46,7 +50,7 @@ pub(crate) fn judge(run: &Run) -> Judgement {
     let reports = check::all(&run.history, &Limits::default());
     let figures = Figures::new(run);
     let judged = figures.judge(&run.scenario.expect);
-    let mut voids = [unfelt(&run.faults), check::vague(&reports)].concat();
+    let mut voids = [unfelt(&run.faults), check::vague(&reports, UNKNOWN_ONE_IN)].concat();
     let limit = run.scenario.expect.cpu_limit();
     let is_short = limit.is_some_and(|limit| run.cpu > limit || run.flushes.slowest > STALL);
     if is_short {
@@ -115,7 +119,7 @@ impl Verdict {
 
     /// What the checkers alone say of a history, of which they demand what they do of a run.
     pub(crate) fn of(history: &History, reports: &[Report]) -> Self {
-        verdict(Checked::of(reports, &demanded(history)), false, !check::vague(reports).is_empty())
+        verdict(Checked::of(reports, &demanded(history)), false, !check::vague(reports, UNKNOWN_ONE_IN).is_empty())
     }
 }
 

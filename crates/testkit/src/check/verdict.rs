@@ -6,9 +6,6 @@ use serde::{Deserialize, Serialize};
 
 use super::Report;
 
-/// No more than one in so many of the requests that a checker judges may be unknown, and of whatever else it judges: of that there is little,
-/// and a control plane that is away leaves much of it without an answer.
-const UNKNOWN_PARTS: [usize; 2] = [20, 4];
 /// Of fewer than that a share says nothing: of five seconds without control two may end with its return. Half of them is still too much.
 const SHARED_MIN: usize = 20;
 /// Who judges something else than requests.
@@ -28,10 +25,11 @@ pub enum Verdict {
     Violated,
 }
 
-/// Of which invariants too much is unknown for the rest to say that they held, a sentence each.
-pub fn vague(reports: &[Report]) -> Vec<String> {
+/// Of which invariants too much is unknown for the rest to say that they held, a sentence each: more than one in so many of the requests that
+/// are judged, and of whatever else is.
+pub fn vague(reports: &[Report], one_in: [usize; 2]) -> Vec<String> {
     let is_vague = |report: &&Report| {
-        let parts = UNKNOWN_PARTS[usize::from(OF_FEW.contains(&report.invariant.as_str()))];
+        let parts = one_in[usize::from(OF_FEW.contains(&report.invariant.as_str()))];
         let all = report.judged + report.unknown;
         all >= SHARED_MIN && report.unknown * parts > all
     };
@@ -103,8 +101,10 @@ mod tests {
     fn what_is_mostly_known_is_judged_and_what_is_not_is_void() {
         let report = |invariant: &str, judged, unknown| Report { unknown, ..report(invariant, judged) };
         assert!(
-            vague(&[report("cap", 19, 1), report("registers", 3, 1), report("no-leak", 0, 0), report("routes-alone", 3, 2)]).is_empty()
+            vague(&[report("cap", 19, 1), report("registers", 3, 1), report("no-leak", 0, 0), report("routes-alone", 3, 2)], [20, 4])
+                .is_empty()
         );
-        assert_eq!(vague(&[report("cap", 94, 5), report("registers", 29, 10), report("whole-or-error", 540, 460)]).len(), 3);
+        assert_eq!(vague(&[report("cap", 94, 5), report("registers", 29, 10), report("whole-or-error", 540, 460)], [20, 4]).len(), 3);
+        assert_eq!(vague(&[report("cap", 94, 5), report("registers", 29, 10), report("whole-or-error", 540, 460)], [4, 2]).len(), 1);
     }
 }
