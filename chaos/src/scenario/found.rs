@@ -33,6 +33,7 @@ const BUILT_IN: &[(&str, &str)] = built_in![
     "freeze-dyno",
     "cut-leader",
     "cut-block-from-edges",
+    "cut-dynos",
     "cut-edges-from-control",
     "cut-control",
     "cut-gossip",

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 
 use dynomesh_core::time::{Span, Time};
+use dynomesh_testkit::client::SOCKET_PATH;
 use dynomesh_testkit::clock;
 use dynomesh_testkit::history::{Burst, Exchange};
 use serde::Deserialize;
@@ -156,7 +157,7 @@ fn open(edge: SocketAddr) -> io::Result<TcpStream> {
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(ECHO_MAX.to_std()))?;
     let head = format!(
-        "GET /socket HTTP/1.1\r\nhost: {SOCKETS_HOST}\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: Y2hhb3MgY2hhb3MgY2hhbw==\r\n\r\n"
+        "GET {SOCKET_PATH} HTTP/1.1\r\nhost: {SOCKETS_HOST}\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: Y2hhb3MgY2hhb3MgY2hhbw==\r\n\r\n"
     );
     stream.write_all(head.as_bytes())?;
     let head = read_head(&stream)?;

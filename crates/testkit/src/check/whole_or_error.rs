@@ -7,7 +7,7 @@
 //! for complete must have all of it and no more, whatever its client heard, and the request must have arrived under its own method and path. An error of the mesh is
 //! explicit, so it is judged to hold, unless something in it is of an answer of the app, is not in the mesh's words, or says that all is well.
 //! What a dyno runs, somebody has asked: in a history of all clients, a run under a name that none gave, or under none, is a violation, but for the
-//! questions whether an app is [up](PROBE_PATH).
+//! questions whether an app is [up](PROBE_PATH). Whose the [WebSockets](SOCKET_PATH) are is unknown.
 //! Unknown: requests without a complete answer, those to pages that the sample dyno does not write down, and journals without digests.
 
 use std::collections::{HashMap, HashSet};
@@ -19,7 +19,7 @@ use hyper::Method;
 
 use super::Report;
 use super::runs::{self, Run};
-use crate::client::PROBE_PATH;
+use crate::client::{PROBE_PATH, SOCKET_PATH};
 use crate::history::{Answer, Exchange, History, Outcome};
 
 /// Judges every request of the history, which holds the journals of all dynos.
@@ -70,8 +70,11 @@ pub fn check(history: &History) -> Report {
         .filter(|(key, _)| history.whole && !asked.contains(*key))
         .flat_map(|(_, runs)| runs)
         .chain(nameless.iter().filter(|_| history.whole))
-        .filter(|run| !is_probe(run))
+        .filter(|run| !gets(run, PROBE_PATH))
         .collect();
+    let all = foreign.len();
+    foreign.retain(|run| run.key().is_some() || !gets(run, SOCKET_PATH));
+    report.unknown += all - foreign.len();
     foreign.sort_by_key(|run| run.began);
     for run in foreign {
         let (key, Arrival { method, path, .. }) = (run.key().unwrap_or("without a name"), run.start);
@@ -81,8 +84,8 @@ pub fn check(history: &History) -> Report {
     report
 }
 
-fn is_probe(run: &Run<'_>) -> bool {
-    run.start.method == Method::GET.as_str() && run.start.path.split('?').next() == Some(PROBE_PATH)
+fn gets(run: &Run<'_>, path: &str) -> bool {
+    run.start.method == Method::GET.as_str() && run.start.path.split('?').next() == Some(path)
 }
 
 enum Judged {
@@ -303,6 +306,10 @@ mod tests {
         heard(ran(|_| ()).start_at("d", 3, up), Outcome::Ok(whole())).assert_holds();
         let nameless = heard(ran(|_| ()).start("d", 2, "", None), Outcome::Ok(whole()));
         assert!(nameless.violations[0].contains("(without a name) ran at d"), "{nameless}");
+        let socket = |start: &mut Arrival| (start.n, start.method, start.path) = (2, "GET".into(), SOCKET_PATH.into());
+        let switched = heard(ran(|_| ()).start_at("d", 3, socket), Outcome::Ok(whole()));
+        switched.assert_holds();
+        assert_eq!(switched.unknown, 1, "whose it is nobody knows");
         heard(ran(|_| ()).start_at("d", 3, |start| (start.method, start.path) = ("GET".into(), PROBE_PATH.into())), Outcome::Ok(whole()))
             .assert_holds();
     }

@@ -19,6 +19,8 @@ use super::DEADLINE;
 
 /// What is asked until an app answers; such questions stand in no history.
 pub const PROBE_PATH: &str = "/up";
+/// Path of WebSockets. They are in no list of requests, and have no names.
+pub const SOCKET_PATH: &str = "/socket";
 /// Size of a piece of content on its way.
 const PIECE_LEN: usize = 64 << 10;
 

@@ -22,7 +22,7 @@ use std::thread;
 use dynomesh_core::time::{Span, Time};
 use tokio::sync::mpsc::UnboundedSender;
 
-pub use ask::{Ask, Framing, PROBE_PATH};
+pub use ask::{Ask, Framing, PROBE_PATH, SOCKET_PATH};
 pub use load::{Arrivals, Load, Rounds, Running};
 pub use secure::{Answered, Secure};
 pub use wire::Wire;
