@@ -1,6 +1,6 @@
 //! Which requests a fault may excuse: those that were on their way when it took hold, and, where processes were killed or frozen, through one
-//! of them: a dyno that had the request had it from that replica, and where none had it that replica sent others to dynos until then. Nobody goes through the control plane, and a move, a drain or a deploy loses nothing but what dynos ran that were
-//! restarted under it.
+//! of them: a dyno that had the request had it from that replica, and where none had it that replica sent others to dynos until then. Nobody
+//! goes through the control plane, and a move, a drain or a deploy loses nothing but what dynos ran that were restarted under it.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::SocketAddr;
@@ -17,7 +17,7 @@ use crate::run::Told;
 const MET: Span = Span::from_millis(100);
 /// How soon after a request failed at a dyno that is started anew as soon as it is gone that is back.
 const RESTARTED: Span = Span::from_millis(500);
-/// How long before a replica was taken away its last request may have come to a dyno, if another was with it then.
+/// A replica that had sent nothing to any dyno for so long when it was taken away did not lead: no request waited there.
 const LED: Span = Span::from_secs(5);
 /// The kinds of faults of which is known whom they took away.
 const TAKEN: [&str; 4] = ["kill", "freeze", "evict", "torn-log"];
