@@ -3,7 +3,8 @@
 //! A head that is not acknowledged would be sent again by the kernel after its connection was closed, also by the death of this process. It could
 //! come behind the proof that the dyno is idle, and run beside whatever was granted then (P9). So until a head is known to be acknowledged its
 //! connection ends with a reset, which takes with it what is unsent or unacknowledged. No longer than that: a reset is sent once, and where
-//! its packet is lost a dyno that waits for the rest of an upload waits for ever, while the usual end is sent again until it is acknowledged.
+//! its packet is lost a dyno that waits for the rest of an upload waits for ever, while the usual end is sent again for as long as the kernel
+//! does that. Which it does only where the limit on unacknowledged heads is taken back: that bounds the end of a connection as well.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -38,6 +39,10 @@ pub(crate) struct Line {
     behind: AtomicU64,
     /// Whether the connection ends with a reset.
     resets: AtomicBool,
+    /// Whether the kernel gives it up over what stays unacknowledged.
+    is_limited: AtomicBool,
+    /// Whether its sending side has ended, which counts as one more byte.
+    is_finished: AtomicBool,
 }
 
 impl Line {
@@ -47,10 +52,11 @@ impl Line {
     }
 
     pub(super) fn over(stream: TcpStream, protocol: DynoProtocol) -> io::Result<Arc<Self>> {
-        net::set_user_timeout(&stream, Some(USER_TIMEOUT))?;
-        let [heard, sent, resets] = [(); 3].map(|()| AtomicBool::new(false));
+        let [heard, sent, resets, is_limited, is_finished] = [(); 5].map(|()| AtomicBool::new(false));
         let [turn, behind] = [(); 2].map(|()| AtomicU64::new(0));
-        Ok(Arc::new(Line { stream, protocol, gate: Mutex::default(), turn, heard, sent, behind, resets }))
+        let line = Line { stream, protocol, gate: Mutex::default(), turn, heard, sent, behind, resets, is_limited, is_finished };
+        line.limit()?;
+        Ok(Arc::new(line))
     }
 
     pub(super) fn stream(&self) -> &TcpStream {
@@ -72,7 +78,7 @@ impl Line {
 
     /// No request is under way.
     pub(super) fn rest(&self) {
-        self.end_with_reset(false);
+        self.settle();
         *self.gate() = None;
     }
 
@@ -88,12 +94,16 @@ impl Line {
         let was_heard = self.heard.swap(true, Ordering::Relaxed);
         // With HTTP/2 a dyno says much that is not about the request.
         if !was_heard && self.protocol == DynoProtocol::Http1 {
-            self.end_with_reset(false);
+            self.set_resets(false);
         }
     }
 
-    /// Whether its end takes with it what is not acknowledged, however it ends.
-    pub(super) fn end_with_reset(&self, does: bool) {
+    /// A head goes out: until it is known to be acknowledged, the end takes with it what is not, however the connection ends.
+    pub(super) fn end_with_reset(&self) {
+        self.set_resets(true);
+    }
+
+    fn set_resets(&self, does: bool) {
         if self.resets.swap(does, Ordering::Relaxed) != does {
             // Refused only where it has ended already.
             let _ = SockRef::from(&self.stream).set_linger(does.then_some(Duration::ZERO));
@@ -104,14 +114,40 @@ impl Line {
         self.resets.load(Ordering::Relaxed)
     }
 
-    /// When nothing is written any more: with a head that is acknowledged there is nothing that must not be sent again. `end` is what counts
-    /// as one more byte once the sending side is closed.
-    fn spare_the_reset(&self, end: u64) {
-        let behind = || self.behind.load(Ordering::Relaxed) + end;
-        let is_acknowledged = || net::unacknowledged(&self.stream).is_ok_and(|waiting| waiting <= behind());
-        if self.ends_with_reset() && is_acknowledged() {
-            self.end_with_reset(false);
+    /// What is written from here on must be acknowledged in time (P7).
+    pub(super) fn limit(&self) -> io::Result<()> {
+        match self.is_limited.swap(true, Ordering::Relaxed) {
+            true => Ok(()),
+            false => net::set_user_timeout(&self.stream, Some(USER_TIMEOUT)),
         }
+    }
+
+    pub(super) fn is_limited(&self) -> bool {
+        self.is_limited.load(Ordering::Relaxed)
+    }
+
+    /// No head is on its way: what else is, the end of the connection among it, may come as late as it likes.
+    pub(super) fn settle(&self) {
+        self.set_resets(false);
+        if self.is_limited.swap(false, Ordering::Relaxed) {
+            // Refused only where it has ended already.
+            let _ = net::set_user_timeout(&self.stream, None);
+        }
+    }
+
+    /// When nothing is written any more: with a head that is acknowledged there is nothing that must not come late.
+    fn spare_the_reset(&self) {
+        let behind = || self.behind.load(Ordering::Relaxed) + u64::from(self.is_finished.load(Ordering::Relaxed));
+        let is_acknowledged = || net::unacknowledged(&self.stream).is_ok_and(|waiting| waiting <= behind());
+        if !self.ends_with_reset() || is_acknowledged() {
+            self.settle();
+        }
+    }
+
+    /// Ends the sending side, or both.
+    pub(super) fn finish(&self, sides: Shutdown) -> io::Result<()> {
+        self.is_finished.store(true, Ordering::Relaxed);
+        SockRef::from(&self.stream).shutdown(sides)
     }
 
     pub(super) fn note_behind(&self, written: u64) {
@@ -140,17 +176,17 @@ impl Line {
         }
     }
 
-    /// Ends it now, whoever still holds it: the dyno is told before this returns.
+    /// Ends it now, whoever still holds it: the dyno is told before this returns. A reset follows when nobody holds it any more.
     pub(super) fn close(&self) {
         // Refused only where it has ended already.
-        let _ = SockRef::from(&self.stream).shutdown(Shutdown::Both);
-        self.spare_the_reset(1);
+        let _ = self.finish(Shutdown::Both);
+        self.spare_the_reset();
     }
 }
 
 impl Drop for Line {
     fn drop(&mut self) {
-        self.spare_the_reset(0);
+        self.spare_the_reset();
     }
 }
 
@@ -221,6 +257,25 @@ mod tests {
                     line.close();
                 }
                 assert_eq!(end(line, &mut dyno).await, Ok(0));
+            }
+        }
+    }
+
+    /// Fails when the limit on unacknowledged heads bounds how long the end of a connection is sent again: whoever is cut off meanwhile never
+    /// hears of it.
+    #[tokio::test]
+    async fn an_end_as_usual_is_sent_again_for_as_long_as_the_kernel_does_that() {
+        type Way = fn(&Line);
+        let ways: [Way; 5] = [|_| {}, Line::close, Line::rest, Line::note_heard, |line| line.finish(Shutdown::Write).unwrap()];
+        for protocol in [DynoProtocol::Http1, DynoProtocol::Http2] {
+            for way in ways {
+                let (line, _dyno) = begun(protocol).await;
+                // The same for the kernel, which keeps it open.
+                let kept = SockRef::from(line.stream()).try_clone().unwrap();
+                assert_eq!(kept.tcp_user_timeout().unwrap(), Some(USER_TIMEOUT.to_std()));
+                way(&line);
+                drop(line);
+                assert_eq!((kept.tcp_user_timeout().unwrap().filter(|limit| !limit.is_zero()), kept.linger().unwrap()), (None, None));
             }
         }
     }

@@ -338,7 +338,9 @@ impl World {
         if it.stuck.is_empty() {
             return;
         }
-        if self.now - it.stuck_since > GIVE_UP {
+        // The limit on what is not acknowledged holds for the end of a connection too, whether or not somebody still holds it.
+        let give_up = if it.user_timeout == 0 { GIVE_UP } else { it.user_timeout };
+        if self.now - it.stuck_since > give_up {
             return self.fail(side, libc::ETIMEDOUT);
         }
         if self.links.is_cut(it.local.host, it.remote.host, false) {
