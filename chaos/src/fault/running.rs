@@ -110,7 +110,7 @@ impl Running {
             let replica = mesh.replica_ids.get(&hit.name).copied();
             // Without its id a replica would be taken for its whole block.
             let cut_off = hit.cut_off && (block.is_none() || replica.is_some());
-            Incident { block, replica, ended, cut_off, ..Incident::at(&self.kind, &hit.name, self.held) }
+            Incident { block, replica, struck: Some(self.began), ended, cut_off, ..Incident::at(&self.kind, &hit.name, self.held) }
         };
         let down = is_down.then(|| Incident { ended, ..Incident::at(CONTROL_DOWN, "control", self.held) });
         self.hits.iter().filter(|hit| !(is_down && is_control(&hit.name))).map(told).chain(down).collect()

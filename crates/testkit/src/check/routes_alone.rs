@@ -39,7 +39,7 @@ pub fn check(history: &History, limits: &Limits) -> Report {
 }
 
 fn disturbs(other: &Incident, from: Time, until: Time, limits: &Limits) -> bool {
-    other.began < until && other.ended.is_none_or(|ended| from < ended + limits.recovery)
+    other.struck() < until && other.ended.is_none_or(|ended| from < ended + limits.recovery)
 }
 
 /// Judges a second; if nothing else was broken in it, with what was later.
@@ -59,7 +59,7 @@ fn judge(due: &[&Exchange], ended: Time, alone: Option<&Vec<&Incident>>, second:
     }
     report.judged += 1;
     report.unknown += open.len();
-    let met = |exchange: &Exchange, other: &Incident| other.began < exchange.ended && other.began < exchange.due + limits.late;
+    let met = |exchange: &Exchange, other: &Incident| other.struck() < exchange.ended && other.struck() < exchange.due + limits.late;
     let of = failed.len() + answered.len();
     let lost: Vec<&Exchange> = match alone {
         Some(others) => failed.into_iter().filter(|exchange| !others.iter().any(|other| met(exchange, other))).collect(),
@@ -140,6 +140,8 @@ mod tests {
         assert_eq!(judged(&history).violations.len(), 0);
         history.incidents[1].began = at(13_100);
         assert_eq!(judged(&history).violations.len(), 1, "it had failed before");
+        history.incidents[1].struck = Some(at(13_099));
+        assert_eq!(judged(&history).violations.len(), 0, "it failed while a process was being killed");
         let waited = asked(asked(down(), 12_000, 10, ok()), 12_500, 3_000, failed());
         let later = Incident { ended: Some(at(18_000)), ..Incident::at("kill", "e1", at(15_000)) };
         let history = History { incidents: waited.incidents.into_iter().chain([later]).collect(), ..waited };

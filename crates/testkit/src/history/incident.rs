@@ -22,6 +22,9 @@ pub struct Incident {
     /// When it had taken hold.
     #[serde(with = "form::time")]
     pub began: Time,
+    /// From when on it may have broken something, where that was earlier.
+    #[serde(with = "form::time_maybe", default)]
+    pub struck: Option<Time>,
     /// When it was begun to be taken away; `None` where it stayed.
     #[serde(with = "form::time_maybe", default)]
     pub ended: Option<Time>,
@@ -45,7 +48,12 @@ pub struct Burst {
 impl Incident {
     /// One that concerns `target` and stays.
     pub fn at(kind: &str, target: &str, began: Time) -> Self {
-        Incident { kind: kind.into(), target: target.into(), block: None, replica: None, began, ended: None, cut_off: false }
+        Incident { kind: kind.into(), target: target.into(), block: None, replica: None, began, struck: None, ended: None, cut_off: false }
+    }
+
+    /// From when on it may have broken something.
+    pub fn struck(&self) -> Time {
+        self.struck.unwrap_or(self.began)
     }
 
     /// Whether it lasted at this time.
