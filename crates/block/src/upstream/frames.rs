@@ -1,4 +1,4 @@
-//! Where in the bytes a client writes by HTTP/2 a request begins.
+//! Where in the bytes a client writes by HTTP/2 a request begins, and its head ends.
 
 /// Length of what a client says first (RFC 9113, section 3.4).
 const PREFACE_LEN: usize = 24;
