@@ -53,8 +53,9 @@ pub(crate) struct Socket {
 enum Head {
     /// `written` bytes went out before it.
     Unsent { written: u64 },
-    /// It ends with byte `len`; `written` bytes were written with what goes before and follows it.
-    Sent { len: u64, written: u64, is_timed: bool },
+    /// It ends with byte `len`; `written` bytes were written with what goes before and follows it. `pause` is the time between two looks,
+    /// once there is one.
+    Sent { len: u64, written: u64, pause: Option<Span> },
     /// Acknowledged, or not to be known.
     Settled,
 }
@@ -119,7 +120,7 @@ impl Socket {
                     Some(_) => Some(offered),
                 };
                 let before = *written;
-                self.head = end.map_or(Head::Settled, |end| Head::Sent { len: before + end, written: before + taken, is_timed: false });
+                self.head = end.map_or(Head::Settled, |end| Head::Sent { len: before + end, written: before + taken, pause: None });
             }
             Head::Sent { len, written, .. } => {
                 if goes_on {
@@ -144,15 +145,16 @@ impl Socket {
 
     /// Takes the limit and the reset back once the head is acknowledged. Called at every turn of the connection, so that the timer wakes it.
     fn look(&mut self, cx: &mut Context<'_>) {
-        let Head::Sent { len, written, is_timed } = &mut self.head else { return };
+        let Head::Sent { len, written, pause } = &mut self.head else { return };
         if self.turn != self.line.turn() || !self.line.is_limited() {
             return;
         }
         let goes_on = self.frames.is_some_and(|frames| frames.is_in_head());
         let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(LOOK.to_std())));
-        if !std::mem::replace(is_timed, true) {
+        let pause = pause.get_or_insert_with(|| {
             timer.as_mut().reset(Instant::now() + LOOK.to_std());
-        }
+            LOOK
+        });
         while timer.as_mut().poll(cx).is_ready() {
             match net::unacknowledged(self.line.stream()) {
                 Ok(waiting) if !goes_on && written.saturating_sub(waiting) >= *len => {
@@ -161,9 +163,13 @@ impl Socket {
                     return;
                 }
                 Ok(_) => {}
-                Err(error) => debug!(%error, "a dyno's connection keeps its limit"),
+                Err(error) => {
+                    debug!(%error, "a dyno's connection keeps its limit");
+                    // A kernel that tells nobody would be asked in vain, five times a second and connection.
+                    *pause = pause.times(2);
+                }
             }
-            timer.as_mut().reset(Instant::now() + LOOK.to_std());
+            timer.as_mut().reset(Instant::now() + pause.to_std());
         }
     }
 
