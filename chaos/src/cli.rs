@@ -10,7 +10,7 @@ use dynomesh_testkit::check::{self, Limits};
 use dynomesh_testkit::history::History;
 
 use crate::interrupt;
-use crate::judge::Verdict;
+use crate::judge::{Verdict, vague};
 use crate::need;
 use crate::net::clean;
 use crate::scenario;
@@ -107,6 +107,7 @@ fn check_file(file: &Path) -> Result<ExitCode> {
     let history = History::load(file).with_context(|| file.display().to_string())?;
     let reports = check::all(&history, &Limits::default());
     reports.iter().for_each(|report| println!("{report}"));
+    vague(&reports).iter().for_each(|told| println!("{told}"));
     println!("expectations, faults felt and complaints of the run are not in a history; its report tells of them");
     let verdict = Verdict::of(&history, &reports);
     println!("{verdict}");

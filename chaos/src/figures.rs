@@ -95,7 +95,9 @@ impl Figures {
         let losses = |wanted: fn(&Exchange) -> bool| Losses::of(all.iter().copied().filter(|exchange| wanted(exchange)), &in_flight);
         let count = |wanted: fn(&Outcome) -> bool| all.iter().filter(|exchange| wanted(&exchange.outcome)).count();
         let added = Latencies::added(all.iter().copied());
-        let gets = Latencies::added(all.iter().copied().filter(|exchange| exchange.method == Method::GET));
+        let gets = || all.iter().copied().filter(|exchange| exchange.method == Method::GET);
+        // Who waited in vain has waited too.
+        let in_vain = gets().filter(|get| get.ok().is_none()).map(|get| get.ended.since(get.due)).max().unwrap_or(Span::ZERO);
         let healed = run.faults.iter().map(|fault| fault.ended).max();
         let recovery = |ended, from| Recovery::new(&all, (run.began, ended), run.warm, from, &run.flushes);
         let broken = run.faults.iter().map(|fault| fault.held).max().zip(run.faults.iter().map(|fault| fault.ended).min());
@@ -116,7 +118,7 @@ impl Figures {
             idempotent: losses(Exchange::is_idempotent),
             others: losses(|exchange| !exchange.is_safe()),
             longest_gap: longest_gap(&all, run.began, run.ended),
-            get_added_max: gets.max(),
+            get_added_max: Latencies::added(gets()).max().max(in_vain),
             added_p50: added.percentile(50.0),
             added_p99: added.percentile(99.0),
             recovery: recovery(run.ended, healed),

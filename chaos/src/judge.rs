@@ -42,6 +42,8 @@ pub(crate) struct Judgement {
     pub(crate) judged: Vec<Judged>,
     /// Why the run shows less than it was to.
     pub(crate) voids: Vec<String>,
+    /// Nothing but its machine made it void, which may be better the next time.
+    pub(crate) is_machines: bool,
     pub(crate) verdict: Verdict,
 }
 
@@ -50,7 +52,8 @@ pub(crate) fn judge(run: &Run) -> Judgement {
     let reports = check::all(&run.history, &Limits::default());
     let figures = Figures::new(run);
     let judged = figures.judge(&run.scenario.expect);
-    let mut voids = [unfelt(&run.faults), check::vague(&reports, UNKNOWN_ONE_IN)].concat();
+    let mut voids = [unfelt(&run.faults), vague(&reports)].concat();
+    let is_shown = voids.is_empty();
     let limit = run.scenario.expect.cpu_limit();
     let is_short = limit.is_some_and(|limit| run.cpu > limit || run.flushes.slowest > STALL);
     if is_short {
@@ -66,11 +69,16 @@ pub(crate) fn judge(run: &Run) -> Judgement {
     }));
     let missed = judged.iter().any(|judged| !judged.is_met && !judged.is_hidden && (!judged.is_timed || !is_short));
     let verdict = verdict(Checked::of(&reports, &demanded(&run.history)), missed || !run.complaints.is_empty(), !voids.is_empty());
-    Judgement { reports, figures, judged, voids, verdict }
+    Judgement { reports, figures, judged, voids, is_machines: is_shown && verdict == Verdict::Void, verdict }
+}
+
+/// Of which invariants too much is unknown, a sentence each.
+pub(crate) fn vague(reports: &[Report]) -> Vec<String> {
+    check::vague(reports, UNKNOWN_ONE_IN)
 }
 
 /// Which faults were to be felt and were not. Chance may draw one for what another holds at that moment, a slow flush for a leader that is
-/// frozen: such are told, and held against the run only where they are too many.
+/// frozen, or a kill of who is dead: such are told, and held against the run only where they are too many.
 fn unfelt(faults: &[Told]) -> Vec<String> {
     let beside = |it: &Told| faults.iter().any(|other| other.is_felt && other.began <= it.ended && it.began <= other.ended);
     let hidden = |it: &Told| !it.is_felt && it.is_drawn && beside(it);
@@ -119,7 +127,7 @@ impl Verdict {
 
     /// What the checkers alone say of a history, of which they demand what they do of a run.
     pub(crate) fn of(history: &History, reports: &[Report]) -> Self {
-        verdict(Checked::of(reports, &demanded(history)), false, !check::vague(reports, UNKNOWN_ONE_IN).is_empty())
+        verdict(Checked::of(reports, &demanded(history)), false, !vague(reports).is_empty())
     }
 }
 

@@ -107,8 +107,6 @@ struct Drive<'a> {
     over: Vec<(fault::Running, Time)>,
     healed: Time,
     owned: Owned,
-    /// What was drawn and found nothing left to strike.
-    idle: Vec<String>,
 }
 
 // === impl Drive ===
@@ -120,26 +118,10 @@ impl<'a> Drive<'a> {
         let began = clock::now();
         let loads = scenario.workload.iter().map(|spec| spec.start(&place)).collect::<Result<_>>()?;
         let (exchanges, warm) = (Vec::new(), began + scenario.run.warm);
-        let (active, healing, over, owned, idle) = Default::default();
+        let (active, healing, over, owned) = Default::default();
         let probe = Probe::start(dir)?;
         let (ticks, used) = (Ticks::now(), cpu::used(&mesh.pids()));
-        Ok(Drive {
-            mesh,
-            loads,
-            exchanges,
-            began,
-            warm,
-            ticks,
-            used,
-            probe,
-            fetched: began,
-            active,
-            healing,
-            over,
-            healed: warm,
-            owned,
-            idle,
-        })
+        Ok(Drive { mesh, loads, exchanges, began, warm, ticks, used, probe, fetched: began, active, healing, over, healed: warm, owned })
     }
 
     /// Load, with all faults in it, until some time after the last was healed.
@@ -171,15 +153,12 @@ impl<'a> Drive<'a> {
         }
     }
 
-    /// Notes a fault that found nothing left to strike. Chance may draw such a one; one that its scenario lists was to be felt.
+    /// Notes a fault that found nothing left to strike, and so was not felt.
     fn miss(&mut self, event: &Event) {
         let (told, now) = (event.what.told(), clock::now());
         eprintln!("  {:>6.1} s  nothing is left for {told}", now.since(self.began).as_secs_f64());
-        if event.is_drawn {
-            self.idle.push(format!("drawn and nothing left to strike: {told}, {:.1} s", now.since(self.began).as_secs_f64()));
-        } else {
-            self.over.push((fault::Running::missed(&event.what), now));
-        }
+        let missed = fault::Running::missed(&event.what, event.is_drawn);
+        self.over.push((missed, now));
     }
 
     fn look_after_faults(&mut self) -> Result<()> {
@@ -230,7 +209,7 @@ impl<'a> Drive<'a> {
         let cpu_own = Ticks::now().share_of(self.ticks, used);
         let flushes = self.probe.finish();
         let offered = self.loads.iter().map(|load| load.rate()).sum();
-        let (mut told, mut complaints, mut calls) = (std::mem::take(&mut self.idle), Vec::new(), Vec::new());
+        let (mut told, mut complaints, mut calls) = (Vec::new(), Vec::new(), Vec::new());
         if self.mesh.kind.is_mesh() && !self.over.is_empty() {
             self.owned.wait(self.mesh, self.healed);
             told.push(self.owned.told());

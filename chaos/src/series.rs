@@ -21,6 +21,9 @@ use crate::system::rival::Kind;
 
 /// Exit code where a run could not be carried through.
 pub(crate) const BROKEN: u8 = 2;
+/// How often what nothing but the machine made void is tried in all, and how long its load may be for that.
+const TRIES: u32 = 3;
+const TRIED_AGAIN_MAX: Span = Span::from_secs(180);
 /// What a run takes beside its load: to start a mesh, to settle, to judge.
 const AROUND: Span = Span::from_secs(8);
 
@@ -61,8 +64,7 @@ impl Series {
                 }
                 is_over = false;
                 eprintln!("[{}] {}, seed {seed}: {}", self.progress(round, n, began), scenario.name, scenario.title);
-                ended.push(self.one(scenario, seed));
-                summary::write(&self.out, &ended, &self.unrun(&ended)).context("write the pages over all runs")?;
+                self.tries(scenario, seed, deadline, &mut ended)?;
             }
             if is_over || deadline.is_none() {
                 break;
@@ -98,18 +100,36 @@ impl Series {
         self.scenarios.iter().filter(|scenario| !was_run(scenario)).map(|scenario| scenario.name.clone()).collect()
     }
 
-    fn one(&self, scenario: &Scenario, seed: u64) -> Ended {
-        match self.carry_through(scenario, seed) {
+    /// A scenario with a seed, more than once where nothing but the machine made it void.
+    fn tries(&self, scenario: &Scenario, seed: u64, deadline: Option<Time>, ended: &mut Vec<Ended>) -> Result<()> {
+        for attempt in 1..=TRIES {
+            let mut one = self.one(scenario, seed, attempt);
+            let has_time = deadline.is_none_or(|deadline| clock::now() + self.takes(scenario, seed) <= deadline);
+            let is_repeated = one.is_machines && attempt < TRIES && scenario.length(seed) <= TRIED_AGAIN_MAX && has_time;
+            one.is_repeated = is_repeated;
+            ended.push(one);
+            summary::write(&self.out, ended, &self.unrun(ended)).context("write the pages over all runs")?;
+            if !is_repeated {
+                break;
+            }
+            eprintln!("  nothing but the machine made it void: try {} of {TRIES} with the same seed", attempt + 1);
+        }
+        Ok(())
+    }
+
+    fn one(&self, scenario: &Scenario, seed: u64, attempt: u32) -> Ended {
+        let dir = self.out.join(folder(scenario, seed, attempt));
+        match self.carry_through(scenario, seed, &dir) {
             Ok(ended) => ended,
             Err(error) => {
-                eprintln!("  broken: {error:#}");
-                Ended::broken(scenario, seed, &format!("{error:#}"))
+                eprintln!("  broken: {error:#}\n  logs of its processes: {}", dir.join("log").display());
+                Ended::broken(scenario, seed, &dir, &format!("{error:#}"))
             }
         }
     }
 
-    fn carry_through(&self, scenario: &Scenario, seed: u64) -> Result<Ended> {
-        let (run, judgement) = carry_out(scenario, seed, &self.out)?;
+    fn carry_through(&self, scenario: &Scenario, seed: u64, dir: &Path) -> Result<Ended> {
+        let (run, judgement) = carry_out(scenario, seed, dir)?;
         report::write(&run, &judgement, &[])?;
         let beside = self.rivals(scenario, seed)?;
         report::write(&run, &judgement, &beside)?;
@@ -130,7 +150,8 @@ impl Series {
                 Ok(theirs) => {
                     eprintln!("  the same for {rival}");
                     // What a rival cannot do says nothing about the mesh.
-                    carry_out(&theirs, seed, &self.out).map(Box::new).map_err(|error| format!("{rival} could not be run: {error:#}"))
+                    let dir = self.out.join(folder(&theirs, seed, 1));
+                    carry_out(&theirs, seed, &dir).map(Box::new).map_err(|error| format!("{rival} could not be run: {error:#}"))
                 }
             };
             match &seen {
@@ -143,13 +164,18 @@ impl Series {
     }
 }
 
+/// Where the files of a run lie. A later try leaves those of an earlier one alone.
+fn folder(scenario: &Scenario, seed: u64, attempt: u32) -> String {
+    let again = if attempt > 1 { format!("-try-{attempt}") } else { String::new() };
+    format!("{}-{seed}{again}", scenario.name)
+}
+
 /// One run, judged, with its history saved.
-fn carry_out(scenario: &Scenario, seed: u64, out: &Path) -> Result<(Run, Judgement)> {
-    let dir = out.join(format!("{}-{seed}", scenario.name));
+fn carry_out(scenario: &Scenario, seed: u64, dir: &Path) -> Result<(Run, Judgement)> {
     if dir.exists() {
-        fs::remove_dir_all(&dir).with_context(|| format!("take away the run of before in {}", dir.display()))?;
+        fs::remove_dir_all(dir).with_context(|| format!("take away the run of before in {}", dir.display()))?;
     }
-    fs::create_dir_all(&dir).with_context(|| dir.display().to_string())?;
+    fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
     let dir = dir.canonicalize().with_context(|| dir.display().to_string())?;
     let run = run::run(scenario, seed, &dir)?;
     let judgement = judge(&run);
@@ -192,7 +218,7 @@ impl Done {
     /// All runs, how to repeat those that were not clean, and at the end what it all came to.
     pub(crate) fn lines(&self) -> Vec<String> {
         let mut lines: Vec<String> = self.ended.iter().map(|run| format!("{:<24} seed {:<10} {}", run.name, run.seed, run.line)).collect();
-        let bad = self.ended.iter().filter(|run| run.verdict != Some(Verdict::Clean));
+        let bad = self.ended.iter().filter(|run| run.verdict != Some(Verdict::Clean) && !run.is_repeated);
         lines.extend(bad.map(|run| format!("{}, once more: {}", run.came_to(), run.replay)));
         if !self.unrun.is_empty() {
             lines.push(format!("no time was left for {}", self.unrun.join(", ")));

@@ -32,6 +32,9 @@ impl Spec {
 
     fn check_struck(&self, layout: &Layout) -> Result<(), String> {
         match self {
+            Spec::Partition(partition::Spec { between: [first, second], .. }) if first == second && !first.is_drawn() => {
+                Err(format!("`{first}` is on both sides, and who is on both is on none"))
+            }
             Spec::Partition(partition::Spec { between, .. }) => between.iter().try_for_each(|side| side.check_side(layout)),
             Spec::Evict(evict::Spec { block, .. }) if !layout.blocks().contains(block) => {
                 Err(format!("there is no block `{block}`; it must be one of {}", layout.blocks().join(", ")))
@@ -106,6 +109,11 @@ mod tests {
         assert!(told.contains("`b3`") && told.contains("b1, b2"), "{told}");
         assert!(read("kind = \"kill\"\ntarget = \"others\"").unwrap_err().contains("partition"));
         assert!(read("kind = \"partition\"\nbetween = [\"users\", \"edges\"]").is_ok());
+        for side in ["edge-1", "others", "leader of b1", "block any"] {
+            let told = read(&format!("kind = \"partition\"\nbetween = [\"{side}\", \"{side}\"]")).unwrap_err();
+            assert!(told.contains(side) && told.contains("both sides"), "{told}");
+        }
+        assert!(read("kind = \"partition\"\nbetween = [\"edge\", \"edge\"]").is_ok(), "each is drawn anew");
     }
 
     #[test]

@@ -117,8 +117,8 @@ impl Fault for DiskFull {
             self.ended,
             self.leadership.told()
         );
-        let felt = self.complained > 0 || self.ended > 0;
-        Ok(Felt::when(felt, evidence))
+        // Whoever ended without a word of it may have ended for something else.
+        Ok(Felt::when(self.complained > 0, evidence))
     }
 
     fn hits(&self) -> Vec<Hit> {

@@ -64,11 +64,11 @@ impl Running {
     }
 
     /// A fault that found nothing to strike.
-    pub(crate) fn missed(spec: &Spec) -> Self {
+    pub(crate) fn missed(spec: &Spec, is_drawn: bool) -> Self {
         let (began, felt) = (clock::now(), Some(Felt::when(false, "nothing was left to be struck")));
         let (kind, title) = (spec.kind().into(), spec.told());
         let (held, heal_at, ended, must_last, hits) = (began, began, Some(began), false, Vec::new());
-        Running { kind, title, fault: None, is_drawn: false, began, ended, felt, held, heal_at, must_last, hits }
+        Running { kind, title, fault: None, is_drawn, began, ended, felt, held, heal_at, must_last, hits }
     }
 
     /// Takes it back.
@@ -127,7 +127,7 @@ mod tests {
 
     #[test]
     fn a_fault_that_found_nothing_is_told_and_was_not_felt() {
-        let missed = Running::missed(&spec("kind = \"kill\"\ntarget = \"leader of any\""));
+        let missed = Running::missed(&spec("kind = \"kill\"\ntarget = \"leader of any\""), false);
         assert_eq!((missed.title.as_str(), missed.ended), ("kill leader of any", Some(missed.began)));
         assert!(missed.hits.is_empty() && missed.felt.is_some_and(|felt| !felt.is_felt && felt.evidence.contains("nothing was left")));
     }

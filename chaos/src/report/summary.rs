@@ -14,13 +14,20 @@ use crate::run::Run;
 use crate::scenario::Scenario;
 
 /// A run that is over.
+#[derive(Clone)]
 pub(crate) struct Ended {
     pub(crate) name: String,
     pub(crate) seed: u64,
     /// `None` if it could not be carried through.
     pub(crate) verdict: Option<Verdict>,
+    /// Nothing but its machine made it void.
+    pub(crate) is_machines: bool,
+    /// That was so, and it was run once more: the other tells.
+    pub(crate) is_repeated: bool,
     pub(crate) line: String,
     pub(crate) replay: String,
+    /// The name of the folder of its files.
+    folder: String,
     /// Requests asked, and lost; longest gap, added p99, time until latency was normal.
     figures: Vec<String>,
     faults: usize,
@@ -39,8 +46,11 @@ impl Ended {
             name: run.scenario.name.clone(),
             seed: run.seed,
             verdict: Some(judgement.verdict),
+            is_machines: judgement.is_machines,
+            is_repeated: false,
             line: crate::series::line(run, judgement),
             replay: replay(&run.scenario, run.seed),
+            folder: name_of(&run.dir),
             figures: vec![f.asked.to_string(), (f.asked - f.ok).to_string(), ms(f.longest_gap), ms(f.added_p99), back],
             faults: run.faults.iter().filter(|fault| fault.is_felt).count(),
             counts: judgement.reports.iter().map(counts).collect(),
@@ -48,9 +58,10 @@ impl Ended {
     }
 
     /// One that could not be carried through.
-    pub(crate) fn broken(scenario: &Scenario, seed: u64, why: &str) -> Self {
+    pub(crate) fn broken(scenario: &Scenario, seed: u64, dir: &Path, why: &str) -> Self {
         let (name, replay, line) = (scenario.name.clone(), replay(scenario, seed), format!("broken: {why}"));
-        Ended { name, seed, verdict: None, line, replay, figures: vec![String::new(); 5], faults: 0, counts: BTreeMap::new() }
+        let (is_machines, is_repeated, figures, counts) = (false, false, vec![String::new(); 5], BTreeMap::new());
+        Ended { name, seed, verdict: None, is_machines, is_repeated, line, replay, folder: name_of(dir), figures, faults: 0, counts }
     }
 
     /// Its verdict with its name.
@@ -60,9 +71,14 @@ impl Ended {
     }
 }
 
-/// The worst of all verdicts; `None` if the worst is that a run could not be carried through.
+/// The last part of a path.
+fn name_of(dir: &Path) -> String {
+    dir.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+/// The worst of all verdicts; `None` if the worst is that a run could not be carried through. What was repeated is told by its repetition.
 pub(crate) fn worst(ended: &[Ended]) -> Option<Verdict> {
-    let worst = ended.iter().filter_map(|run| run.verdict).max();
+    let worst = ended.iter().filter(|run| !run.is_repeated).filter_map(|run| run.verdict).max();
     let is_broken = ended.iter().any(|run| run.verdict.is_none());
     match worst {
         Some(Verdict::Violated) => worst,
@@ -74,9 +90,11 @@ pub(crate) fn worst(ended: &[Ended]) -> Option<Verdict> {
 /// What all came to in a line, with the names of those that were not clean.
 pub(crate) fn verdict(ended: &[Ended]) -> String {
     let kinds = [Verdict::Clean, Verdict::Void, Verdict::NothingJudged, Verdict::Inconclusive, Verdict::Violated].map(Some);
-    let told = kinds.into_iter().chain([None]).filter_map(|kind| {
-        let of: Vec<&Ended> = ended.iter().filter(|run| run.verdict == kind).collect();
+    let kinds = kinds.into_iter().chain([None]).map(|kind| (kind, false)).chain([(Some(Verdict::Void), true)]);
+    let told = kinds.filter_map(|(kind, is_repeated)| {
+        let of: Vec<&Ended> = ended.iter().filter(|run| run.verdict == kind && run.is_repeated == is_repeated).collect();
         let name = kind.map_or_else(|| "broken".to_owned(), |kind| kind.to_string());
+        let name = if is_repeated { format!("{name} by the machine and repeated") } else { name };
         let names: Vec<String> = of.iter().map(|run| format!("{} {}", run.name, run.seed)).collect();
         let names = if kind == Some(Verdict::Clean) { String::new() } else { format!(" ({})", names.join(", ")) };
         (!of.is_empty()).then(|| format!("{} {name}{names}", of.len()))
@@ -100,7 +118,8 @@ pub(crate) fn write(out: &Path, ended: &[Ended], unrun: &[String]) -> Result<()>
 fn tables(ended: &[Ended]) -> Vec<Table> {
     let row = |run: &Ended| {
         let verdict = run.verdict.map_or_else(|| run.line.clone(), |verdict| verdict.to_string());
-        let place = format!("{}-{}/report.html", run.name, run.seed);
+        let verdict = if run.is_repeated { format!("{verdict}, repeated") } else { verdict };
+        let place = format!("{}/report.html", run.folder);
         [vec![run.name.clone(), run.seed.to_string(), verdict], run.figures.clone(), vec![run.faults.to_string(), place]].concat()
     };
     let mut sums: BTreeMap<&str, [usize; 3]> = BTreeMap::new();
@@ -111,7 +130,7 @@ fn tables(ended: &[Ended]) -> Vec<Table> {
     let sum = |(invariant, counts): (&&str, &[usize; 3])| {
         std::iter::once((*invariant).to_owned()).chain(counts.iter().map(ToString::to_string)).collect::<Vec<_>>()
     };
-    let bad = ended.iter().filter(|run| run.verdict != Some(Verdict::Clean));
+    let bad = ended.iter().filter(|run| run.verdict != Some(Verdict::Clean) && !run.is_repeated);
     vec![
         Table { title: "Not clean", head: &["run", "once more"], rows: bad.map(|run| vec![run.came_to(), run.replay.clone()]).collect() },
         Table {
@@ -145,7 +164,20 @@ mod tests {
     fn ended(name: &str, verdict: Option<Verdict>) -> Ended {
         let counts = [("cap".to_owned(), [5, 1, 0])].into();
         let replay = format!("run {name}");
-        Ended { name: name.into(), seed: 7, verdict, line: String::new(), replay, figures: vec!["9".into(); 5], faults: 1, counts }
+        let (line, folder, figures) = (String::new(), format!("{name}-7"), vec!["9".into(); 5]);
+        Ended {
+            name: name.into(),
+            seed: 7,
+            verdict,
+            is_machines: false,
+            is_repeated: false,
+            line,
+            replay,
+            folder,
+            figures,
+            faults: 1,
+            counts,
+        }
     }
 
     #[test]
@@ -154,6 +186,9 @@ mod tests {
         assert_eq!(verdict(&runs), "clean: 2 runs, 2 clean");
         runs.push(ended("c", Some(Verdict::Void)));
         assert_eq!(verdict(&runs), "void: 3 runs, 2 clean, 1 void (c 7)");
+        let repeated = Ended { is_repeated: true, ..ended("c", Some(Verdict::Void)) };
+        let again = [vec![repeated], vec![ended("c", Some(Verdict::Clean))]].concat();
+        assert_eq!(verdict(&again), "clean: 2 runs, 1 clean, 1 void by the machine and repeated (c 7)");
         runs.push(ended("d", None));
         assert_eq!((verdict(&runs).as_str(), worst(&runs)), ("broken: 4 runs, 2 clean, 1 void (c 7), 1 broken (d 7)", None));
         runs.push(ended("e", Some(Verdict::Violated)));

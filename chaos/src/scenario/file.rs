@@ -16,6 +16,10 @@ const CONNS_MAX: u32 = 99;
 const AFTER_MIN: Span = Span::from_secs(11);
 /// Most dynos that speak WebSocket.
 const SOCKETS_MAX: u16 = 99;
+/// Most threads of an edge or replica.
+const THREADS_MAX: u16 = 64;
+/// Fewest log entries between two snapshots that a block takes.
+const SNAPSHOT_EVERY_MIN: u64 = 100;
 /// Shortest work of a dyno on average: more requests than that leaves room for are no use.
 const WORK_MIN: Span = Span::from_millis(1);
 
@@ -187,6 +191,12 @@ impl Scenario {
         if self.mesh.sockets > SOCKETS_MAX {
             bail!("mesh.sockets = {} must be at most {SOCKETS_MAX}", self.mesh.sockets);
         }
+        if !(1..=THREADS_MAX).contains(&self.mesh.threads) {
+            bail!("mesh.threads = {} must be from 1 to {THREADS_MAX}", self.mesh.threads);
+        }
+        if let Some(every) = self.mesh.snapshot_every.filter(|every| *every < SNAPSHOT_EVERY_MIN) {
+            bail!("mesh.snapshot_every = {every} must be at least {SNAPSHOT_EVERY_MIN}");
+        }
         if self.mesh.floor + self.mesh.mean < WORK_MIN {
             bail!("mesh.floor = {} and mesh.mean = {} must be {WORK_MIN} at least together", self.mesh.floor, self.mesh.mean);
         }
@@ -296,6 +306,9 @@ mod tests {
         };
         for (key, text) in [
             ("mesh.sockets = 60000", format!("[mesh]\nsockets = 60000\n{mixed}")),
+            ("mesh.threads = 0", format!("[mesh]\nthreads = 0\n{mixed}")),
+            ("mesh.threads = 65", format!("[mesh]\nthreads = 65\n{mixed}")),
+            ("mesh.snapshot_every = 0", format!("[mesh]\nsnapshot_every = 0\n{mixed}")),
             ("mesh.max_conns = 0", format!("[mesh]\nmax_conns = 0\n{mixed}")),
             ("mesh.floor = 0", format!("[mesh]\nfloor = \"0s\"\nmean = \"0s\"\n{mixed}")),
             ("workload.operators = 0", registers(0, 1)),

@@ -104,6 +104,14 @@ mod tests {
     }
 
     #[test]
+    fn the_scenario_that_the_readme_shows_can_be_run() {
+        let readme = include_str!("../../README.md");
+        let (_, shown) = readme.split_once("```toml\n").unwrap();
+        let shown = Scenario::read("mine", shown.split_once("```").unwrap().0).unwrap();
+        assert_eq!(shown.faults().count(), 2);
+    }
+
+    #[test]
     fn an_unknown_name_is_refused_with_those_that_there_are() {
         assert!(format!("{:#}", named("nonsense").unwrap_err()).contains("kill-leader"));
     }

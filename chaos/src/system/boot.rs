@@ -25,7 +25,17 @@ pub(crate) const SOCKETS_MAX: u32 = 4;
 // === impl Mesh: its start ===
 
 impl Mesh {
+    /// Starts all processes and waits until they route. Whoever dies meanwhile is the reason why they do not.
     pub(super) fn boot(&mut self, shape: &Shape) -> Result<()> {
+        let booted = self.bring_up(shape);
+        self.look_for_deaths();
+        match self.deaths.first() {
+            Some(death) => bail!("{death}"),
+            None => booted,
+        }
+    }
+
+    fn bring_up(&mut self, shape: &Shape) -> Result<()> {
         let names: Vec<String> = self.layout.members.iter().map(|member| member.name.clone()).collect();
         for name in &names {
             self.start_process(name)?;
@@ -33,29 +43,31 @@ impl Mesh {
         if !self.kind.is_mesh() {
             return self.await_routed();
         }
-        self.found("control", &self.layout.playing(&Role::Control).collect::<Vec<_>>())?;
+        let addresses = |members: &[&Member]| members.iter().map(|member| member.at(GRPC).to_string()).collect::<Vec<_>>();
+        let control = addresses(&self.layout.playing(&Role::Control).collect::<Vec<_>>());
+        self.found("control", &control)?;
         for block in self.layout.blocks() {
-            self.found("block", &self.layout.replicas(&block))?;
+            self.found("block", &addresses(&self.layout.replicas(&block)))?;
         }
         self.await_blocks()?;
         self.learn_ids()?;
         self.add_apps(shape)?;
         self.await_owned(STEP_MAX)?;
-        self.await_routed()?;
-        self.look_for_deaths();
-        if let Some(death) = self.deaths.first() {
-            bail!("{death}");
-        }
-        Ok(())
+        self.await_routed()
     }
 
-    fn found(&self, kind: &str, members: &[&Member]) -> Result<()> {
-        let addresses: Vec<String> = members.iter().map(|member| member.at(GRPC).to_string()).collect();
+    /// Founds a group. Whoever could not start, by its configuration for example, is not waited for.
+    fn found(&mut self, kind: &str, addresses: &[String]) -> Result<()> {
         let mut line = vec![kind, "bootstrap"];
         line.extend(addresses.iter().map(String::as_str));
         let mut last = None;
-        let founded = until(&format!("`{}`", line.join(" ")), STEP_MAX, || self.admin.run(&line).map_err(|error| last = Some(error)).ok());
-        founded.map(drop).map_err(|error| last.unwrap_or(error))
+        let founded = until(&format!("`{}`", line.join(" ")), STEP_MAX, || {
+            self.look_for_deaths();
+            let is_hopeless = !self.deaths.is_empty();
+            let tried = self.admin.run(&line).map(drop).map_err(|error| last = Some(error));
+            if is_hopeless { Some(()) } else { tried.ok() }
+        });
+        founded.map_err(|error| last.unwrap_or(error))
     }
 
     /// Dynos added before would all go to the block that is seen first.

@@ -96,6 +96,11 @@ impl FromStr for Selector {
 }
 
 impl Selector {
+    /// Whether it may mean another process wherever it stands in a fault.
+    pub(crate) fn is_drawn(&self) -> bool {
+        matches!(self, Selector::Edge | Selector::Dyno | Selector::Follower(_))
+    }
+
     /// Whether edges and blocks that are no mesh have what it means: a block of theirs is one process, which is its leader.
     pub(crate) fn is_in_rivals(&self) -> bool {
         match self {
