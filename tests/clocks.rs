@@ -55,6 +55,10 @@ fn nobody_notices_when_the_time_of_day_steps() {
     let added = Latencies::added(&seen);
     assert!(added.max() < ADDED_MAX, "added: {added}");
     judge(&cluster, seen);
+    // Whoever counted by the time of day would stand still since it was an hour ahead, and a voter's promise to the lost leader for ever.
+    let lost = cluster.leader("b1");
+    process::kill(lost.pid);
+    cluster.leader_after("b1", lost.pid);
 }
 
 /// A whole block starts anew at an earlier time of day than before. Fails when its processes are taken for what is left of their former
