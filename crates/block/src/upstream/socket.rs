@@ -77,7 +77,8 @@ impl Socket {
         self.line.settle();
     }
 
-    /// The look before a write: at the request that begins, if one does, and at its gate (P7).
+    /// The look before a write: at the request that begins, if one does, and at its gate (P7). Whatever takes a system call comes before the
+    /// gate: where one ends, a process may be frozen or another be given its processor, and the look at the lease would be old at the write.
     fn admit(&mut self, bufs: &[io::IoSlice<'_>]) -> io::Result<()> {
         let turn = self.line.turn();
         if turn != self.turn {
@@ -86,15 +87,14 @@ impl Socket {
             self.line.limit()?;
         }
         let begins = self.begins(bufs);
-        match (&*self.line.gate(), self.frames) {
-            (Some(gate), _) => gate.check(begins)?,
-            (None, Some(_)) if !begins => {}
-            (None, _) => return Err(io::Error::other("nothing is to be written between two requests")),
-        }
         if begins && matches!(self.head, Head::Unsent { .. }) {
             self.line.end_with_reset();
         }
-        Ok(())
+        match (&*self.line.gate(), self.frames) {
+            (Some(gate), _) => gate.check(begins),
+            (None, Some(_)) if !begins => Ok(()),
+            (None, _) => Err(io::Error::other("nothing is to be written between two requests")),
+        }
     }
 
     fn begins(&self, bufs: &[io::IoSlice<'_>]) -> bool {
